@@ -64,6 +64,13 @@
 //! | work inside one | [`TenantClient`], [`TenantBuilder`], [`TenantTransaction`] |
 //! | manage tenants, grants and shares | [`Admin`] |
 //! | tell failures apart | [`Error`], [`ErrorKind`], [`Origin`], [`SQLSTATES`] |
+//! | do all that without async | module `blocking` (feature `blocking`) |
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! | --- | --- | --- |
+//! | `blocking` | module `blocking`: the same over the `postgres` crate | no |
 //!
 //! # Poolers
 //!
@@ -73,6 +80,8 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod error;
 mod org;
