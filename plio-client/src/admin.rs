@@ -9,8 +9,8 @@ use crate::types::{Finding, ShareMode, Tenant, TenantOptions};
 
 /// Management calls on a client, one round trip each.
 ///
-/// Each is a transaction of its own, unless the client is inside one: `Admin::new(transaction.client())` makes
-/// several calls one whole.
+/// Each is a transaction of its own, unless the client is inside one:
+/// `Admin::new(transaction.client())` makes several calls one whole.
 ///
 /// ```no_run
 /// use plio_client::{Admin, Error, Org, TenantOptions};

@@ -19,12 +19,13 @@ mod sealed {
 pub trait TenantClient: sealed::Sealed {
     /// Opens a transaction inside the tenant of `org`, with the session's defaults, in one round trip.
     ///
-    /// When it fails, and when the future is dropped half-way, the transaction is rolled back before anything
-    /// else runs on this client: the client stays usable and without a tenant.
+    /// When it fails, and when the future is dropped half-way, the transaction is rolled back before
+    /// anything else runs on this client: the client stays usable and without a tenant. (What runs next
+    /// waits until the server is done with what was dropped.)
     ///
     /// # Errors
-    /// 42704 unknown organization, 42501 this login may not enter it, 55000 it is suspended; no SQLSTATE if the
-    /// connection is lost.
+    /// 42704 unknown organization, 42501 this login may not enter it, 55000 it is suspended; no SQLSTATE
+    /// if the connection is lost.
     fn tenant(
         &mut self,
         org: &Org,

@@ -136,7 +136,8 @@ impl Error {
         self.origin
     }
 
-    /// The SQLSTATE; none if the failure is not the server's (a lost connection, an answer that does not fit).
+    /// The SQLSTATE; none if the failure is not the server's (a lost connection, an answer that does not
+    /// fit).
     ///
     /// A text that is not an [`Org`](crate::Org) has 42602, as the server would have said.
     pub fn code(&self) -> Option<&SqlState> {

@@ -74,8 +74,8 @@
 //!
 //! # Poolers
 //!
-//! The tenant ends with the transaction, so a pooler in transaction mode needs no configuration, and a pool of
-//! clients (`deadpool-postgres`, `bb8-postgres`) none either: call `tenant` on what the pool hands out.
+//! The tenant ends with the transaction, so a pooler in transaction mode needs no configuration, and a
+//! pool of clients (`deadpool-postgres`, `bb8-postgres`) none either: call `tenant` on what it hands out.
 
 #![forbid(unsafe_code)]
 

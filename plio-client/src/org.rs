@@ -15,8 +15,8 @@ const MAX_LENGTH: usize = 63;
 
 /// The short code by which the application knows an organization.
 ///
-/// 1 to 63 characters out of `a`-`z`, `0`-`9`, `_` and `-`, beginning with a letter or a digit. There is no way
-/// to hold an `Org` that breaks the rules: parsing, `TryFrom` and deserializing all check them.
+/// 1 to 63 characters out of `a`-`z`, `0`-`9`, `_` and `-`, beginning with a letter or a digit. There is
+/// no way to hold an `Org` that breaks the rules: parsing, `TryFrom` and deserializing all check them.
 ///
 /// ```
 /// use plio_client::Org;

@@ -1,8 +1,8 @@
 //! Every SQL text that the client sends, once, for the async and the blocking side.
 //!
-//! Values travel as typed parameters, with one exception: the organization in [`enter`]. It has to share one
-//! message with START TRANSACTION, and messages with several statements take no parameters. An [`Org`] holds no
-//! character that could end a literal.
+//! Values travel as typed parameters, with one exception: the organization in [`enter`]. It has to share
+//! one message with START TRANSACTION, and messages with several statements take no parameters. An
+//! [`Org`] holds no character that could end a literal.
 
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::{ToSql, Type};
@@ -19,8 +19,8 @@ pub(crate) const COMMIT: &str = "SELECT plio.require_tenant(); COMMIT";
 
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
-pub(crate) const LIST: &str = "SELECT t.tenant_id::int8, t.org::text, t.schema_name::text, t.role_name::text, \
-     t.status::text, t.settings::jsonb, \
+pub(crate) const LIST: &str = "SELECT t.tenant_id::int8, t.org::text, t.schema_name::text, \
+     t.role_name::text, t.status::text, t.settings::jsonb, \
      to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS created_at \
      FROM plio.tenants t ORDER BY t.org";
 

@@ -1,9 +1,9 @@
 //! [`TenantTransaction`]: a transaction that is inside one tenant from its first statement to its end.
 //!
-//! Relies on two things that `tokio-postgres` documents: a request is sent when its future is first polled, and
-//! requests run in that order. So a value that rolls back when it is dropped can be made *before* the first
-//! byte is sent, and whatever becomes of the future (an error, a timeout, a lost `select!`), the ROLLBACK
-//! stands in the queue before the next request on this client.
+//! Relies on two things that `tokio-postgres` documents: a request is sent when its future is first
+//! polled, and requests run in that order. So a value that rolls back when it is dropped can be made
+//! *before* the first byte is sent, and whatever becomes of the future (an error, a timeout, a lost
+//! `select!`), the ROLLBACK stands in the queue before the next request on this client.
 
 use bytes::Buf;
 use futures_util::FutureExt;
@@ -21,7 +21,8 @@ use crate::sql::{self, Mode};
 ///
 /// # What it does not prevent
 /// A text sent through it may itself say COMMIT or ROLLBACK. The server then ends the tenant together with
-/// the transaction, and what follows is refused, not run elsewhere; [`commit`](Self::commit) reports it.
+/// the transaction. What follows runs without one (for an ordinary role every tenant's table is refused
+/// then; for an administrator it is not), and [`commit`](Self::commit) reports it.
 #[derive(Debug)]
 #[must_use = "dropping it rolls back"]
 pub struct TenantTransaction<'a> {
@@ -75,10 +76,11 @@ impl<'a> TenantTransaction<'a> {
     /// Commits; of a savepoint: keeps its work in the transaction around it.
     ///
     /// # Errors
-    /// 25P02 if a statement failed before and nothing can be kept (PostgreSQL's own COMMIT says nothing then),
-    /// 55000 if a statement ended the transaction already, and what the commit itself meets (a deferred
-    /// constraint, a serialization failure). Nothing was kept, and the client is usable, unless the connection
-    /// was lost.
+    /// 25P02 if a statement failed before, so that nothing can be kept (PostgreSQL's own COMMIT says
+    /// nothing then); 55000 if a statement has ended the transaction already; and what the commit itself
+    /// meets (a deferred constraint, a serialization failure). The client is usable afterwards. After
+    /// 55000, what that statement committed stays; after a lost connection, nobody knows; else nothing
+    /// was kept.
     pub async fn commit(mut self) -> Result<(), Error> {
         match &self.savepoint {
             Some(name) => self.client.batch_execute(&sql::release(name)).await?,
@@ -227,7 +229,8 @@ impl<'a> TenantTransaction<'a> {
         Ok(self.client.batch_execute(statements).await?)
     }
 
-    /// Like [`Client::copy_in`]: a sink for the data of a COPY ... FROM STDIN, to be finished or it is undone.
+    /// Like [`Client::copy_in`]: a sink for the data of a COPY ... FROM STDIN, which is undone unless it
+    /// is finished.
     ///
     /// # Errors
     /// As [`query`](Self::query).

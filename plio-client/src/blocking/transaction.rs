@@ -1,5 +1,7 @@
 //! [`TenantTransaction`] over the [`postgres`] crate.
 
+use std::fmt;
+
 use postgres::types::{BorrowToSql, ToSql, Type};
 use postgres::{Client, CopyInWriter, CopyOutReader, Row, RowIter, Statement, ToStatement};
 
@@ -17,6 +19,15 @@ pub struct TenantTransaction<'a> {
     savepoint: Option<String>,
     /// Whether a rollback is still owed.
     open: bool,
+}
+
+impl fmt::Debug for TenantTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantTransaction")
+            .field("org", &self.org)
+            .field("savepoint", &self.savepoint)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for TenantTransaction<'_> {
