@@ -30,13 +30,16 @@ use crate::place::Place;
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(Parser)]
-#[command(name = "demo", about = "Forty organizations in one PostgreSQL, with and without plio_tenancy")]
+#[command(
+    name = "demo",
+    about = "Forty organizations in one PostgreSQL, with and without plio_tenancy"
+)]
 struct Args {
     /// PostgreSQL's major version, one of those below target/pg.
     #[arg(long, env = "PG", default_value = "18", global = true)]
     pg: String,
 
-    /// PostgreSQL's folder, instead of target/pg/<version>.
+    /// PostgreSQL's folder, instead of the one below target/pg.
     #[arg(long, env = "PLIO_PG_TREE", global = true)]
     tree: Option<PathBuf>,
 
@@ -75,7 +78,14 @@ fn run(args: &Args) -> Outcome<ExitCode> {
         Command::Start => start(&place),
         Command::Stop => {
             let stopped = server::stop(&place)?;
-            println!("{}", if stopped { "the demo is stopped and removed" } else { "no demo is running" });
+            println!(
+                "{}",
+                if stopped {
+                    "the demo is stopped and removed"
+                } else {
+                    "no demo is running"
+                }
+            );
             Ok(ExitCode::SUCCESS)
         }
         Command::Psql { args } => Err(server::psql(&place, args)),
@@ -94,7 +104,11 @@ fn start(place: &Place) -> Outcome<ExitCode> {
     let differences = summary::show(&screen, &played) + summary::show_strays(&screen, &strays);
     summary::show_sizes(&sizes, took);
     summary::show_how_to_go_on(place, &screen);
-    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if differences == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The driver's own text says only "db error": what the server said is among the causes.

@@ -39,7 +39,9 @@ impl Place {
     /// Looks for the embedded tree of this major version and works out the rest.
     pub fn find(major: &str, tree: Option<&Path>) -> Outcome<Self> {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = tests.parent().ok_or("the test package has no folder above it")?;
+        let root = tests
+            .parent()
+            .ok_or("the test package has no folder above it")?;
         let tree = tree.map_or_else(|| root.join("target/pg").join(major), Path::to_path_buf);
         if !tree.join("bin/postgres").exists() {
             return Err(format!("no PostgreSQL in {}: run `make setup`", tree.display()).into());
@@ -48,8 +50,17 @@ impl Place {
         let mut hasher = DefaultHasher::new();
         root.hash(&mut hasher);
         let base = env::temp_dir().join(format!("plio-demo-{uid}-{:08x}", hasher.finish() as u32));
-        let server_user = if uid == 0 { Some(unprivileged_user()?) } else { None };
-        Ok(Self { tree, base, sql: tests.join("demo"), server_user })
+        let server_user = if uid == 0 {
+            Some(unprivileged_user()?)
+        } else {
+            None
+        };
+        Ok(Self {
+            tree,
+            base,
+            sql: tests.join("demo"),
+            server_user,
+        })
     }
 
     /// The cluster's data directory.
@@ -66,7 +77,12 @@ impl Place {
     /// A connection over the socket.
     pub fn connect(&self, role: &str, database: &str) -> Outcome<Client> {
         let mut config = Config::new();
-        config.host_path(&self.base).port(PORT).user(role).dbname(database).application_name("plio demo");
+        config
+            .host_path(&self.base)
+            .port(PORT)
+            .user(role)
+            .dbname(database)
+            .application_name("plio demo");
         Ok(config.connect(NoTls)?)
     }
 
@@ -91,9 +107,9 @@ fn unprivileged_user() -> Outcome<User> {
             Some(User { uid, gid })
         })
     };
-    find("postgres")
-        .or_else(|| find("nobody"))
-        .ok_or_else(|| "root cannot run PostgreSQL, and there is neither a user postgres nor nobody".into())
+    find("postgres").or_else(|| find("nobody")).ok_or_else(|| {
+        "root cannot run PostgreSQL, and there is neither a user postgres nor nobody".into()
+    })
 }
 
 /// Whether every folder on the way may be passed by anybody.

@@ -8,6 +8,7 @@ use crate::layout::{Line, Paint, Screen};
 use crate::place::Place;
 
 mod actor;
+mod answer;
 
 use actor::Actors;
 
@@ -16,6 +17,22 @@ use actor::Actors;
 pub enum Login {
     App,
     Superuser,
+}
+
+impl Login {
+    const fn role(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Superuser => "postgres",
+        }
+    }
+
+    const fn prompt(self) -> &'static str {
+        match self {
+            Self::App => "app=>",
+            Self::Superuser => "postgres=#",
+        }
+    }
 }
 
 /// What is sent.
@@ -60,7 +77,11 @@ pub struct Step {
 
 /// A statement by `app`.
 pub const fn sql(text: &'static str, expect: Expect) -> Step {
-    Step { login: Login::App, act: Act::Sql(text), expect }
+    Step {
+        login: Login::App,
+        act: Act::Sql(text),
+        expect,
+    }
 }
 
 impl Step {
@@ -100,7 +121,10 @@ pub struct Played {
 
 /// Plays the scenes in order; a difference from what is expected is shown and counted, not fatal.
 pub fn play(place: &Place, screen: &Screen, scenes: &[Scene]) -> Outcome<Vec<Played>> {
-    scenes.iter().map(|scene| play_one(place, screen, scene)).collect()
+    scenes
+        .iter()
+        .map(|scene| play_one(place, screen, scene))
+        .collect()
 }
 
 fn play_one(place: &Place, screen: &Screen, scene: &Scene) -> Outcome<Played> {
@@ -113,11 +137,19 @@ fn play_one(place: &Place, screen: &Screen, scene: &Scene) -> Outcome<Played> {
     if is_mistake {
         let (outcomes, left) = side(place, "plain", &scene.plain)?;
         plain = outcomes;
-        screen.show_beside(&headed("search_path alone", left), &headed("plio_tenancy", right));
+        screen.show_beside(
+            &headed("search_path alone", left),
+            &headed("plio_tenancy", right),
+        );
     } else {
         screen.show(&right);
     }
-    Ok(Played { title: scene.title, is_mistake, plain, tenancy })
+    Ok(Played {
+        title: scene.title,
+        is_mistake,
+        plain,
+        tenancy,
+    })
 }
 
 fn headed(title: &str, lines: Vec<Line>) -> Vec<Line> {
@@ -142,10 +174,7 @@ fn side(place: &Place, database: &str, steps: &[Step]) -> Outcome<(Outcomes, Vec
 }
 
 fn statement(step: &Step) -> String {
-    let prompt = match step.login {
-        Login::App => "app=>",
-        Login::Superuser => "postgres=#",
-    };
+    let prompt = step.login.prompt();
     match step.act {
         Act::Sql(text) => format!("{prompt} {text}"),
         Act::Prepare(text) => format!("{prompt} prepare: {text}"),
@@ -158,7 +187,8 @@ impl Outcomes {
     fn take(&mut self, step: &Step, verdict: Result<(), String>) -> Option<Line> {
         if let Err(difference) = verdict {
             let line = format!("   !! NOT AS EXPECTED: {difference}");
-            self.differences.push(format!("{}: {difference}", statement(step)));
+            self.differences
+                .push(format!("{}: {difference}", statement(step)));
             return Some((Paint::Bad, line));
         }
         match step.expect {

@@ -46,18 +46,32 @@ pub fn replace(place: &Place, screen: &Screen) -> Outcome<()> {
         copy_tree(place, &tree)?;
     }
     let data = place.data();
-    let data = data.to_str().ok_or("the temporary directory's name is not UTF-8")?;
+    let data = data
+        .to_str()
+        .ok_or("the temporary directory's name is not UTF-8")?;
     finish(
         server_command(place, &tree, "initdb")
-            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"])
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+            ])
             .args(["--locale=C.UTF-8", "-D", data]),
     )?;
     let config = place.data().join("postgresql.conf");
-    let socket = format!("unix_socket_directories = '{}'\nport = {PORT}\n", place.base.display());
+    let socket = format!(
+        "unix_socket_directories = '{}'\nport = {PORT}\n",
+        place.base.display()
+    );
     let text = fs::read_to_string(&config)? + SETTINGS + &socket;
     fs::write(&config, text)?;
     let log = place.base.join("log");
-    finish(server_command(place, &tree, "pg_ctl").args(["-D", data, "-w", "start", "-l"]).arg(log))?;
+    finish(
+        server_command(place, &tree, "pg_ctl")
+            .args(["-D", data, "-w", "start", "-l"])
+            .arg(log),
+    )?;
     let version = version(place)?;
     stage.end(&version);
     Ok(())
@@ -68,14 +82,25 @@ pub fn stop(place: &Place) -> Outcome<bool> {
     let Ok(found) = fs::symlink_metadata(&place.base) else {
         return Ok(false);
     };
-    let owner = place.server_user.map_or(fs::metadata("/proc/self")?.uid(), |user| user.uid);
+    let owner = place
+        .server_user
+        .map_or(fs::metadata("/proc/self")?.uid(), |user| user.uid);
     if !found.is_dir() || found.uid() != owner {
-        return Err(format!("{} is there and not the demo's: remove it", place.base.display()).into());
+        return Err(format!(
+            "{} is there and not the demo's: remove it",
+            place.base.display()
+        )
+        .into());
     }
     if is_running(place) {
         let (tree, _) = place.server_tree()?;
         let mut pg_ctl = server_command(place, &tree, "pg_ctl");
-        finish(pg_ctl.arg("-D").arg(place.data()).args(["-m", "fast", "-w", "stop"]))?;
+        finish(
+            pg_ctl
+                .arg("-D")
+                .arg(place.data())
+                .args(["-m", "fast", "-w", "stop"]),
+        )?;
     }
     fs::remove_dir_all(&place.base)?;
     Ok(true)
@@ -88,8 +113,13 @@ pub fn psql(place: &Place, args: &[String]) -> Box<dyn Error + Send + Sync> {
     }
     let mut command = Command::new(place.tree.join("bin/psql"));
     command.env("LD_LIBRARY_PATH", place.tree.join("lib"));
-    command.env("PGHOST", &place.base).env("PGPORT", PORT.to_string());
-    command.env("PGUSER", "app").env("PGDATABASE", "plio").args(args);
+    command
+        .env("PGHOST", &place.base)
+        .env("PGPORT", PORT.to_string());
+    command
+        .env("PGUSER", "app")
+        .env("PGDATABASE", "plio")
+        .args(args);
     command.exec().into()
 }
 
@@ -116,9 +146,18 @@ fn make_base(place: &Place) -> Outcome<()> {
 }
 
 fn copy_tree(place: &Place, target: &Path) -> Outcome<()> {
-    finish(Command::new("cp").args(["-a", "--reflink=auto"]).arg(&place.tree).arg(target))?;
+    finish(
+        Command::new("cp")
+            .args(["-a", "--reflink=auto"])
+            .arg(&place.tree)
+            .arg(target),
+    )?;
     if let Some(user) = place.server_user {
-        finish(Command::new("chown").args(["-R", &format!("{}:{}", user.uid, user.gid)]).arg(target))?;
+        finish(
+            Command::new("chown")
+                .args(["-R", &format!("{}:{}", user.uid, user.gid)])
+                .arg(target),
+        )?;
     }
     Ok(())
 }
@@ -126,7 +165,9 @@ fn copy_tree(place: &Place, target: &Path) -> Outcome<()> {
 /// A program of the tree, to run as the server's user, in a folder which that user may read.
 fn server_command(place: &Place, tree: &Path, program: &str) -> Command {
     let mut command = Command::new(tree.join("bin").join(program));
-    command.env("LD_LIBRARY_PATH", tree.join("lib")).current_dir(&place.base);
+    command
+        .env("LD_LIBRARY_PATH", tree.join("lib"))
+        .current_dir(&place.base);
     // pgrx would put Rust backtraces into the DETAIL of errors.
     command.env_remove("RUST_BACKTRACE").env_remove("PGDATA");
     if let Some(user) = place.server_user {
@@ -140,7 +181,11 @@ fn server_command(place: &Place, tree: &Path, program: &str) -> Command {
 /// server that is left running would keep a pipe open for ever.
 fn finish(command: &mut Command) -> Outcome<()> {
     let said = tempfile::tempfile()?;
-    let status = command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said.try_clone()?).status();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(said.try_clone()?)
+        .stderr(said.try_clone()?)
+        .status();
     let name = command.get_program().to_string_lossy().into_owned();
     let status = status.map_err(|error| format!("{name}: {error}"))?;
     if status.success() {
