@@ -1,10 +1,92 @@
-//! The extension.
+//! plio_tenancy: tenant isolation inside PostgreSQL.
+//!
+//! `plio.set_tenant(org)` checks an organization against the registry, locks it for the transaction, sets the
+//! search_path and the role; hooks and event triggers refuse whatever lies outside. `hooks.rs` has the table of what
+//! is enforced where; `policy.rs` the rules; everything that touches PostgreSQL's C side goes through `pg`.
+
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+#![allow(
+    missing_docs,
+    reason = "a server library has no Rust callers; modules and rules are documented where they are"
+)]
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("PostgreSQL's errors pass through this library as unwinds: build with panic = \"unwind\"");
+
+mod api;
+mod cache;
+mod context;
+mod ddl;
+mod error;
+mod guc;
+mod hooks;
+mod lifecycle;
+mod pg;
+mod policy;
+mod preload;
+mod registry;
+mod shares;
+mod tenant;
+
 use pgrx::prelude::*;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 ::pgrx::pg_module_magic!();
 
-/// Organization.
-#[pg_extern]
-fn current_tenant() -> Option<String> {
-    None
+extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
+extension_sql_file!(
+    "../../sql/schema/20_registry.sql",
+    name = "registry",
+    requires = ["roles", cache::_on_registry_change]
+);
+extension_sql_file!(
+    "../../sql/schema/30_views.sql",
+    name = "views",
+    requires = ["registry", api::_loaded_as]
+);
+extension_sql_file!(
+    "../../sql/schema/40_event_triggers.sql",
+    name = "event_triggers",
+    requires = ["registry"]
+);
+extension_sql_file!(
+    "../../sql/schema/90_grants.sql",
+    name = "grants",
+    requires = ["views", "event_triggers"],
+    finalize
+);
+
+/// How the library came into this process: see [`loaded_as`].
+static LOADED_AS: AtomicU8 = AtomicU8::new(0);
+
+const LOADED_AS_WORDS: [&str; 4] = ["late", "session", "shared", "creating"];
+
+/// `shared` or `session` when it was preloaded, `creating` in the session that ran CREATE EXTENSION, else `late`.
+fn loaded_as() -> &'static str {
+    LOADED_AS_WORDS[usize::from(LOADED_AS.load(Relaxed)) % LOADED_AS_WORDS.len()]
+}
+
+/// Whether nothing of this session ran before the hooks were there.
+fn is_preloaded() -> bool {
+    loaded_as() != "late"
+}
+
+/// Loading: nothing may fail once the first hook is set.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    let how = if pg::session::is_postmaster_loading() {
+        "shared"
+    } else if pg::session::is_creating_extension() {
+        "creating"
+    } else if pg::session::is_starting() {
+        "session"
+    } else {
+        "late"
+    };
+    let index = LOADED_AS_WORDS.iter().position(|word| *word == how).unwrap_or(0);
+    LOADED_AS.store(index as u8, Relaxed);
+    guc::install();
+    cache::install();
+    pg::session::install(context::on_transaction_end);
+    hooks::install();
 }

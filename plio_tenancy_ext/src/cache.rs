@@ -1,0 +1,378 @@
+//! What this backend knows: org -> tenant, schema and relation -> what they are to tenancy, role -> what it may.
+//!
+//! Filled on demand from the registry and the catalogs, forgotten as a whole when PostgreSQL's invalidation
+//! messages say that the registry, a schema, a role or a membership changed. Callbacks only set a flag: they run at
+//! moments when nothing may be read, allocated or raised. Nothing is borrowed while PostgreSQL is called, so a
+//! callback, a nested look-up or an error can never meet a borrowed cache.
+
+use crate::pg::{self, catalog, session};
+use crate::policy::{Actor, Place};
+use crate::registry::{self, Location, ShareRow};
+use crate::tenant::{Org, ShareMode, Status, TenantId};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::CString;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Beyond so many entries of a kind the cache starts afresh: bounded memory, whatever a backend touches.
+const MOST_ENTRIES: usize = 4096;
+
+/// A tenant, resolved: its schema and role are there.
+#[derive(Debug)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub org: String,
+    pub status: Status,
+    /// The schema; `None` when the registry's name leads nowhere.
+    pub schema: Option<Oid>,
+    /// The tenant's own role and its name; `None` for an adopted tenant.
+    pub role: Option<Role>,
+    /// The registry names a role that is not there.
+    pub has_lost_role: bool,
+    /// The search_path inside the tenant.
+    pub search_path: CString,
+}
+
+/// A role, by oid and name.
+#[derive(Debug)]
+pub struct Role {
+    pub oid: Oid,
+    pub name: CString,
+}
+
+/// What a schema is to tenancy, whatever tenant is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaKind {
+    /// PostgreSQL's own.
+    System,
+    /// A tenant's.
+    Tenant,
+    /// This extension's.
+    Registry,
+    /// Shared as a whole.
+    Shared(ShareMode),
+    /// Any other.
+    Other,
+}
+
+#[derive(Default)]
+struct Shares {
+    rows: Vec<(Option<Oid>, ShareRow)>,
+    relations: HashMap<Oid, ShareMode>,
+    schemas: HashMap<Oid, ShareMode>,
+    path_tail: String,
+}
+
+#[derive(Default)]
+struct Cache {
+    location: Option<Option<Location>>,
+    tenants: HashMap<String, Rc<Tenant>>,
+    schemas: HashMap<Oid, SchemaKind>,
+    relations: HashMap<Oid, Place>,
+    actors: HashMap<Oid, Actor>,
+    entries: HashMap<(Oid, TenantId), bool>,
+    shares: Option<Rc<Shares>>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+    static STALE: Cell<bool> = const { Cell::new(true) };
+    static RELATIONS_STALE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A schema known to be nobody's business, so that the hot path need not ask again. 0 for none.
+static NEUTRAL_SCHEMA: AtomicU32 = AtomicU32::new(0);
+
+/// Registers the callbacks. Must come before the hooks.
+pub fn install() {
+    use pg_sys::SysCacheIdentifier as Id;
+    // SAFETY: the callbacks only set flags; registered once a process (or once in the postmaster, inherited).
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::null());
+        for id in [Id::NAMESPACEOID, Id::AUTHOID, Id::AUTHMEMROLEMEM] {
+            pg_sys::CacheRegisterSyscacheCallback(id as i32, Some(on_catalog_change), pg_sys::Datum::null());
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn on_catalog_change(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
+    forget();
+}
+
+unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: Oid) {
+    // Where the extension is not installed there is nothing to forget: its schema's creation will say so.
+    let is_registry = relation == pg_sys::InvalidOid
+        || CACHE.with(|cache| match cache.try_borrow() {
+            Ok(cache) => cache.location.flatten().is_some_and(|location| location.has_table(relation)),
+            Err(_) => true,
+        });
+    if is_registry {
+        forget();
+    } else {
+        RELATIONS_STALE.set(true);
+    }
+}
+
+/// Forgets everything at the next look.
+pub fn forget() {
+    STALE.set(true);
+    NEUTRAL_SCHEMA.store(0, Relaxed);
+}
+
+/// Whether the schema was found to be no tenant's, and nothing has changed since. No PostgreSQL call, no borrow.
+pub fn is_known_neutral(schema: Oid) -> bool {
+    NEUTRAL_SCHEMA.load(Relaxed) == schema.to_u32()
+}
+
+/// Remembers a schema for [`is_known_neutral`].
+pub fn remember_neutral(schema: Oid) {
+    if !STALE.get() {
+        NEUTRAL_SCHEMA.store(schema.to_u32(), Relaxed);
+    }
+}
+
+/// Runs `f` on the cache after throwing away what is stale. `f` calls nothing of PostgreSQL's.
+fn with<R>(f: impl FnOnce(&mut Cache) -> R) -> R {
+    CACHE.with_borrow_mut(|cache| {
+        if STALE.replace(false) {
+            *cache = Cache::default();
+            RELATIONS_STALE.set(false);
+        } else if RELATIONS_STALE.replace(false) {
+            cache.relations.clear();
+        }
+        f(cache)
+    })
+}
+
+fn insert_bounded<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+    if map.len() >= MOST_ENTRIES {
+        map.clear();
+    }
+    map.insert(key, value);
+}
+
+/// Where the registry is; `None` when the extension is not installed in this database.
+pub fn location() -> Option<Location> {
+    if let Some(known) = with(|cache| cache.location) {
+        return known;
+    }
+    let found = registry::locate();
+    with(|cache| cache.location = Some(found));
+    found
+}
+
+/// The tenant of that org.
+pub fn tenant(org: &Org) -> Option<Rc<Tenant>> {
+    if let Some(known) = with(|cache| cache.tenants.get(org.as_str()).cloned()) {
+        return Some(known);
+    }
+    let row = location()?.tenant_by_org(org.as_str())?;
+    let role = row
+        .role_name
+        .as_deref()
+        .and_then(|name| Some(Role { oid: catalog::role_oid(name)?, name: CString::new(name).ok()? }));
+    let path = format!("{}{}, pg_temp", pg::quote_identifier(&row.schema_name), shares()?.path_tail);
+    let tenant = Rc::new(Tenant {
+        id: row.id,
+        org: row.org,
+        status: row.status,
+        schema: catalog::schema_oid(&row.schema_name),
+        has_lost_role: row.role_name.is_some() && role.is_none(),
+        role,
+        search_path: CString::new(path).ok()?,
+    });
+    let kept = Rc::clone(&tenant);
+    with(|cache| insert_bounded(&mut cache.tenants, org.as_str().to_owned(), kept));
+    Some(tenant)
+}
+
+/// What a schema is to tenancy.
+pub fn schema_kind(schema: Oid) -> SchemaKind {
+    if schema == pg_sys::Oid::from(pg_sys::PG_CATALOG_NAMESPACE)
+        || schema == pg_sys::Oid::from(pg_sys::PG_TOAST_NAMESPACE)
+    {
+        return SchemaKind::System;
+    }
+    if let Some(known) = with(|cache| cache.schemas.get(&schema).copied()) {
+        return known;
+    }
+    let Some(location) = location() else { return SchemaKind::Other };
+    let kind = if schema == location.schema {
+        SchemaKind::Registry
+    } else {
+        match catalog::schema_name(schema) {
+            Some(name) if name == "information_schema" => SchemaKind::System,
+            Some(name) if location.tenant_by_schema(&name).is_some() => SchemaKind::Tenant,
+            _ => shares()
+                .and_then(|shares| shares.schemas.get(&schema).copied())
+                .map_or(SchemaKind::Other, SchemaKind::Shared),
+        }
+    };
+    with(|cache| insert_bounded(&mut cache.schemas, schema, kind));
+    kind
+}
+
+/// Where a relation lies, as seen from the active tenant's schema.
+pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Place {
+    if active == Some(schema) {
+        return Place::OwnTenant;
+    }
+    if let Some(known) = with(|cache| cache.relations.get(&relation).copied()) {
+        return known;
+    }
+    if catalog::is_own_temporary(schema) {
+        return Place::OwnTemporary;
+    }
+    let place = match schema_kind(schema) {
+        SchemaKind::System => Place::System,
+        SchemaKind::Tenant => return Place::ForeignTenant,
+        SchemaKind::Registry => Place::Registry,
+        SchemaKind::Shared(mode) => place_of_share(Some(mode).max(share_of(relation))),
+        SchemaKind::Other if catalog::is_foreign_temporary(schema) => Place::ForeignTemporary,
+        SchemaKind::Other => match share_of(relation) {
+            None if catalog::is_extension_relation(relation) => Place::SharedWrite,
+            mode => place_of_share(mode),
+        },
+    };
+    with(|cache| insert_bounded(&mut cache.relations, relation, place));
+    place
+}
+
+/// Where code lies (functions, and schemas as such), as seen from the active tenant's schema.
+pub fn place_of_schema(schema: Oid, active: Option<Oid>) -> Place {
+    if active == Some(schema) {
+        return Place::OwnTenant;
+    }
+    if catalog::is_own_temporary(schema) {
+        return Place::OwnTemporary;
+    }
+    match schema_kind(schema) {
+        SchemaKind::System => Place::System,
+        SchemaKind::Tenant => Place::ForeignTenant,
+        SchemaKind::Registry => Place::Registry,
+        SchemaKind::Shared(mode) => place_of_share(Some(mode)),
+        SchemaKind::Other => Place::Elsewhere,
+    }
+}
+
+fn place_of_share(mode: Option<ShareMode>) -> Place {
+    match mode {
+        Some(ShareMode::Read) => Place::SharedRead,
+        Some(ShareMode::Write) => Place::SharedWrite,
+        None => Place::Elsewhere,
+    }
+}
+
+fn share_of(relation: Oid) -> Option<ShareMode> {
+    shares()?.relations.get(&relation).copied()
+}
+
+thread_local! {
+    /// The shares as they were before the running command that renames something.
+    static BEFORE_RENAME: RefCell<Option<Rc<Shares>>> = const { RefCell::new(None) };
+}
+
+/// A command is about to rename or move an object: once it has, the shares' names lead nowhere.
+pub fn remember_shares() {
+    let shares = shares();
+    BEFORE_RENAME.set(shares);
+}
+
+/// Forgets what [`remember_shares`] kept, and gives it for a look-up by oid.
+pub fn take_remembered_shares() -> impl Fn(Oid) -> Option<ShareRow> {
+    let shares = BEFORE_RENAME.take();
+    move |object| {
+        let rows = &shares.as_ref()?.rows;
+        rows.iter().find(|(oid, _)| *oid == Some(object)).map(|(_, row)| row.clone())
+    }
+}
+
+fn shares() -> Option<Rc<Shares>> {
+    if let Some(known) = with(|cache| cache.shares.clone()) {
+        return Some(known);
+    }
+    let location = location()?;
+    let mut shares = Shares::default();
+    let mut on_path = extension_schemas(&location);
+    for row in location.shares() {
+        let schema = catalog::schema_oid(&row.schema_name);
+        let object = match (&row.relation_name, schema) {
+            (Some(relation), Some(schema)) => catalog::relation_oid(relation, schema),
+            (None, schema) => schema,
+            (Some(_), None) => None,
+        };
+        if let Some(oid) = object {
+            on_path.insert(row.schema_name.clone());
+            if row.relation_name.is_some() { &mut shares.relations } else { &mut shares.schemas }
+                .insert(oid, row.mode);
+        }
+        shares.rows.push((object, row));
+    }
+    shares.path_tail = on_path.iter().map(|name| format!(", {}", pg::quote_identifier(name))).collect();
+    let shares = Rc::new(shares);
+    let kept = Rc::clone(&shares);
+    with(|cache| cache.shares = Some(kept));
+    Some(shares)
+}
+
+/// The schemas that hold an installed extension's objects, except PostgreSQL's own and ours.
+fn extension_schemas(location: &Location) -> BTreeSet<String> {
+    catalog::extension_schemas()
+        .into_iter()
+        .filter(|schema| *schema != location.schema && schema.to_u32() >= FIRST_USER_SCHEMA)
+        .filter_map(catalog::schema_name)
+        .filter(|name| name != "information_schema")
+        .collect()
+}
+
+/// `public` (2200) is the only schema made by initdb that applications use; lower oids are PostgreSQL's own.
+const FIRST_USER_SCHEMA: u32 = 2200;
+
+/// What a role is: a superuser or a member of plio_admin administers.
+pub fn actor(role: Oid) -> Actor {
+    if let Some(known) = with(|cache| cache.actors.get(&role).copied()) {
+        return known;
+    }
+    let administers = catalog::is_superuser(role)
+        || catalog::role_oid("plio_admin").is_some_and(|admin| catalog::has_privileges_of(role, admin));
+    let actor = if administers { Actor::Administrator } else { Actor::Ordinary };
+    with(|cache| insert_bounded(&mut cache.actors, role, actor));
+    actor
+}
+
+/// Whether a role may enter the tenant: an administrator, or a role (or member of one) that was granted access.
+///
+/// The registry names roles; a grant counts only while that very role stands in the access list of the schema
+/// `plio` (grant_access puts it there), so that a new role under an old name inherits nothing.
+pub fn may_enter(role: Oid, tenant: &Tenant) -> bool {
+    if actor(role) == Actor::Administrator {
+        return true;
+    }
+    if let Some(known) = with(|cache| cache.entries.get(&(role, tenant.id)).copied()) {
+        return known;
+    }
+    let Some(location) = location() else { return false };
+    let allowed = location.roles_with_access(&tenant.org).iter().any(|name| {
+        catalog::role_oid(name).is_some_and(|granted| {
+            catalog::has_privileges_of(role, granted)
+                && catalog::is_named_in_schema_acl(location.schema, granted)
+        })
+    });
+    with(|cache| insert_bounded(&mut cache.entries, (role, tenant.id), allowed));
+    allowed
+}
+
+/// The statement-level trigger on the registry's tables: tells every backend, at commit, to look again.
+#[pg_trigger]
+pub(crate) fn _on_registry_change<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, std::convert::Infallible> {
+    if let Ok(relation) = trigger.relation() {
+        session::invalidate_relation(relation.oid());
+        forget();
+    }
+    Ok(None)
+}

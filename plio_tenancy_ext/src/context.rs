@@ -1,0 +1,346 @@
+//! The tenant in force: entering, leaving, the lock, what a session leaves behind.
+//!
+//! The state is one setting, `plio.tenant`, whose value carries what the hot path needs. PostgreSQL's own stack of
+//! settings undoes it at commit, abort, savepoints and function exits and hands it to parallel workers; the assign
+//! hook (guc.rs) keeps the copies below in step. Nothing here is a cache: it is what holds.
+
+#![forbid(unsafe_code)]
+
+use crate::cache::{self, Tenant};
+use crate::error::{Error, Result};
+use crate::pg::guc::{self, Lifetime};
+use crate::pg::session::{self, Cursor};
+use crate::tenant::{Org, Status, TenantId};
+use crate::{guc as settings, pg, registry};
+use pgrx::pg_sys::{self, Oid};
+use std::cell::Cell;
+use std::ffi::CString;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Who ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `set_tenant`: locked until the transaction ends, with the tenant's role.
+    Transaction,
+    /// `SET plio.tenant`: until changed or reset, with the tenant's role, too; checked anew in every transaction.
+    Session,
+}
+
+/// The state as the setting's value carries it: plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The tenant's schema; 0 when none is active.
+    pub schema: u32,
+    /// The tenant's role, switched to; 0 when the session's own role stays.
+    pub role: u32,
+    /// The registry's key.
+    pub tenant: TenantId,
+    /// Who ends it.
+    pub scope: Scope,
+}
+
+impl State {
+    /// No tenant.
+    pub const NONE: Self = Self { schema: 0, role: 0, tenant: TenantId(0), scope: Scope::Transaction };
+
+    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <scope>`; `None` unless this module wrote it.
+    pub fn parse(value: &str) -> Option<Self> {
+        let mut words = value.split(' ').skip(1);
+        let schema = words.next()?.parse().ok()?;
+        let role = words.next()?.parse().ok()?;
+        let tenant = TenantId(words.next()?.parse().ok()?);
+        let scope = match words.next()? {
+            "transaction" => Scope::Transaction,
+            "session" => Scope::Session,
+            _ => return None,
+        };
+        words.next().is_none().then_some(Self { schema, role, tenant, scope })
+    }
+}
+
+/// A state with its org, as the setting spells it.
+struct Value<'a>(&'a str, State);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(org, state) = self;
+        let scope = match state.scope {
+            Scope::Transaction => "transaction",
+            Scope::Session => "session",
+        };
+        write!(f, "{org} {} {} {} {scope}", state.schema, state.role, state.tenant.0)
+    }
+}
+
+/// The active tenant's schema, for the hot path; 0 when none is active.
+static SCHEMA: AtomicU32 = AtomicU32::new(0);
+/// The role that the session must have while the tenant is active; 0 when any will do.
+static ROLE: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static STATE: Cell<State> = const { Cell::new(State::NONE) };
+    /// The last tenant of this session, whose leftovers may still be here.
+    static LAST: Cell<Option<TenantId>> = const { Cell::new(None) };
+    /// A session's tenant was checked against the registry, and locked, in this transaction.
+    static IS_CONFIRMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Takes over a state; called by the setting's assign hook alone, so it cannot fail.
+pub fn assign(state: State) {
+    STATE.set(state);
+    SCHEMA.store(state.schema, Relaxed);
+    ROLE.store(state.role, Relaxed);
+    IS_CONFIRMED.set(state.scope == Scope::Transaction);
+}
+
+/// A transaction has ended: a session's tenant must be confirmed again.
+pub fn on_transaction_end() {
+    IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+}
+
+/// The active tenant's schema.
+pub fn active_schema() -> Option<Oid> {
+    let schema = SCHEMA.load(Relaxed);
+    (schema != 0).then(|| Oid::from(schema))
+}
+
+/// The role that the session must have now.
+pub fn active_role() -> Option<Oid> {
+    let role = ROLE.load(Relaxed);
+    (role != 0).then(|| Oid::from(role))
+}
+
+/// Whether a tenant is active.
+pub fn is_active() -> bool {
+    SCHEMA.load(Relaxed) != 0
+}
+
+/// Whether the session has the active tenant's role, whose change is refused.
+pub fn holds_role() -> bool {
+    ROLE.load(Relaxed) != 0
+}
+
+/// Whether the active tenant is locked until the transaction ends.
+pub fn is_locked() -> bool {
+    is_active() && STATE.get().scope == Scope::Transaction
+}
+
+/// Whether a session's tenant must still be checked in this transaction.
+pub fn needs_confirmation() -> bool {
+    is_active() && !IS_CONFIRMED.get()
+}
+
+/// The active tenant's org.
+pub fn active_org() -> Option<String> {
+    if is_active() { settings::tenant_value().map(|value| org_of(&value).to_owned()) } else { None }
+}
+
+/// The org in a value of `plio.tenant`.
+pub fn org_of(value: &str) -> &str {
+    value.split(' ').next().unwrap_or_default()
+}
+
+/// `plio.set_tenant`: the tenant of this transaction. `is_alone`: a bare statement in autocommit.
+///
+/// # Errors
+/// As the README's table says; the transaction then has no tenant.
+pub fn enter(org: &Org, is_alone: bool) -> Result<()> {
+    if is_alone {
+        return Err(Error::OutsideTransaction);
+    }
+    if is_locked() {
+        return match active_org() {
+            Some(active) if active == org.as_str() => Ok(()),
+            active => Err(Error::Locked { active: active.unwrap_or_default() }),
+        };
+    }
+    ensure_may_set()?;
+    let (tenant, schema) = admit(org)?;
+    ensure_no_open_cursor(tenant.id)?;
+    clear_residue(tenant.id);
+    apply(&tenant, schema, Scope::Transaction);
+    Ok(())
+}
+
+/// `SET plio.tenant`: the tenant of this session, until it is changed or reset.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_session(org: &Org) -> Result<()> {
+    if is_locked() {
+        return Err(Error::Locked { active: active_org().unwrap_or_default() });
+    }
+    ensure_may_set()?;
+    let (tenant, schema) = admit(org)?;
+    if STATE.get().tenant != tenant.id {
+        ensure_no_open_cursor(tenant.id)?;
+        clear_residue(tenant.id);
+    }
+    apply(&tenant, schema, Scope::Session);
+    Ok(())
+}
+
+/// `RESET plio.tenant`, `RESET ALL`, `DISCARD ALL`: the session has no tenant any more.
+///
+/// # Errors
+/// 25001 while a transaction's tenant is in force.
+pub fn leave_session() -> Result<()> {
+    if is_locked() {
+        return Err(Error::Locked { active: active_org().unwrap_or_default() });
+    }
+    if is_active() {
+        if active_role().is_some() {
+            guc::set(c"role", Some(c"none"), Lifetime::Session);
+        }
+        guc::set(c"plio.tenant", Some(c""), Lifetime::Session);
+        guc::set(c"search_path", None, Lifetime::Session);
+    }
+    Ok(())
+}
+
+/// Checks a session's tenant once in every transaction, and holds its lock from then on.
+///
+/// # Errors
+/// The tenant was suspended, dropped or taken away since.
+pub fn confirm() -> Result<()> {
+    let org = active_org().ok_or_else(|| Error::Bug("an active tenant without an org".to_owned()))?;
+    let org = Org::parse(&org).map_err(Error::BadOrg)?;
+    let (tenant, schema) = admit(&org)?;
+    if tenant.id != STATE.get().tenant || Some(schema) != active_schema() {
+        return Err(Error::UnknownTenant { org: org.as_str().to_owned() });
+    }
+    IS_CONFIRMED.set(true);
+    Ok(())
+}
+
+/// What makes a tenant impossible at this point, whatever tenant it is.
+fn ensure_may_set() -> Result<()> {
+    if !crate::is_preloaded() {
+        return Err(Error::NotPreloaded);
+    }
+    if cache::location().is_none() {
+        return Err(Error::NotInstalled);
+    }
+    if session::is_in_definer_function() {
+        return Err(Error::InDefinerFunction);
+    }
+    for (name, setting) in
+        [(c"search_path", "search_path"), (c"role", "role"), (c"plio.tenant", "plio.tenant")]
+    {
+        if guc::Record::find(name).is_some_and(guc::Record::will_revert_at_function_exit) {
+            return Err(Error::UnderFunctionSet { setting });
+        }
+    }
+    Ok(())
+}
+
+/// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.
+///
+/// The lock waits for whoever suspends, renames or drops the tenant, and takes in what they changed; so the tenant
+/// is looked up again under the lock, until two looks agree.
+fn admit(org: &Org) -> Result<(Rc<Tenant>, Oid)> {
+    let unknown = || Error::UnknownTenant { org: org.as_str().to_owned() };
+    let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
+    loop {
+        ensure_permitted(&tenant)?;
+        let lost = |what| Error::Broken { org: org.as_str().to_owned(), what };
+        let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
+        session::lock_schema_shared(schema);
+        let again = cache::tenant(org).ok_or_else(unknown)?;
+        if again.id == tenant.id && again.schema == tenant.schema {
+            ensure_permitted(&again)?;
+            if again.has_lost_role {
+                return Err(lost("role"));
+            }
+            if again.status == Status::Suspended {
+                return Err(Error::Suspended { org: org.as_str().to_owned() });
+            }
+            return Ok((again, schema));
+        }
+        tenant = again;
+    }
+}
+
+fn ensure_permitted(tenant: &Tenant) -> Result<()> {
+    // Inside a session's tenant the outer user is the tenant's role; who asks is the login role behind it.
+    let user = if active_role().is_some() { session::session_user() } else { session::outer_user() };
+    if cache::may_enter(user, tenant) { Ok(()) } else { Err(Error::NotPermitted { org: tenant.org.clone() }) }
+}
+
+/// A cursor of this transaction would go on returning rows of before; one held from an earlier transaction is
+/// residue when it was another tenant's.
+fn ensure_no_open_cursor(entering: TenantId) -> Result<()> {
+    if !session::has_ready_portals() {
+        return Ok(());
+    }
+    let changes = LAST.get().is_some_and(|last| last != entering);
+    for name in registry::open_cursors()? {
+        match session::cursor_state(&name) {
+            Some(Cursor::Open) => return Err(Error::OpenCursors),
+            Some(Cursor::Held) if changes => session::close_held_cursor(&name),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes what another tenant left in this session: temporary tables (they would mask this tenant's), `lastval`.
+fn clear_residue(entering: TenantId) {
+    if LAST.replace(Some(entering)).is_some_and(|last| last != entering) {
+        session::drop_temporary_tables();
+        session::forget_sequences();
+    }
+}
+
+/// Sets the path, the role and the state: the state last, because from then on the other two are locked.
+fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
+    let lifetime = match scope {
+        Scope::Transaction => Lifetime::Transaction,
+        Scope::Session => Lifetime::Session,
+    };
+    let role = tenant.role.as_ref();
+    guc::set(c"search_path", Some(&tenant.search_path), lifetime);
+    match role {
+        Some(role) => settings::switch_role(role.oid, &role.name, lifetime),
+        None if active_role().is_some() => guc::set(c"role", Some(c"none"), lifetime),
+        None => {}
+    }
+    let state = State {
+        schema: schema.to_u32(),
+        role: role.map_or(0, |role| role.oid.to_u32()),
+        tenant: tenant.id,
+        scope,
+    };
+    let value = Value(&tenant.org, state).to_string();
+    // An org holds no NUL, so neither does the value.
+    let value = CString::new(value).unwrap_or_default();
+    guc::set(c"plio.tenant", Some(&value), lifetime);
+}
+
+/// Refuses access when the session's role is no longer the tenant's.
+///
+/// # Errors
+/// 42501: somebody got past the lock on `role`.
+pub fn ensure_role() -> Result<()> {
+    match active_role() {
+        Some(role) if role != session::outer_user() => Err(Error::WrongRole),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses management inside a tenant.
+///
+/// # Errors
+/// 25001.
+pub fn ensure_no_tenant(function: &'static str) -> Result<()> {
+    if is_active() { Err(Error::ManagementInTenant { function }) } else { Ok(()) }
+}
+
+/// The schema's name as the session would write it, for messages; `None` when it is gone.
+pub fn schema_label(schema: Oid) -> Option<String> {
+    pg::catalog::schema_name(schema)
+}
+
+const _: () = assert!(size_of::<pg_sys::Oid>() == 4);

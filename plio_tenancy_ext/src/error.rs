@@ -1,0 +1,273 @@
+//! Every failure of ours: its SQLSTATE, message, detail and hint. The only place that knows them.
+//!
+//! Messages follow PostgreSQL's style guide; none says anything about another tenant's objects. An error that
+//! is not ours never passes through here: it reaches the client as PostgreSQL raised it.
+
+use crate::pg;
+use crate::policy::Why;
+use crate::tenant::{OrgFault, SchemaNameFault};
+use pgrx::PgSqlErrorCode;
+use pgrx::pg_sys::panic::ErrorReport;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A relation was refused; `relation` names it where the name is nobody's secret.
+    #[error("{}", denied_message(*.why, .relation.as_deref()))]
+    Denied { why: Why, relation: Option<String>, active: Option<String> },
+    /// A statement kind that has no place inside a tenant.
+    #[error("cannot run {tag} while a tenant is active")]
+    StatementRefused { tag: String },
+    /// A server file, program or library named inside a tenant.
+    #[error("access to the server's files is not allowed while a tenant is active")]
+    ServerFileRefused,
+    /// DDL outside the tenant's schema.
+    #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
+    DdlOutside,
+    /// Two tenants, or a shared object and a tenant, would be tied together.
+    #[error("an object may not depend on the objects of a tenant that it does not belong to")]
+    Tie,
+    /// The schema or role is a tenant's and may change only through our functions.
+    #[error("cannot {verb} {kind} \"{name}\" because a tenant requires it")]
+    TenantObject { verb: &'static str, kind: &'static str, name: String },
+    /// The session's role is not the tenant's any more.
+    #[error("current role is not the role of the active tenant")]
+    WrongRole,
+    /// The role may not enter.
+    #[error("permission denied to enter tenant \"{org}\"")]
+    NotPermitted { org: String },
+    /// `plio.tenant` cannot be set this way.
+    #[error("parameter \"plio.tenant\" cannot be set this way")]
+    TenantSettingRefused,
+    /// No such tenant.
+    #[error("tenant \"{org}\" does not exist")]
+    UnknownTenant { org: String },
+    /// No such thing to share or to grant to.
+    #[error("{kind} \"{name}\" does not exist")]
+    UnknownObject { kind: &'static str, name: String },
+    /// The org is taken.
+    #[error("tenant \"{org}\" already exists")]
+    TenantExists { org: String },
+    /// The schema is there already.
+    #[error("schema \"{schema}\" already exists")]
+    SchemaExists { schema: String },
+    /// No legal org.
+    #[error("invalid organization name: {}", org_fault(*.0))]
+    BadOrg(OrgFault),
+    /// No legal schema name, or a reserved one.
+    #[error("{}", schema_fault(*.0))]
+    BadSchemaName(SchemaNameFault),
+    /// `require_tenant` with none.
+    #[error("no tenant is set")]
+    NoTenantSet,
+    /// Closed.
+    #[error("tenant \"{org}\" is suspended")]
+    Suspended { org: String },
+    /// The registry knows the tenant, the database does not.
+    #[error("tenant \"{org}\" has lost its {what}")]
+    Broken { org: String, what: &'static str },
+    /// Loaded too late to have protected the session.
+    #[error("plio_tenancy is not preloaded in this session")]
+    NotPreloaded,
+    /// The extension is not in this database.
+    #[error("extension \"plio_tenancy\" is not installed in this database")]
+    NotInstalled,
+    /// Another tenant is active in this transaction.
+    #[error("tenant \"{active}\" is set for this transaction")]
+    Locked { active: String },
+    /// A setting that the tenant locks.
+    #[error("parameter \"{setting}\" is locked while a tenant is active")]
+    LockedSetting { setting: &'static str },
+    /// A cursor would go on returning the rows of before.
+    #[error("cannot set a tenant while cursors are open")]
+    OpenCursors,
+    /// A function's SET clause would take back half of it.
+    #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
+    UnderFunctionSet { setting: &'static str },
+    /// A definer function's exit would take back the role.
+    #[error("cannot set a tenant inside a security-definer function")]
+    InDefinerFunction,
+    /// Management inside a tenant.
+    #[error("cannot run {function}() while a tenant is active")]
+    ManagementInTenant { function: &'static str },
+    /// Somebody is in it.
+    #[error("tenant \"{org}\" is in use")]
+    InUse { org: String },
+    /// Alone in autocommit.
+    #[error("plio.set_tenant can only be used in a transaction block")]
+    OutsideTransaction,
+    /// An argument is NULL.
+    #[error("argument \"{argument}\" of {function}() must not be null")]
+    NullArgument { function: &'static str, argument: &'static str },
+    /// An argument is wrong.
+    #[error("{message}")]
+    BadArgument { message: String, hint: &'static str },
+    /// Ours.
+    #[error("internal error in plio_tenancy: {0}")]
+    Bug(String),
+}
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The SQLSTATE; the table in the README says the same.
+    pub fn sqlstate(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode as Code;
+        match self {
+            Self::Denied { why: Why::NoTenantSet, .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
+            | Self::StatementRefused { .. }
+            | Self::ServerFileRefused
+            | Self::DdlOutside
+            | Self::Tie
+            | Self::WrongRole
+            | Self::NotPermitted { .. }
+            | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::TenantExists { .. } | Self::SchemaExists { .. } => Code::ERRCODE_DUPLICATE_OBJECT,
+            Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
+                Code::ERRCODE_INVALID_NAME
+            }
+            Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
+            Self::NoTenantSet
+            | Self::Suspended { .. }
+            | Self::Broken { .. }
+            | Self::NotPreloaded
+            | Self::NotInstalled => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Locked { .. }
+            | Self::LockedSetting { .. }
+            | Self::OpenCursors
+            | Self::UnderFunctionSet { .. }
+            | Self::InDefinerFunction
+            | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
+            Self::NullArgument { .. } | Self::BadArgument { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    /// What would allow it: a function, a grant or a setting, in full sentences.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Denied { why, relation, active } => denied_hint(*why, relation.as_deref(), active.as_deref()),
+            Self::StatementRefused { .. } => {
+                "Run it in a transaction without a tenant, as an administrator.".to_owned()
+            }
+            Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
+            Self::DdlOutside => {
+                "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
+                    .to_owned()
+            }
+            Self::Tie => "Keep what several tenants need in a schema of its own and share it with plio.share().".to_owned(),
+            Self::TenantObject { .. } => {
+                "Use plio.rename_tenant() or plio.drop_tenant().".to_owned()
+            }
+            Self::WrongRole => "Leave the role alone until the transaction ends.".to_owned(),
+            Self::NotPermitted { .. } => {
+                "An administrator can allow it with plio.grant_access().".to_owned()
+            }
+            Self::TenantSettingRefused => {
+                "Use SELECT plio.set_tenant() in a transaction, or SET plio.tenant for the session.".to_owned()
+            }
+            Self::UnknownTenant { .. } => "An administrator can create it with plio.create_tenant().".to_owned(),
+            Self::UnknownObject { .. } => "Give the name as it is spelled in the catalog, with its schema.".to_owned(),
+            Self::TenantExists { .. } | Self::SchemaExists { .. } => {
+                "Choose another name; plio.tenants lists those in use.".to_owned()
+            }
+            Self::BadOrg(_) => {
+                "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
+            }
+            Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
+            Self::NoTenantSet => SET_ONE.to_owned(),
+            Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
+            Self::Broken { .. } => "plio.health() says what is missing.".to_owned(),
+            Self::NotPreloaded => {
+                "Connect again; if that does not help, plio.health() says which setting keeps the library out."
+                    .to_owned()
+            }
+            Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
+            Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
+            Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
+            Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),
+            Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
+                "Call plio.set_tenant() before the function.".to_owned()
+            }
+            Self::ManagementInTenant { .. } => "Manage tenants in a transaction without a tenant.".to_owned(),
+            Self::InUse { .. } => {
+                "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
+            }
+            Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
+            Self::NullArgument { .. } => "Pass a value.".to_owned(),
+            Self::BadArgument { hint, .. } => (*hint).to_owned(),
+            Self::Bug(_) => "Please report it, with the statement and the server's log.".to_owned(),
+        }
+    }
+
+    /// Raises it as a PostgreSQL error.
+    pub fn raise(self) -> ! {
+        if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
+            // The context lines would quote the statement that was refused, a foreign key's own among them.
+            pg::forget_error_context();
+        }
+        ErrorReport::new(self.sqlstate(), self.to_string(), "plio_tenancy")
+            .set_hint(self.hint())
+            .report(pgrx::PgLogLevel::ERROR);
+        // never: ERROR does not return
+        unreachable!()
+    }
+}
+
+/// Raises the error, if any.
+pub fn or_raise<T>(result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => error.raise(),
+    }
+}
+
+const SET_ONE: &str = "Start the transaction with SELECT plio.set_tenant('<org>').";
+
+fn denied_message(why: Why, relation: Option<&str>) -> String {
+    match (why, relation) {
+        (Why::OtherTenant, _) => "access to another tenant is not allowed".to_owned(),
+        (Why::NoTenantSet, _) => "no tenant is set".to_owned(),
+        (Why::NotShared, Some(name)) => format!("\"{name}\" is not shared with tenants"),
+        (Why::NotShared, None) => "relation is not shared with tenants".to_owned(),
+        (Why::SharedReadOnly, Some(name)) => format!("\"{name}\" is shared with tenants for reading only"),
+        (Why::SharedReadOnly, None) => "relation is shared with tenants for reading only".to_owned(),
+    }
+}
+
+fn denied_hint(why: Why, relation: Option<&str>, active: Option<&str>) -> String {
+    let name = relation.unwrap_or("<schema>.<relation>").replace('\'', "''");
+    match why {
+        Why::OtherTenant => {
+            let active = active.unwrap_or("<org>");
+            format!(
+                "Tenant \"{active}\" is active until the transaction ends; work for one tenant in a transaction."
+            )
+        }
+        Why::NoTenantSet => SET_ONE.to_owned(),
+        Why::NotShared => format!("An administrator can share it with plio.share('{name}', 'read')."),
+        Why::SharedReadOnly => format!("An administrator can open it with plio.share('{name}', 'write')."),
+    }
+}
+
+fn org_fault(fault: OrgFault) -> &'static str {
+    match fault {
+        OrgFault::Empty => "it is empty",
+        OrgFault::TooLong => "it is longer than 63 characters",
+        OrgFault::BadStart => "it must start with a letter or a digit",
+        OrgFault::BadCharacter => "it has a character other than a-z, 0-9, \"_\" and \"-\"",
+    }
+}
+
+fn schema_fault(fault: SchemaNameFault) -> &'static str {
+    match fault {
+        SchemaNameFault::NotAnIdentifier => "invalid schema name",
+        SchemaNameFault::Reserved => "schema name is reserved",
+    }
+}

@@ -1,0 +1,356 @@
+//! Every setting of the extension, in alphabetical order, and the locks on PostgreSQL's own `role`,
+//! `search_path` and `session_authorization`.
+//!
+//! A locked setting refuses twice. Its check hook refuses a value. Its assign hook refuses what reaches no check
+//! hook: `RESET`, and `set_config(.., NULL, ..)`. An assign hook may not fail when PostgreSQL itself puts a value
+//! back, at the end of a (sub)transaction or of a function with a SET clause; then the transaction is not in
+//! progress, or the setting's stack says that a function set it, and nothing is judged.
+
+use crate::context::{self, State};
+use crate::error::{Error, or_raise};
+use crate::pg::{catalog, guc, owned, session};
+use crate::policy::{self, Actor, Context, Verdict};
+use crate::{cache, hooks};
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use pgrx::prelude::*;
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{CStr, CString, c_char, c_void};
+
+/// Whether the boundary holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub enum Enforcement {
+    /// Nothing is judged.
+    #[name = c"off"]
+    Off,
+    /// Every access is judged.
+    #[name = c"on"]
+    On,
+}
+
+static ENFORCEMENT: GucSetting<Enforcement> = GucSetting::<Enforcement>::new(Enforcement::On);
+static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+
+/// Whether the boundary holds: `plio.enforcement`.
+pub fn is_enforced() -> bool {
+    ENFORCEMENT.get() == Enforcement::On
+}
+
+/// The whole value of `plio.tenant`.
+pub fn tenant_value() -> Option<String> {
+    TENANT.get().map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Defines the settings and puts the locks in front of PostgreSQL's own.
+pub fn install() {
+    // SAFETY: the hooks are guarded, or call nothing that can fail.
+    unsafe {
+        GucRegistry::define_enum_guc_with_hooks(
+            c"plio.enforcement",
+            c"Whether access outside the active tenant is refused.",
+            c"Superusers only, and not while a tenant is active.",
+            &ENFORCEMENT,
+            GucContext::Suset,
+            GucFlags::empty(),
+            Some(check_enforcement),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"plio.tenant",
+            c"The organization whose tenant is active; empty when none is.",
+            c"Set by plio.set_tenant() for a transaction, or by SET plio.tenant for a session.",
+            &TENANT,
+            GucContext::Suset,
+            GucFlags::REPORT | GucFlags::NO_RESET_ALL | GucFlags::DISALLOW_IN_FILE,
+            Some(check_tenant),
+            Some(assign_tenant),
+            Some(show_tenant),
+        );
+    }
+    guc::reserve_prefix(c"plio");
+    LOCKS.with(|locks| {
+        for lock in locks {
+            lock.install();
+        }
+    });
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_enforcement(
+    _value: *mut i32,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    if context::is_active() && session::is_in_progress() && !session::is_initializing_worker() {
+        Error::LockedSetting { setting: "plio.enforcement" }.raise();
+    }
+    true
+}
+
+/// Admits only what this extension writes, and what a leader hands to its parallel worker.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_tenant(
+    value: *mut *mut c_char,
+    extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string.
+    let text = unsafe { owned(*value) }.unwrap_or_default();
+    if !(guc::is_ours() || session::is_initializing_worker() || text.is_empty()) {
+        Error::TenantSettingRefused.raise();
+    }
+    if text.is_empty() {
+        return true;
+    }
+    let Some(state) = State::parse(&text) else { return false };
+    let handed = guc::hand_out(state);
+    // SAFETY: PostgreSQL passes a valid place for the extra, and owns what is put there.
+    unsafe { *extra = handed };
+    !handed.is_null()
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn assign_tenant(_value: *const c_char, extra: *mut c_void) {
+    if must_refuse_change(c"plio.tenant") {
+        Error::LockedSetting { setting: "plio.tenant" }.raise();
+    }
+    // SAFETY: the extra is NULL or what check_tenant handed out for this value.
+    let state = if extra.is_null() { State::NONE } else { unsafe { extra.cast::<State>().read() } };
+    context::assign(state);
+}
+
+/// Shows the org alone: the rest of the value is nobody's business.
+unsafe extern "C-unwind" fn show_tenant() -> *const c_char {
+    struct Shown(UnsafeCell<[u8; 64]>);
+    // SAFETY: a backend has one thread.
+    unsafe impl Sync for Shown {}
+    static SHOWN: Shown = Shown(UnsafeCell::new([0; 64]));
+    let value = TENANT.get();
+    let org = value.as_deref().map_or(&b""[..], CStr::to_bytes);
+    let org = org.split(|byte| *byte == b' ').next().unwrap_or_default();
+    // SAFETY: one thread, and no reference to the buffer is kept; PostgreSQL copies the text at once.
+    let buffer = unsafe { &mut *SHOWN.0.get() };
+    let length = org.len().min(buffer.len() - 1);
+    buffer[..length].copy_from_slice(&org[..length]);
+    buffer[length] = 0;
+    buffer.as_ptr().cast()
+}
+
+thread_local! {
+    /// The role to hand out when the `role` setting is next checked.
+    static ROLE_TO_SWITCH_TO: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
+}
+
+/// The extra of PostgreSQL's `role` setting (`role_auth_extra`, variable.c).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct RoleAuthExtra {
+    role: pg_sys::Oid,
+    is_superuser: bool,
+}
+
+/// Switches to a role for the rest of the transaction or the session, without a membership.
+pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: guc::Lifetime) {
+    struct Forget;
+    impl Drop for Forget {
+        fn drop(&mut self) {
+            ROLE_TO_SWITCH_TO.set(None);
+        }
+    }
+    let _forget = Forget;
+    ROLE_TO_SWITCH_TO.set(Some(role));
+    guc::set(c"role", Some(name), lifetime);
+}
+
+/// A change that this extension does not make, of a setting that the active tenant locks.
+fn must_refuse_change(setting: &CStr) -> bool {
+    context::is_active()
+        && !guc::is_ours()
+        && session::is_in_progress()
+        && !session::is_initializing_worker()
+        && !guc::Record::find(setting).is_some_and(guc::Record::is_set_by_function)
+}
+
+/// One locked setting: PostgreSQL's own hooks, and ours in front of them.
+struct Lock {
+    name: &'static CStr,
+    check: pg_sys::GucStringCheckHook,
+    assign: pg_sys::GucStringAssignHook,
+    old: Cell<(pg_sys::GucStringCheckHook, pg_sys::GucStringAssignHook)>,
+}
+
+const ROLE: usize = 0;
+const SEARCH_PATH: usize = 1;
+const SESSION_AUTHORIZATION: usize = 2;
+
+thread_local! {
+    static LOCKS: [Lock; 3] = const {
+        [
+            Lock {
+                name: c"role",
+                check: Some(check_role),
+                assign: Some(assign_role),
+                old: Cell::new((None, None)),
+            },
+            Lock {
+                name: c"search_path",
+                check: Some(check_search_path),
+                assign: Some(assign_search_path),
+                old: Cell::new((None, None)),
+            },
+            Lock {
+                name: c"session_authorization",
+                check: Some(check_session_authorization),
+                assign: Some(assign_session_authorization),
+                old: Cell::new((None, None)),
+            },
+        ]
+    };
+}
+
+impl Lock {
+    fn install(&self) {
+        if let Some(record) = guc::Record::find(self.name) {
+            // SAFETY: all three are string settings; the hooks below hand on to the old ones.
+            self.old.set(unsafe { record.wrap_string(self.check, self.assign) });
+        }
+    }
+}
+
+fn old_check(lock: usize) -> pg_sys::GucStringCheckHook {
+    LOCKS.with(|locks| locks[lock].old.get().0)
+}
+
+fn old_assign(lock: usize) -> pg_sys::GucStringAssignHook {
+    LOCKS.with(|locks| locks[lock].old.get().1)
+}
+
+/// Calls the old check hook, unguarded: its errors are not ours.
+unsafe fn hand_on_check(
+    lock: usize,
+    value: *mut *mut c_char,
+    extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: the arguments are PostgreSQL's own, for this very setting.
+    old_check(lock).is_none_or(|check| unsafe { check(value, extra, source) })
+}
+
+unsafe fn hand_on_assign(lock: usize, value: *const c_char, extra: *mut c_void) {
+    if let Some(assign) = old_assign(lock) {
+        // SAFETY: the arguments are PostgreSQL's own, for this very setting.
+        unsafe { assign(value, extra) };
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn refuse_change(lock: usize) {
+    let (name, setting) = match lock {
+        ROLE => (c"role", "role"),
+        SEARCH_PATH => (c"search_path", "search_path"),
+        _ => (c"session_authorization", "session_authorization"),
+    };
+    if must_refuse_change(name) {
+        Error::LockedSetting { setting }.raise();
+    }
+}
+
+unsafe extern "C-unwind" fn check_role(
+    value: *mut *mut c_char,
+    extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    if let Some(role) = ROLE_TO_SWITCH_TO.get() {
+        let handed = guc::hand_out(RoleAuthExtra { role, is_superuser: false });
+        // SAFETY: PostgreSQL passes a valid place for the extra, and owns what is put there.
+        unsafe { *extra = handed };
+        return !handed.is_null();
+    }
+    // SAFETY: plain data only; arguments are handed on as they came.
+    unsafe {
+        refuse_value(ROLE);
+        hand_on_check(ROLE, value, extra, source)
+    }
+}
+
+unsafe extern "C-unwind" fn assign_role(value: *const c_char, extra: *mut c_void) {
+    // SAFETY: plain data only; arguments are handed on as they came.
+    unsafe {
+        refuse_change(ROLE);
+        hand_on_assign(ROLE, value, extra);
+    }
+}
+
+unsafe extern "C-unwind" fn check_session_authorization(
+    value: *mut *mut c_char,
+    extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: plain data only; arguments are handed on as they came.
+    unsafe {
+        refuse_value(SESSION_AUTHORIZATION);
+        hand_on_check(SESSION_AUTHORIZATION, value, extra, source)
+    }
+}
+
+unsafe extern "C-unwind" fn assign_session_authorization(value: *const c_char, extra: *mut c_void) {
+    // SAFETY: plain data only; arguments are handed on as they came.
+    unsafe {
+        refuse_change(SESSION_AUTHORIZATION);
+        hand_on_assign(SESSION_AUTHORIZATION, value, extra);
+    }
+}
+
+/// No value of `role` or `session_authorization` is admitted while a tenant holds, a function's SET
+/// clause included: nobody needs one, and it would leave the tenant's role.
+#[pg_guard]
+unsafe extern "C-unwind" fn refuse_value(lock: usize) {
+    let is_held = (context::is_locked() || context::holds_role())
+        && !guc::is_ours()
+        && session::is_in_progress()
+        && !session::is_initializing_worker();
+    if is_held {
+        Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } }.raise();
+    }
+}
+
+unsafe extern "C-unwind" fn check_search_path(
+    value: *mut *mut c_char,
+    extra: *mut *mut c_void,
+    source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: plain data only; arguments are handed on as they came.
+    unsafe {
+        refuse_foreign_path(*value);
+        hand_on_check(SEARCH_PATH, value, extra, source)
+    }
+}
+
+unsafe extern "C-unwind" fn assign_search_path(value: *const c_char, extra: *mut c_void) {
+    // SAFETY: plain data only; arguments are handed on as they came.
+    unsafe {
+        refuse_change(SEARCH_PATH);
+        hand_on_assign(SEARCH_PATH, value, extra);
+    }
+}
+
+/// A function's SET clause looks like anybody's SET here; what either may never do is name another tenant's schema.
+#[pg_guard]
+unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char) {
+    let is_held = context::is_active()
+        && hooks::is_judged()
+        && !guc::is_ours()
+        && session::is_in_progress()
+        && !session::is_initializing_worker();
+    if !is_held {
+        return;
+    }
+    let Some(path) = owned(value) else { return };
+    for name in catalog::split_identifiers(&path) {
+        let Some(schema) = catalog::schema_oid(&name) else { continue };
+        let place = cache::place_of_schema(schema, context::active_schema());
+        if let Verdict::Deny(why) = policy::decide_code(Actor::Ordinary, Context::Tenant, place) {
+            or_raise(Err(Error::Denied { why, relation: None, active: context::active_org() }))
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The hooks, in the order in which they are set.
+//!
+//! | hook | sees | cannot see | in the chain |
+//! | --- | --- | --- | --- |
+//! | `ExecutorStart_hook`, `ExecutorCheckPerms_hook` | every range table, after views and cached plans, workers included | utility statements; partitions that an INSERT routes to | ours first, then the previous hook: a refusal of ours needs no second opinion |
+//! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid | previous hook first, as sepgsql does |
+//! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()`, `UPDATE pg_settings` | ours first; then the previous hook or the standard function |
+//!
+//! All keep to one shape: the outer function holds plain data and has no guard, so an error that is not ours passes
+//! through untouched; it calls a guarded check of ours. No hook ever turns a refusal into a permission.
+
+pub mod check_perms;
+pub mod object_access;
+pub mod utility;
+
+use crate::pg::session;
+use crate::{context, guc};
+
+/// Sets every hook. Nothing may fail from the first one on.
+pub fn install() {
+    check_perms::install();
+    object_access::install();
+    utility::install();
+}
+
+/// Whether this process and this session are judged at all: a client's backend or its parallel worker, with
+/// enforcement on. Autovacuum, walsenders and other background processes are not.
+pub fn is_judged() -> bool {
+    guc::is_enforced() && session::is_client_backend()
+}
+
+/// Confirms a session's tenant once in a transaction; the hot path's only other duty.
+pub fn ensure_confirmed() -> crate::error::Result<()> {
+    if context::needs_confirmation() { context::confirm() } else { Ok(()) }
+}

@@ -1,0 +1,202 @@
+//! The boundary: the executor's permission check, for every relation of every range table.
+//!
+//! Two hooks ask the same question. `ExecutorStart_hook` comes first and gives the better answer: PostgreSQL's own
+//! privilege check follows it, and would say only that permission is denied for a table.
+//! `ExecutorCheckPerms_hook` is the one that nothing gets around: it is fired by `ExecCheckPermissions` (execMain.c;
+//! `ExecCheckRTPerms` on 15) whenever a plan starts, in parallel workers too, and by COPY. Everything is judged whatever its `requiredPerms`: children and partitions arrive with none.
+//! Cannot see utility statements that lock or rewrite (utility.rs), nor partitions that an INSERT routes rows to
+//! (native privileges). Ours comes before the previous hook: what is refused here need not be asked elsewhere.
+
+use crate::cache;
+use crate::context;
+use crate::error::{Error, Result, or_raise};
+use crate::hooks;
+use crate::pg::nodes::pointers;
+use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
+use crate::policy::{self, Access, Context, Verdict, Why};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+static mut PREVIOUS: pg_sys::ExecutorCheckPerms_hook_type = None;
+static mut PREVIOUS_START: pg_sys::ExecutorStart_hook_type = None;
+
+/// Sets the hooks.
+pub fn install() {
+    // SAFETY: `_PG_init` runs once, in one thread.
+    unsafe {
+        PREVIOUS_START = pg_sys::ExecutorStart_hook;
+        pg_sys::ExecutorStart_hook = Some(on_executor_start);
+        PREVIOUS = pg_sys::ExecutorCheckPerms_hook;
+        pg_sys::ExecutorCheckPerms_hook = Some(on_check_perms);
+    }
+}
+
+unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
+    // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
+    unsafe {
+        let planned = (*query).plannedstmt;
+        if !is_own_tenants((*planned).rtable) {
+            check((*planned).rtable, raw::permission_infos(planned));
+        }
+        PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart)(query, flags);
+    }
+}
+
+#[cfg(not(feature = "pg15"))]
+unsafe extern "C-unwind" fn on_check_perms(
+    range_table: *mut pg_sys::List,
+    permissions: *mut pg_sys::List,
+    raise: bool,
+) -> bool {
+    // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
+    unsafe {
+        if !is_own_tenants(range_table) {
+            check(range_table, permissions);
+        }
+        PREVIOUS.is_none_or(|previous| previous(range_table, permissions, raise))
+    }
+}
+
+#[cfg(feature = "pg15")]
+unsafe extern "C-unwind" fn on_check_perms(range_table: *mut pg_sys::List, raise: bool) -> bool {
+    // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
+    unsafe {
+        if !is_own_tenants(range_table) {
+            check(range_table, std::ptr::null_mut());
+        }
+        PREVIOUS.is_none_or(|previous| previous(range_table, raise))
+    }
+}
+
+/// The hot path: true when everything is the active tenant's own, PostgreSQL's, or known to be no tenant's while
+/// none is active. Unguarded: a syscache look-up a relation, nothing else.
+unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
+    if context::needs_confirmation() {
+        return false;
+    }
+    let active = context::active_schema();
+    // SAFETY: reads a global.
+    if context::active_role().is_some_and(|role| unsafe { raw::GetOuterUserId() } != role) {
+        return false;
+    }
+    // SAFETY: a range table is a list of range table entries; any relation's oid may be looked up.
+    unsafe {
+        for entry in pointers::<pg_sys::RangeTblEntry>(range_table) {
+            if !is_relation(*entry) || (**entry).relid.to_u32() < FIRST_NORMAL_OID {
+                continue;
+            }
+            let schema = raw::get_rel_namespace((**entry).relid);
+            match active {
+                Some(active) if active == schema => {}
+                None if cache::is_known_neutral(schema) => {}
+                _ => return false,
+            }
+        }
+    }
+    true
+}
+
+/// Whether the entry stands for a relation: a table, or (from 16 on) a view that became a subquery.
+unsafe fn is_relation(entry: *const pg_sys::RangeTblEntry) -> bool {
+    use pg_sys::RTEKind::{RTE_RELATION, RTE_SUBQUERY};
+    // SAFETY: the caller passes a valid entry; `relid` is InvalidOid or set for both kinds (parsenodes.h).
+    let (kind, relid) = unsafe { ((*entry).rtekind, (*entry).relid) };
+    (kind == RTE_RELATION || kind == RTE_SUBQUERY) && relid != pg_sys::InvalidOid
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check(range_table: *mut pg_sys::List, permissions: *mut pg_sys::List) {
+    if !hooks::is_judged() {
+        return;
+    }
+    // SAFETY: the executor's range table and permission infos, which belong together.
+    or_raise(unsafe { check_range_table(range_table, permissions) });
+}
+
+unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg_sys::List) -> Result<()> {
+    if cache::location().is_none() {
+        return Ok(());
+    }
+    hooks::ensure_confirmed()?;
+    context::ensure_role()?;
+    // SAFETY: a range table is a list of range table entries.
+    for entry in unsafe { pointers::<pg_sys::RangeTblEntry>(range_table) } {
+        // SAFETY: entries of a range table are valid.
+        let relation = unsafe { (**entry).relid };
+        // SAFETY: as above.
+        if unsafe { is_relation(*entry) } && relation.to_u32() >= FIRST_NORMAL_OID {
+            // SAFETY: the entry and the permission infos belong together.
+            ensure_access(relation, unsafe { access_of(*entry, permissions) })?;
+        }
+    }
+    Ok(())
+}
+
+/// Judges one relation.
+///
+/// # Errors
+/// 42501, or 55000 when it is a tenant's and none is set.
+pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
+    // A relation dropped since it was planned is PostgreSQL's to report.
+    let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
+    let active = context::active_schema();
+    let place = cache::place_of_relation(relation, schema, active);
+    let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
+    let actor = cache::actor(session::outer_user());
+    match policy::decide_relation(actor, context, place, access) {
+        Verdict::Allow => {
+            if active.is_none() && cache::schema_kind(schema) == cache::SchemaKind::Other {
+                cache::remember_neutral(schema);
+            }
+            Ok(())
+        }
+        Verdict::Deny(why) => {
+            Err(Error::Denied { why, relation: label(relation, why), active: context::active_org() })
+        }
+    }
+}
+
+/// The relation's name for the message, where it is nobody's secret: never another tenant's.
+fn label(relation: Oid, why: Why) -> Option<String> {
+    match why {
+        Why::OtherTenant | Why::NoTenantSet => None,
+        Why::NotShared | Why::SharedReadOnly => {
+            catalog::relation_names(relation).map(|(schema, name)| format!("{schema}.{name}"))
+        }
+    }
+}
+
+/// What the statement wants with the relation. FOR UPDATE and a foreign key's FOR KEY SHARE ask for UPDATE without a
+/// column: they lock rows and change none.
+unsafe fn access_of(entry: *const pg_sys::RangeTblEntry, permissions: *mut pg_sys::List) -> Access {
+    // SAFETY: the caller passes a valid entry; its index points into the permission infos, from 1 (16 and later).
+    let (required, updated) = unsafe { permissions_of(entry, permissions) };
+    let changes = pg_sys::ACL_INSERT | pg_sys::ACL_DELETE | pg_sys::ACL_TRUNCATE;
+    let updates = required & pg_sys::AclMode::from(pg_sys::ACL_UPDATE) != 0 && !updated.is_null();
+    if required & pg_sys::AclMode::from(changes) != 0 || updates { Access::Write } else { Access::Read }
+}
+
+#[cfg(feature = "pg15")]
+unsafe fn permissions_of(
+    entry: *const pg_sys::RangeTblEntry,
+    _permissions: *mut pg_sys::List,
+) -> (pg_sys::AclMode, *mut pg_sys::Bitmapset) {
+    // SAFETY: the caller passes a valid entry.
+    unsafe { ((*entry).requiredPerms, (*entry).updatedCols) }
+}
+
+#[cfg(not(feature = "pg15"))]
+unsafe fn permissions_of(
+    entry: *const pg_sys::RangeTblEntry,
+    permissions: *mut pg_sys::List,
+) -> (pg_sys::AclMode, *mut pg_sys::Bitmapset) {
+    // SAFETY: the caller passes a valid entry and the permission infos that belong to it.
+    unsafe {
+        let index = (*entry).perminfoindex as usize;
+        let infos = pointers::<pg_sys::RTEPermissionInfo>(permissions);
+        match index.checked_sub(1).and_then(|index| infos.get(index)) {
+            Some(info) => ((**info).requiredPerms, (**info).updatedCols),
+            None => (0, std::ptr::null_mut()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Names, code and protected objects: PostgreSQL's object access hook.
+//!
+//! Fired for every explicit `schema.name` look-up (`OAT_NAMESPACE_SEARCH`), every function about to be executed
+//! (`OAT_FUNCTION_EXECUTE`), and every object dropped or altered. Cannot see creation targets, what a cached plan
+//! resolved before, nor anything given by oid: the executor's check and native privileges do. The previous hook
+//! comes first; ours can only refuse more.
+//!
+//! A schema that is merely on the search_path (`ereport_on_violation` false) is never dropped from it: the path is
+//! locked inside a tenant, and outside one a silent drop would make names fall through to `public`.
+
+use crate::error::{Error, Result, or_raise};
+use crate::pg::{FIRST_NORMAL_OID, catalog, session};
+use crate::policy::{self, Context, Verdict};
+use crate::{cache, context, hooks, lifecycle, preload};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use std::ffi::c_void;
+
+static mut PREVIOUS: pg_sys::object_access_hook_type = None;
+
+/// Sets the hook.
+pub fn install() {
+    // SAFETY: `_PG_init` runs once, in one thread.
+    unsafe {
+        PREVIOUS = pg_sys::object_access_hook;
+        pg_sys::object_access_hook = Some(on_object_access);
+    }
+}
+
+unsafe extern "C-unwind" fn on_object_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: Oid,
+    object: Oid,
+    sub_object: i32,
+    argument: *mut c_void,
+) {
+    // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
+    unsafe {
+        if let Some(previous) = PREVIOUS {
+            previous(access, class, object, sub_object, argument);
+        }
+        if is_interesting(access, class, object) {
+            check(access, class, object, argument);
+        }
+    }
+}
+
+/// Fast exit: built-in functions, and objects that are neither schemas, tenants' roles nor extensions.
+fn is_interesting(access: pg_sys::ObjectAccessType::Type, class: Oid, object: Oid) -> bool {
+    use pg_sys::ObjectAccessType as Type;
+    match access {
+        Type::OAT_FUNCTION_EXECUTE => object.to_u32() >= FIRST_NORMAL_OID && context_matters(),
+        Type::OAT_NAMESPACE_SEARCH => object.to_u32() >= FIRST_NORMAL_OID,
+        Type::OAT_DROP | Type::OAT_POST_ALTER => {
+            class == pg_sys::NamespaceRelationId
+                || class == pg_sys::ExtensionRelationId
+                || class == pg_sys::AuthIdRelationId
+        }
+        _ => false,
+    }
+}
+
+/// Functions are judged whether or not a tenant is active; only a process that is never judged can skip them.
+fn context_matters() -> bool {
+    session::is_client_backend()
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check(
+    access: pg_sys::ObjectAccessType::Type,
+    class: Oid,
+    object: Oid,
+    argument: *mut c_void,
+) {
+    use pg_sys::ObjectAccessType as Type;
+    if !session::is_in_progress() {
+        return;
+    }
+    if access == Type::OAT_DROP && class == pg_sys::ExtensionRelationId {
+        or_raise(preload::on_extension_drop(object));
+    }
+    if cache::location().is_none() {
+        return;
+    }
+    let is_judged = hooks::is_judged();
+    or_raise(match access {
+        Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
+        Type::OAT_POST_ALTER if is_judged && class != pg_sys::AuthIdRelationId => {
+            lifecycle::ensure_not_a_tenants(class, object, "alter")
+        }
+        Type::OAT_NAMESPACE_SEARCH if is_judged => {
+            // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
+            let is_explicit =
+                unsafe { (*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).ereport_on_violation };
+            if is_explicit { ensure_code(object) } else { Ok(()) }
+        }
+        Type::OAT_FUNCTION_EXECUTE if is_judged => match catalog::function_schema(object) {
+            Some(schema) => ensure_code(schema),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    });
+}
+
+/// Judges a schema whose names are being looked up, or whose function is about to run.
+fn ensure_code(schema: Oid) -> Result<()> {
+    let active = context::active_schema();
+    if active == Some(schema) || (active.is_none() && cache::is_known_neutral(schema)) {
+        return Ok(());
+    }
+    let place = cache::place_of_schema(schema, active);
+    let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
+    match policy::decide_code(cache::actor(session::outer_user()), context, place) {
+        Verdict::Allow => Ok(()),
+        Verdict::Deny(why) => Err(Error::Denied { why, relation: None, active: context::active_org() }),
+    }
+}

@@ -1,0 +1,43 @@
+//! The fence: small wrappers over PostgreSQL's C side, safe to call from a transaction unless they say otherwise.
+//!
+//! Every `cfg` on a PostgreSQL version is in here. A wrapper that can raise a PostgreSQL error does so as pgrx
+//! does (an unwind), so Rust destructors run; only `raw` is different, and says so.
+
+pub mod catalog;
+pub mod guc;
+pub mod nodes;
+pub mod raw;
+pub mod scan;
+pub mod session;
+
+use pgrx::pg_sys;
+use std::ffi::{CStr, c_char};
+
+/// The first oid that initdb does not use (`FirstNormalObjectId`, transam.h).
+pub const FIRST_NORMAL_OID: u32 = 16384;
+
+/// Drops the context lines that PostgreSQL would add to the error about to be raised.
+pub fn forget_error_context() {
+    // SAFETY: the stack is a list of frames that are still alive; the handler that catches the error puts its own
+    // saved value back (PG_TRY and pgrx's guard both do).
+    unsafe { pg_sys::error_context_stack = std::ptr::null_mut() };
+}
+
+/// A C string of PostgreSQL's as an owned Rust string; `None` for NULL. Invalid UTF-8 is replaced.
+pub fn owned(text: *const c_char) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: a non-null `char *` from PostgreSQL is NUL-terminated and lives at least as long as this call.
+    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}
+
+/// `name` as SQL writes it: quoted where it must be.
+pub fn quote_identifier(name: &str) -> String {
+    pgrx::spi::quote_identifier(name)
+}
+
+/// `text` as a SQL literal.
+pub fn quote_literal(text: &str) -> String {
+    pgrx::spi::quote_literal(text)
+}

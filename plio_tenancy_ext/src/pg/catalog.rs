@@ -1,0 +1,216 @@
+//! Look-ups in the system catalogs: schemas, relations, roles. Every function needs a transaction.
+
+use super::owned;
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
+
+/// A name as a C string; `None` when it holds a NUL and so can name nothing.
+fn c_name(name: &str) -> Option<CString> {
+    CString::new(name).ok()
+}
+
+fn valid(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The schema of that name.
+pub fn schema_oid(name: &str) -> Option<pg_sys::Oid> {
+    let name = c_name(name)?;
+    // SAFETY: a NUL-terminated name; missing_ok is set.
+    valid(unsafe { pg_sys::get_namespace_oid(name.as_ptr(), true) })
+}
+
+/// A schema's name.
+pub fn schema_name(oid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: any oid may be asked for; NULL when there is none.
+    owned(unsafe { pg_sys::get_namespace_name(oid) })
+}
+
+/// The relation of that name in that schema.
+pub fn relation_oid(name: &str, schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    let name = c_name(name)?;
+    // SAFETY: a NUL-terminated name; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) })
+}
+
+/// A relation's schema and name.
+pub fn relation_names(oid: pg_sys::Oid) -> Option<(String, String)> {
+    // SAFETY: any oid may be asked for; NULL or InvalidOid when there is none.
+    let (name, schema) = unsafe { (pg_sys::get_rel_name(oid), pg_sys::get_rel_namespace(oid)) };
+    Some((schema_name(schema)?, owned(name)?))
+}
+
+/// A relation's schema.
+pub fn relation_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any oid may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_rel_namespace(oid) })
+}
+
+/// A relation's kind (`relkind`), as in pg_class.
+pub fn relation_kind(oid: pg_sys::Oid) -> Option<char> {
+    // SAFETY: any oid may be asked for; NUL when there is none.
+    let kind = unsafe { pg_sys::get_rel_relkind(oid) };
+    (kind != 0).then_some(char::from(kind as u8))
+}
+
+/// A function's schema.
+pub fn function_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any oid may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_func_namespace(oid) })
+}
+
+/// The extension of that name.
+pub fn extension_oid(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: a NUL-terminated name; missing_ok is set.
+    valid(unsafe { pg_sys::get_extension_oid(name.as_ptr(), true) })
+}
+
+/// Whether a relation is a member of an extension.
+pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
+    // SAFETY: any class and object may be asked for.
+    valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
+}
+
+/// Whether the schema is this session's temporary one (its toast schema included).
+pub fn is_own_temporary(schema: pg_sys::Oid) -> bool {
+    // SAFETY: compares oids.
+    unsafe { pg_sys::isTempNamespace(schema) || pg_sys::isTempToastNamespace(schema) }
+}
+
+/// Whether the schema is another session's temporary one. Reads the schema's name.
+pub fn is_foreign_temporary(schema: pg_sys::Oid) -> bool {
+    // SAFETY: any oid may be asked for.
+    unsafe { pg_sys::isOtherTempNamespace(schema) }
+}
+
+/// The role of that name.
+pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
+    let name = c_name(name)?;
+    // SAFETY: a NUL-terminated name; missing_ok is set.
+    valid(unsafe { pg_sys::get_role_oid(name.as_ptr(), true) })
+}
+
+/// A role's name.
+pub fn role_name(oid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: noerr is set: NULL when there is none.
+    owned(unsafe { pg_sys::GetUserNameFromId(oid, true) })
+}
+
+/// Whether `member` has the privileges of `role`: itself, an inheriting member, or a superuser.
+pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+/// Whether the role is a superuser.
+pub fn is_superuser(role: pg_sys::Oid) -> bool {
+    // SAFETY: any oid may be asked for.
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// Whether the schema's access list names the role, as grantee or grantor.
+pub fn is_named_in_schema_acl(schema: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
+    // SAFETY: the tuple is released below; the members' array is palloc'd in the current context by aclmembers.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, schema.into());
+        if tuple.is_null() {
+            return false;
+        }
+        let mut is_null = true;
+        let acl =
+            pg_sys::SysCacheGetAttr(cache, tuple, pg_sys::Anum_pg_namespace_nspacl as i16, &mut is_null);
+        let mut found = false;
+        if !is_null {
+            let acl = pg_sys::pg_detoast_datum(acl.cast_mut_ptr());
+            let mut members: *mut pg_sys::Oid = std::ptr::null_mut();
+            let count = pg_sys::aclmembers(acl.cast(), &mut members);
+            if count > 0 {
+                found = std::slice::from_raw_parts(members, count as usize).contains(&role);
+            }
+        }
+        pg_sys::ReleaseSysCache(tuple);
+        found
+    }
+}
+
+/// The schemas of all installed extensions (pg_extension.extnamespace).
+pub fn extension_schemas() -> Vec<pg_sys::Oid> {
+    let mut schemas = Vec::new();
+    // SAFETY: the catalog stays open while the scan runs; a tuple is read before the next one is fetched; the fixed
+    // part of pg_extension's row is never null.
+    unsafe {
+        let relation = pg_sys::table_open(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock as i32);
+        let scan = pg_sys::systable_beginscan(
+            relation,
+            pg_sys::InvalidOid,
+            false,
+            std::ptr::null_mut(),
+            0,
+            std::ptr::null_mut(),
+        );
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            let data = (*tuple).t_data;
+            let row =
+                data.cast::<u8>().add(usize::from((*data).t_hoff)).cast::<pg_sys::FormData_pg_extension>();
+            schemas.push((*row).extnamespace);
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+    schemas
+}
+
+/// The names in a setting's list such as search_path; empty when it is no list of identifiers.
+pub fn split_identifiers(list: &str) -> Vec<String> {
+    split(list, b',', pg_sys::SplitIdentifierString)
+}
+
+/// The parts of a dotted name as SQL spells it, quotes and folding included; empty when it is none.
+pub fn split_qualified(name: &str) -> Vec<String> {
+    split(name, b'.', pg_sys::SplitIdentifierString)
+}
+
+/// The libraries in a setting such as session_preload_libraries, spelled as they are.
+pub fn split_libraries(list: &str) -> Vec<String> {
+    split(list, b',', pg_sys::SplitDirectoriesString)
+}
+
+type Splitter = unsafe fn(*mut std::ffi::c_char, std::ffi::c_char, *mut *mut pg_sys::List) -> bool;
+
+fn split(list: &str, separator: u8, splitter: Splitter) -> Vec<String> {
+    let Some(list) = c_name(list) else { return Vec::new() };
+    // SAFETY: the splitter scribbles on a palloc'd copy; its list holds C strings of the current memory context.
+    unsafe {
+        let copy = pg_sys::pstrdup(list.as_ptr());
+        let mut names: *mut pg_sys::List = std::ptr::null_mut();
+        if !splitter(copy, separator as _, &mut names) {
+            return Vec::new();
+        }
+        super::nodes::pointers::<std::ffi::c_char>(names).iter().filter_map(|name| owned(*name)).collect()
+    }
+}
+
+/// The sequences that columns of a table own, as (schema, name).
+pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
+    // SAFETY: any relation may be asked for; the result is NIL or a list of oids.
+    let oids: Vec<pg_sys::Oid> = unsafe {
+        let list = pg_sys::getOwnedSequences(table);
+        if list.is_null() {
+            return Vec::new();
+        }
+        (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect()
+    };
+    oids.into_iter().filter_map(relation_names).collect()
+}
+
+/// Whether a role is a tenant's: a member of the group `plio_tenant`.
+pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
+    role_oid("plio_tenant")
+        // SAFETY: any oids may be asked for.
+        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+}

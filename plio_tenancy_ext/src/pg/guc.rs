@@ -1,0 +1,191 @@
+//! PostgreSQL's settings: setting them, looking at their stack, wrapping the hooks of built-in ones.
+
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
+
+thread_local! {
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a setting is being changed by this extension at this moment: locked settings admit it.
+pub fn is_ours() -> bool {
+    OURS.get()
+}
+
+/// How long a new value lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until the transaction ends (`SET LOCAL`).
+    Transaction,
+    /// Until the session ends (`SET`); a rollback undoes it.
+    Session,
+}
+
+/// Sets `name` as the extension; a `None` value puts the session's default back.
+///
+/// # Errors
+/// Raises what the setting's own check raises.
+pub fn set(name: &CStr, value: Option<&CStr>, lifetime: Lifetime) {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            OURS.set(self.0);
+        }
+    }
+    let _restore = Restore(OURS.replace(true));
+    let action = match lifetime {
+        Lifetime::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
+        Lifetime::Session => pg_sys::GucAction::GUC_ACTION_SET,
+    };
+    // SAFETY: NUL-terminated strings that PostgreSQL copies; PGC_SUSET because the extension, not the user, sets it.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.map_or(std::ptr::null(), CStr::as_ptr),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            action,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+/// Runs `f`, which waits for a lock; false when the wait took longer than lock_timeout, or than `default` when
+/// lock_timeout sets no limit. The caller raises an error then: nothing else is right after a failed wait.
+pub fn with_lock_timeout(default: &CStr, f: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+    // SAFETY: the nest level is closed below; after an error the transaction's abort closes it.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    // SAFETY: reads a global; NUL-terminated strings that PostgreSQL copies.
+    unsafe {
+        if pg_sys::LockTimeout == 0 {
+            pg_sys::set_config_option(
+                c"lock_timeout".as_ptr(),
+                default.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
+    }
+    let got = pgrx::PgTryBuilder::new(|| {
+        f();
+        true
+    })
+    .catch_when(pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| false)
+    .execute();
+    // SAFETY: closes the level opened above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    got
+}
+
+/// `ERROR`, elog.h: not in pgrx's bindings under that name.
+#[cfg(not(feature = "pg15"))]
+const ERROR: i32 = 21;
+
+/// The record of a setting; NULL when there is none.
+fn find(name: &CStr) -> *mut pg_sys::config_generic {
+    #[cfg(not(feature = "pg15"))]
+    // SAFETY: skip_errors is set and no placeholder is made.
+    unsafe {
+        pg_sys::find_option(name.as_ptr(), false, true, ERROR)
+    }
+    #[cfg(feature = "pg15")]
+    // SAFETY: the array holds that many valid records, with NUL-terminated names.
+    unsafe {
+        let all = pg_sys::get_guc_variables();
+        let count = pg_sys::GetNumConfigOptions() as usize;
+        std::slice::from_raw_parts(all, count)
+            .iter()
+            .copied()
+            .find(|record| CStr::from_ptr((**record).name) == name)
+            .unwrap_or(std::ptr::null_mut())
+    }
+}
+
+/// A handle on a setting's record; records live as long as the process.
+#[derive(Clone, Copy)]
+pub struct Record(*mut pg_sys::config_generic);
+
+impl Record {
+    /// The setting of that name.
+    pub fn find(name: &CStr) -> Option<Self> {
+        let record = find(name);
+        (!record.is_null()).then_some(Self(record))
+    }
+
+    /// Whether the value in force was set by a running function's SET clause (or by core in the same way).
+    pub fn is_set_by_function(self) -> bool {
+        // SAFETY: the record and the top of its stack are valid; the stack is NULL when nothing was set.
+        unsafe {
+            let stack = (*self.0).stack;
+            !stack.is_null() && (*stack).state == pg_sys::GucStackState::GUC_SAVE
+        }
+    }
+
+    /// Whether the exit of any running function will put the value back.
+    pub fn will_revert_at_function_exit(self) -> bool {
+        // SAFETY: the stack is a NULL-terminated list of valid entries.
+        unsafe {
+            let mut stack = (*self.0).stack;
+            while !stack.is_null() {
+                if (*stack).state == pg_sys::GucStackState::GUC_SAVE {
+                    return true;
+                }
+                stack = (*stack).prev;
+            }
+            false
+        }
+    }
+
+    /// Puts hooks of ours in front of a string setting's own, and gives the old ones back.
+    ///
+    /// # Safety
+    /// The setting is a string; the hooks call the old ones for whatever they do not judge.
+    pub unsafe fn wrap_string(
+        self,
+        check: pg_sys::GucStringCheckHook,
+        assign: pg_sys::GucStringAssignHook,
+    ) -> (pg_sys::GucStringCheckHook, pg_sys::GucStringAssignHook) {
+        let record = self.0.cast::<pg_sys::config_string>();
+        // SAFETY: a string setting's record starts with the generic part (guc_tables.h).
+        unsafe {
+            let old = ((*record).check_hook, (*record).assign_hook);
+            (*record).check_hook = check;
+            (*record).assign_hook = assign;
+            old
+        }
+    }
+}
+
+/// A copy of `value` in memory that a check hook may hand out as `extra`; NULL when there is no memory.
+pub fn hand_out<T: Copy>(value: T) -> *mut c_void {
+    let size = size_of::<T>();
+    #[cfg(not(feature = "pg15"))]
+    // SAFETY: LOG makes it return NULL instead of raising; PostgreSQL frees it with guc_free.
+    let memory = unsafe { pg_sys::guc_malloc(pg_sys::LOG as i32, size) };
+    #[cfg(feature = "pg15")]
+    // SAFETY: PostgreSQL 15 frees it with free().
+    let memory = unsafe { malloc(size) };
+    if !memory.is_null() {
+        // SAFETY: at least `size` bytes, aligned for any type as malloc's and palloc's results are.
+        unsafe { memory.cast::<T>().write(value) };
+    }
+    memory
+}
+
+#[cfg(feature = "pg15")]
+unsafe extern "C" {
+    fn malloc(size: usize) -> *mut c_void;
+}
+
+/// Keeps everybody from inventing settings below the prefix.
+pub fn reserve_prefix(prefix: &CStr) {
+    // SAFETY: a NUL-terminated prefix; PostgreSQL copies it.
+    unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) };
+}

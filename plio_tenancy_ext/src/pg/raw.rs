@@ -1,0 +1,46 @@
+//! PostgreSQL functions called without pgrx's guard: for the hot path, and for handing a call on.
+//!
+//! An error raised in one of them jumps over the calling Rust frames. A caller therefore holds only plain data
+//! (no destructor, no borrow), which is also why an error that is not ours arrives at the client untouched.
+
+use pgrx::pg_sys;
+use std::ffi::c_char;
+
+unsafe extern "C-unwind" {
+    /// utility.c: runs any utility statement.
+    pub fn standard_ProcessUtility(
+        pstmt: *mut pg_sys::PlannedStmt,
+        query_string: *const c_char,
+        read_only_tree: bool,
+        context: pg_sys::ProcessUtilityContext::Type,
+        params: pg_sys::ParamListInfo,
+        query_env: *mut pg_sys::QueryEnvironment,
+        dest: *mut pg_sys::DestReceiver,
+        qc: *mut pg_sys::QueryCompletion,
+    );
+    /// execMain.c: prepares a plan for execution.
+    pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
+    /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
+    pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
+    /// miscinit.c: the session's user, or what it `SET ROLE` to.
+    pub fn GetOuterUserId() -> pg_sys::Oid;
+    /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
+    pub fn ResetSequenceCaches();
+}
+
+/// The permission infos that belong to a plan's range table; NIL on 15, where the entries carry them.
+///
+/// # Safety
+/// `planned` points at a planned statement.
+pub unsafe fn permission_infos(planned: *const pg_sys::PlannedStmt) -> *mut pg_sys::List {
+    #[cfg(feature = "pg15")]
+    {
+        let _ = planned;
+        std::ptr::null_mut()
+    }
+    #[cfg(not(feature = "pg15"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*planned).permInfos
+    }
+}

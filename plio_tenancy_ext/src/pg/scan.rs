@@ -1,0 +1,107 @@
+//! Reads rows of the registry's tables without SQL: no plan, no privileges, and with the newest snapshot.
+//!
+//! Under REPEATABLE READ a look at the registry must still see what was committed a moment ago, so the scan takes
+//! the catalog's snapshot (`systable_beginscan` with a NULL snapshot, genam.c), never the transaction's.
+
+use pgrx::{FromDatum, IntoDatum, pg_sys};
+
+/// One row, deformed: `values[i]` is column `i + 1`.
+pub struct Row {
+    values: Vec<Option<pg_sys::Datum>>,
+}
+
+impl Row {
+    /// Column `attribute` (from 1) as text; `None` for NULL.
+    pub fn text(&self, attribute: usize) -> Option<String> {
+        let datum = self.datum(attribute)?;
+        // SAFETY: the caller names a column of type text, per the registry's own table definition.
+        unsafe { String::from_datum(datum, false) }
+    }
+
+    /// Column `attribute` (from 1) as bigint; `None` for NULL.
+    pub fn bigint(&self, attribute: usize) -> Option<i64> {
+        let datum = self.datum(attribute)?;
+        // SAFETY: the caller names a column of type bigint, per the registry's own table definition.
+        unsafe { i64::from_datum(datum, false) }
+    }
+
+    fn datum(&self, attribute: usize) -> Option<pg_sys::Datum> {
+        self.values.get(attribute - 1).copied().flatten()
+    }
+}
+
+/// Which rows to read.
+pub enum Key<'a> {
+    /// All of them.
+    All,
+    /// Those whose text column `attribute` (from 1) equals `value`; `index` is an index on it with collation "C".
+    Text { index: pg_sys::Oid, attribute: i16, value: &'a str },
+    /// Those whose column `attribute` (from 1) is NULL; `index` is an index on it.
+    Null { index: pg_sys::Oid, attribute: i16 },
+}
+
+/// Calls `each` for every row of `table` that `key` selects. A table that is gone has no rows.
+///
+/// `each` must copy what it keeps: a row lives until the next one is read.
+pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row)) {
+    // SAFETY: the relation stays open and locked while the scan runs; the scan key outlives the scan; deformed
+    // values point into a tuple that is valid until the next call of systable_getnext.
+    unsafe {
+        let relation = pg_sys::try_table_open(table, pg_sys::AccessShareLock as i32);
+        if relation.is_null() {
+            return;
+        }
+        let mut scan_key = pg_sys::ScanKeyData::default();
+        let (index, count) = match key {
+            Key::Null { index, attribute } => {
+                pg_sys::ScanKeyEntryInitialize(
+                    &mut scan_key,
+                    (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32,
+                    *attribute,
+                    0,
+                    pg_sys::InvalidOid,
+                    pg_sys::InvalidOid,
+                    pg_sys::InvalidOid,
+                    pg_sys::Datum::null(),
+                );
+                (*index, 1)
+            }
+            Key::All => (pg_sys::InvalidOid, 0),
+            Key::Text { index, attribute, value } => {
+                let text = value.into_datum().unwrap_or(pg_sys::Datum::null());
+                pg_sys::ScanKeyInit(
+                    &mut scan_key,
+                    *attribute,
+                    pg_sys::BTEqualStrategyNumber as u16,
+                    pg_sys::F_TEXTEQ.into(),
+                    text,
+                );
+                (*index, 1)
+            }
+        };
+        let use_index = index != pg_sys::InvalidOid;
+        let scan = pg_sys::systable_beginscan(
+            relation,
+            index,
+            use_index,
+            std::ptr::null_mut(),
+            count,
+            &mut scan_key,
+        );
+        let descriptor = (*relation).rd_att;
+        let width = (*descriptor).natts as usize;
+        let mut values = vec![pg_sys::Datum::null(); width];
+        let mut nulls = vec![true; width];
+        loop {
+            let tuple = pg_sys::systable_getnext(scan);
+            if tuple.is_null() {
+                break;
+            }
+            pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            let row = values.iter().zip(&nulls).map(|(value, null)| (!null).then_some(*value)).collect();
+            each(&Row { values: row });
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+}

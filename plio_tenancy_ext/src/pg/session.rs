@@ -1,0 +1,235 @@
+//! The session's users, transaction, portals and leftovers; locks on schemas.
+
+use super::{owned, raw};
+use pgrx::pg_sys;
+use std::ffi::CString;
+
+/// The login role, or what it `SET ROLE` to; not a definer function's owner.
+pub fn outer_user() -> pg_sys::Oid {
+    // SAFETY: reads a global; the user is set before any statement runs.
+    unsafe { pg_sys::GetOuterUserId() }
+}
+
+/// The login role (or what SET SESSION AUTHORIZATION made of it).
+pub fn session_user() -> pg_sys::Oid {
+    // SAFETY: as above.
+    unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// Whether this process runs statements for a client: a backend, or a parallel worker of one.
+pub fn is_client_backend() -> bool {
+    // SAFETY: reads globals that are set when the process starts.
+    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND || pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// Whether a parallel worker is being given its leader's state.
+pub fn is_initializing_worker() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::InitializingParallelWorker }
+}
+
+/// Whether a transaction is in progress: neither being committed nor aborted.
+pub fn is_in_progress() -> bool {
+    // SAFETY: reads the transaction state.
+    unsafe { pg_sys::IsTransactionState() }
+}
+
+/// Whether a transaction block is open, an implicit one of a multi-statement query included.
+pub fn is_in_block() -> bool {
+    // SAFETY: reads the transaction state.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
+/// Whether a security-definer function (or core in another user's name) is running.
+pub fn is_in_definer_function() -> bool {
+    // SAFETY: reads the security context.
+    unsafe { pg_sys::InLocalUserIdChange() }
+}
+
+/// Whether the library is being loaded by the postmaster.
+pub fn is_postmaster_loading() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Whether the backend is still starting: session_preload_libraries are loaded before its first statement, on 15
+/// outside any transaction, later in the one that InitPostgres runs (postinit.c).
+pub fn is_starting() -> bool {
+    // SAFETY: reads a global.
+    let is_initializing = unsafe { pg_sys::Mode == pg_sys::ProcessingMode::InitProcessing };
+    is_initializing || !is_in_progress()
+}
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
+pub fn is_creating_extension() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::creating_extension }
+}
+
+/// The database's oid.
+pub fn database_oid() -> pg_sys::Oid {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::MyDatabaseId }
+}
+
+/// The database's name.
+pub fn database_name() -> Option<String> {
+    // SAFETY: reads the catalog; NULL when it is gone.
+    owned(unsafe { pg_sys::get_database_name(database_oid()) })
+}
+
+/// Whether the SPI stack is empty, that is: no procedural language's code is calling.
+///
+/// `SPI_unregister_relation` is the one function of SPI that tells the two apart and changes nothing: it answers
+/// SPI_ERROR_UNCONNECTED first of all (`_SPI_begin_call`, spi.c).
+pub fn is_outside_spi() -> bool {
+    // SAFETY: an empty name is never registered, so nothing can be removed.
+    unsafe { pg_sys::SPI_unregister_relation(c"".as_ptr()) == pg_sys::SPI_ERROR_UNCONNECTED }
+}
+
+/// Whether the function of this call runs below the client's own query, in a SQL function's.
+///
+/// A SQL function runs its statements without SPI, each in an executor state of its own; a function's call record
+/// lives in the memory of the executor that calls it (execExpr.c), so the client's own query is told by that.
+pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the active portal, its query and the call's flinfo are valid while the call runs, or NULL.
+    unsafe {
+        let portal = pg_sys::ActivePortal;
+        if fcinfo.is_null() || (*fcinfo).flinfo.is_null() || portal.is_null() || (*portal).queryDesc.is_null()
+        {
+            return false;
+        }
+        let executor = (*(*portal).queryDesc).estate;
+        !executor.is_null() && (*(*fcinfo).flinfo).fn_mcxt != (*executor).es_query_cxt
+    }
+}
+
+/// A share lock on a schema to the end of the transaction; waits for who holds it exclusively.
+///
+/// The same lock that CREATE TABLE takes on its schema, and that DROP SCHEMA waits for. Accepts invalidations.
+pub fn lock_schema_shared(schema: pg_sys::Oid) {
+    // SAFETY: any object may be locked; released when the transaction ends.
+    unsafe {
+        pg_sys::LockDatabaseObject(pg_sys::NamespaceRelationId, schema, 0, pg_sys::AccessShareLock as i32)
+    };
+}
+
+/// An exclusive lock on a schema to the end of the transaction; waits, bounded by lock_timeout.
+pub fn lock_schema_exclusive(schema: pg_sys::Oid) {
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::LockDatabaseObject(pg_sys::NamespaceRelationId, schema, 0, pg_sys::AccessExclusiveLock as i32)
+    };
+}
+
+/// Whether some portal besides the running ones is ready to be fetched from: an open cursor.
+pub fn has_ready_portals() -> bool {
+    // SAFETY: walks the portal table.
+    unsafe { !pg_sys::ThereAreNoReadyPortals() }
+}
+
+/// `InvalidSubTransactionId`, c.h.
+const INVALID_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
+
+/// What an open cursor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// WITH HOLD, of a transaction that has ended: its rows are stored.
+    Held,
+    /// Of this transaction.
+    Open,
+    /// Running at this moment, or finished.
+    Busy,
+}
+
+/// What the cursor of that name is; `None` when there is none.
+pub fn cursor_state(name: &str) -> Option<Cursor> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a NUL-terminated name; the portal lives while nothing drops it.
+    unsafe {
+        let portal = pg_sys::GetPortalByName(name.as_ptr());
+        if portal.is_null() {
+            return None;
+        }
+        Some(if (*portal).status != pg_sys::PortalStatus::PORTAL_READY {
+            Cursor::Busy
+        } else if (*portal).createSubid == INVALID_SUBTRANSACTION {
+            Cursor::Held
+        } else {
+            Cursor::Open
+        })
+    }
+}
+
+/// Closes the cursor of that name, if it is held from a transaction that has ended.
+pub fn close_held_cursor(name: &str) {
+    let Ok(c_name) = CString::new(name) else { return };
+    if cursor_state(name) == Some(Cursor::Held) {
+        // SAFETY: the portal exists and is not active; as CLOSE does (portalcmds.c).
+        unsafe { pg_sys::PortalDrop(pg_sys::GetPortalByName(c_name.as_ptr()), false) };
+    }
+}
+
+/// Drops every temporary table of the session, as DISCARD TEMP does; undone by a rollback.
+pub fn drop_temporary_tables() {
+    // SAFETY: in a transaction; raises an error when an object is in use.
+    unsafe { pg_sys::ResetTempTableNamespace() };
+}
+
+/// Forgets `lastval` and `currval`, as DISCARD SEQUENCES does.
+pub fn forget_sequences() {
+    // SAFETY: frees backend-local memory; never raises.
+    unsafe { raw::ResetSequenceCaches() };
+}
+
+/// Tells every backend, at commit, to forget what it knows of that relation.
+pub fn invalidate_relation(relation: pg_sys::Oid) {
+    // SAFETY: any relation may be named; raises an error when there is none.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) };
+}
+
+/// Takes in what other backends have invalidated up to now.
+pub fn accept_invalidations() {
+    // SAFETY: in a transaction; calls the registered callbacks.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
+/// Runs `f` as the bootstrap superuser, as a security-definer function of its would.
+///
+/// For the few moments when PostgreSQL's own commands must be followed up in the registry, whoever ran them.
+pub fn as_superuser<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(pg_sys::Oid, i32);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: puts back what was in force.
+            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };
+        }
+    }
+    let (mut user, mut security) = (pg_sys::InvalidOid, 0);
+    // SAFETY: reads, then sets, the current user; Restore undoes it on every way out, abort included.
+    let _restore = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut security);
+        let restore = Restore(user, security);
+        let local = security | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        pg_sys::SetUserIdAndSecContext(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), local);
+        restore
+    };
+    f()
+}
+
+/// Calls `on_end` whenever a transaction of this process has ended, however. It may neither raise nor allocate.
+pub fn install(on_end: fn()) {
+    static ON_END: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
+        use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+        if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(on_end)) =
+            (event, ON_END.get())
+        {
+            on_end();
+        }
+    }
+    if ON_END.set(on_end).is_ok() {
+        // SAFETY: registered once a process; the callback lives as long as the library.
+        unsafe { pg_sys::RegisterXactCallback(Some(callback), std::ptr::null_mut()) };
+    }
+}

@@ -1,0 +1,210 @@
+//! What tenants may reach outside their schema: declared in the registry, and granted to the group `plio_tenant`.
+//!
+//! Both must hold: the registry opens the access check, the grant opens PostgreSQL's own. A schema shared as a whole
+//! includes what is created in it later (ddl.rs calls [`on_object_created`]).
+
+#![forbid(unsafe_code)]
+
+use crate::context;
+use crate::error::{Error, Result};
+use crate::lifecycle::{ensure_shareable, qualified};
+use crate::pg::{catalog, quote_identifier, session};
+use crate::registry::{self, ShareRow};
+use crate::tenant::ShareMode;
+use crate::{cache, cache::SchemaKind};
+use pgrx::pg_sys::Oid;
+use serde_json::json;
+
+/// What the group gets on tables; REFERENCES lets a tenant's foreign key point at a shared table.
+fn table_privileges(mode: ShareMode) -> &'static str {
+    match mode {
+        ShareMode::Read => "SELECT, REFERENCES",
+        ShareMode::Write => "SELECT, REFERENCES, INSERT, UPDATE, DELETE",
+    }
+}
+
+/// What it gets on sequences: never setval, which would be UPDATE.
+fn sequence_privileges(mode: ShareMode) -> &'static str {
+    match mode {
+        ShareMode::Read => "SELECT",
+        ShareMode::Write => "SELECT, USAGE",
+    }
+}
+
+/// Something that can be shared.
+enum Target {
+    Schema { name: String },
+    Relation { schema: String, name: String, oid: Oid, is_sequence: bool },
+}
+
+/// Finds `schema` or `schema.relation`.
+fn resolve(object: &str) -> Result<Target> {
+    let unknown = |kind| Error::UnknownObject { kind, name: object.to_owned() };
+    match catalog::split_qualified(object).as_slice() {
+        [schema] => {
+            let oid = catalog::schema_oid(schema).ok_or_else(|| unknown("schema"))?;
+            ensure_shareable(oid, object)?;
+            Ok(Target::Schema { name: schema.clone() })
+        }
+        [schema, name] => {
+            let schema_oid = catalog::schema_oid(schema).ok_or_else(|| unknown("schema"))?;
+            ensure_shareable(schema_oid, object)?;
+            let oid = catalog::relation_oid(name, schema_oid).ok_or_else(|| unknown("relation"))?;
+            match catalog::relation_kind(oid) {
+                Some(kind @ ('r' | 'p' | 'v' | 'm' | 'f' | 'S')) => Ok(Target::Relation {
+                    schema: schema.clone(),
+                    name: name.clone(),
+                    oid,
+                    is_sequence: kind == 'S',
+                }),
+                _ => Err(unknown("table, view or sequence")),
+            }
+        }
+        _ => Err(Error::BadArgument {
+            message: format!("\"{object}\" is neither a schema nor a schema.relation"),
+            hint: "Write plio.share('public.users', 'read') or plio.share('lookup', 'read').",
+        }),
+    }
+}
+
+/// Shares a table, a view, a sequence or a whole schema.
+///
+/// # Errors
+/// 22023 (mode, or not to be shared), 42704, 25001.
+pub fn share(object: &str, mode: &str) -> Result<()> {
+    context::ensure_no_tenant("share")?;
+    let mode = ShareMode::parse(mode).ok_or_else(|| Error::BadArgument {
+        message: format!("\"{mode}\" is no mode to share in"),
+        hint: "Use 'read' or 'write'.",
+    })?;
+    match resolve(object)? {
+        Target::Schema { name } => {
+            revoke_schema(&name)?;
+            grant_schema(&name, mode)?;
+            registry::upsert_share(&name, None, mode)?;
+        }
+        Target::Relation { schema, name, oid, is_sequence } => {
+            revoke_relation(&schema, &name, is_sequence)?;
+            grant_relation(&schema, &name, is_sequence, mode)?;
+            registry::upsert_share(&schema, Some(&name), mode)?;
+            for (schema, sequence) in catalog::owned_sequences(oid) {
+                revoke_relation(&schema, &sequence, true)?;
+                grant_relation(&schema, &sequence, true, mode)?;
+                registry::upsert_share(&schema, Some(&sequence), mode)?;
+            }
+        }
+    }
+    registry::record("share", None, json!({ "object": object, "mode": mode.as_str() }))
+}
+
+/// Takes a share back.
+///
+/// # Errors
+/// 42704 (nothing of that name is shared), 25001.
+pub fn unshare(object: &str) -> Result<()> {
+    context::ensure_no_tenant("unshare")?;
+    let was_shared = match resolve(object)? {
+        Target::Schema { name } => {
+            revoke_schema(&name)?;
+            let was_shared = registry::delete_share(&name, None)?;
+            regrant_relations(&name)?;
+            was_shared
+        }
+        Target::Relation { schema, name, oid, is_sequence } => {
+            revoke_relation(&schema, &name, is_sequence)?;
+            for (schema, sequence) in catalog::owned_sequences(oid) {
+                revoke_relation(&schema, &sequence, true)?;
+                registry::delete_share(&schema, Some(&sequence))?;
+            }
+            registry::delete_share(&schema, Some(&name))?
+        }
+    };
+    if !was_shared {
+        return Err(Error::UnknownObject { kind: "share", name: object.to_owned() });
+    }
+    registry::record("unshare", None, json!({ "object": object }))
+}
+
+fn grant_relation(schema: &str, name: &str, is_sequence: bool, mode: ShareMode) -> Result<()> {
+    let (kind, privileges) =
+        if is_sequence { ("SEQUENCE", sequence_privileges(mode)) } else { ("TABLE", table_privileges(mode)) };
+    registry::run(&format!("GRANT USAGE ON SCHEMA {} TO plio_tenant", quote_identifier(schema)))?;
+    registry::run(&format!("GRANT {privileges} ON {kind} {} TO plio_tenant", qualified(schema, name)))
+}
+
+fn revoke_relation(schema: &str, name: &str, is_sequence: bool) -> Result<()> {
+    let kind = if is_sequence { "SEQUENCE" } else { "TABLE" };
+    registry::run(&format!("REVOKE ALL ON {kind} {} FROM plio_tenant", qualified(schema, name)))
+}
+
+fn grant_schema(name: &str, mode: ShareMode) -> Result<()> {
+    let schema = quote_identifier(name);
+    registry::run(&format!("GRANT USAGE ON SCHEMA {schema} TO plio_tenant"))?;
+    registry::run(&format!(
+        "GRANT {} ON ALL TABLES IN SCHEMA {schema} TO plio_tenant",
+        table_privileges(mode)
+    ))?;
+    registry::run(&format!(
+        "GRANT {} ON ALL SEQUENCES IN SCHEMA {schema} TO plio_tenant",
+        sequence_privileges(mode)
+    ))
+}
+
+fn revoke_schema(name: &str) -> Result<()> {
+    let schema = quote_identifier(name);
+    registry::run(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM plio_tenant"))?;
+    registry::run(&format!("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM plio_tenant"))
+}
+
+/// What is shared by itself in a schema that is not shared as a whole any more gets its own grants back.
+fn regrant_relations(schema: &str) -> Result<()> {
+    let Some(schema_oid) = catalog::schema_oid(schema) else { return Ok(()) };
+    let Some(location) = cache::location() else { return Ok(()) };
+    for row in location.shares() {
+        if let (true, Some(name)) = (row.schema_name == schema, &row.relation_name)
+            && let Some(oid) = catalog::relation_oid(name, schema_oid)
+        {
+            grant_relation(schema, name, catalog::relation_kind(oid) == Some('S'), row.mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// A relation was created: in a schema that is shared as a whole it is shared, too.
+///
+/// # Errors
+/// Those of GRANT.
+pub fn on_object_created(relation: Oid) -> Result<()> {
+    let Some(kind @ ('r' | 'p' | 'v' | 'm' | 'f' | 'S')) = catalog::relation_kind(relation) else {
+        return Ok(());
+    };
+    let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
+    let SchemaKind::Shared(mode) = cache::schema_kind(schema) else { return Ok(()) };
+    let Some((schema, name)) = catalog::relation_names(relation) else { return Ok(()) };
+    session::as_superuser(|| grant_relation(&schema, &name, kind == 'S', mode))
+}
+
+/// A shared relation or schema was renamed or moved: its share follows.
+///
+/// # Errors
+/// XX000.
+pub fn on_object_renamed(row: &ShareRow, object: Oid, is_schema: bool) -> Result<()> {
+    let names = if is_schema {
+        catalog::schema_name(object).map(|schema| (schema, None))
+    } else {
+        catalog::relation_names(object).map(|(schema, name)| (schema, Some(name)))
+    };
+    let Some((schema, relation)) = names else { return Ok(()) };
+    if schema == row.schema_name && relation == row.relation_name {
+        return Ok(());
+    }
+    session::as_superuser(|| registry::rename_share(row, &schema, relation.as_deref()))
+}
+
+/// A relation or a schema was dropped: so is its share.
+///
+/// # Errors
+/// XX000.
+pub fn on_object_dropped(schema: &str, relation: Option<&str>) -> Result<()> {
+    session::as_superuser(|| registry::delete_share(schema, relation)).map(|_| ())
+}

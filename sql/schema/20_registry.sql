@@ -1,0 +1,75 @@
+-- The registry. Text columns that are looked up have collation "C": the extension reads them by index, without SQL.
+-- Columns are found by position (plio_tenancy_ext/src/registry.rs): an upgrade may only append.
+
+CREATE TABLE plio.tenants (
+    tenant_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    org         text COLLATE "C" NOT NULL CONSTRAINT tenants_org_key UNIQUE
+                CONSTRAINT tenants_org_check CHECK (org ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
+    role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
+    status      text NOT NULL DEFAULT 'active'
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+    settings    jsonb NOT NULL DEFAULT '{}',
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+REVOKE ALL ON plio.tenants FROM PUBLIC;
+COMMENT ON TABLE plio.tenants IS 'The organizations of this database, one row each; written by plio.create_tenant() and its kin';
+COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the same org';
+COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
+COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
+COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
+
+CREATE TABLE plio.access (
+    role_name  text COLLATE "C" NOT NULL,
+    org        text COLLATE "C" REFERENCES plio.tenants (org) ON UPDATE CASCADE ON DELETE CASCADE,
+    granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    granted_by text NOT NULL DEFAULT SESSION_USER,
+    CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
+);
+REVOKE ALL ON plio.access FROM PUBLIC;
+COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
+COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';
+
+CREATE TABLE plio.shares (
+    schema_name   text COLLATE "C" NOT NULL,
+    relation_name text COLLATE "C",
+    mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
+    shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    shared_by     text NOT NULL DEFAULT SESSION_USER,
+    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
+);
+REVOKE ALL ON plio.shares FROM PUBLIC;
+COMMENT ON TABLE plio.shares IS 'What tenants may reach outside their own schema; written by plio.share() and plio.unshare()';
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
+
+CREATE TABLE plio.history (
+    history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    actor          text NOT NULL DEFAULT SESSION_USER,
+    action         text NOT NULL,
+    org            text,
+    detail         jsonb NOT NULL DEFAULT '{}',
+    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+);
+REVOKE ALL ON plio.history FROM PUBLIC;
+COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction';
+
+CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
+CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.access
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
+CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.shares
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
+-- Also in a restore or a replica's apply process: a registry that changed unnoticed would be a boundary that lies.
+ALTER TABLE plio.tenants ENABLE ALWAYS TRIGGER tell_every_backend;
+ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
+ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
+
+SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.access', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.shares', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.history', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');

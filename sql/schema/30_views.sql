@@ -1,0 +1,97 @@
+-- What a DBA asks first: is this database protected?
+CREATE FUNCTION plio.health()
+RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $health$
+    WITH loading AS (
+        SELECT plio._loaded_as() AS how,
+               'plio_tenancy' = ANY (regexp_split_to_array(
+                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+               EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
+                        WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
+                          AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
+    ),
+    findings (severity, finding, detail, fix) AS (
+        SELECT 'info', 'loading', format('loaded in this session as: %s', how),
+               CASE WHEN is_shared THEN NULL
+                    ELSE 'shared_preload_libraries is better where a restart is possible' END
+          FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT 'critical', 'not_preloaded',
+               'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
+               format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
+          FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
+               'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
+          FROM loading WHERE how = 'late'
+        UNION ALL
+        SELECT 'critical', 'preload_overridden',
+               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
+               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
+          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
+         WHERE s.setrole <> 0 AND NOT is_shared
+           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
+           -- A role's setting for all databases gives way to the database's own.
+           AND (s.setdatabase <> 0 OR NOT is_session)
+        UNION ALL
+        SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
+               'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'off'
+        UNION ALL
+        SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
+               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+          FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
+          LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'registry_trigger_disabled',
+               format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
+               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+          FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
+          LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
+                AND t.tgrelid = format('plio.%I', wanted.name)::regclass
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
+               format('CREATE ROLE %s NOLOGIN', wanted.name)
+          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_tenant')) wanted (name)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
+               format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
+        UNION ALL
+        SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
+               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
+          FROM plio.tenants t
+         WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
+        UNION ALL
+        SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
+               format('ALTER ROLE %I NOLOGIN', t.role_name)
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
+        UNION ALL
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
+               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+          FROM (SELECT DISTINCT role_name FROM plio.access) a
+         WHERE NOT EXISTS (
+               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
+                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        UNION ALL
+        SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
+                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+                   s.schema_name, s.relation_name)
+          FROM plio.shares s
+         WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
+                             LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
+                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+    )
+    SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
+     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
+$health$;
+REVOKE ALL ON FUNCTION plio.health() FROM PUBLIC;
+COMMENT ON FUNCTION plio.health() IS
+    'Is this database protected? One row a finding: severity (critical, warning, info), finding, detail, fix';
