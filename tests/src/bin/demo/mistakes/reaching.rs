@@ -71,9 +71,12 @@ fn changed_path() -> Scene {
         ],
         tenancy: vec![
             sql(ENTER, Fine),
-            sql("SET search_path = tenant_cedar, public", Refused("25001")),
+            // Another tenant's schema is refused as such, any other path because the path is locked.
+            sql("SET search_path = tenant_cedar, public", Refused("42501")),
             sql(ENTER_AGAIN, Fine),
-            sql("SET LOCAL search_path = tenant_cedar", Refused("25001")),
+            sql("SET LOCAL search_path = public", Refused("25001")),
+            sql(ENTER_AGAIN, Fine),
+            sql("RESET search_path", Refused("25001")),
         ],
     }
 }
@@ -88,7 +91,12 @@ fn set_config() -> Scene {
             sql(CHANGE, Value("tenant_cedar, public")),
             sql(FIRST, Leak("cedar")),
         ],
-        tenancy: vec![sql(ENTER, Fine), sql(CHANGE, Refused("25001"))],
+        tenancy: vec![
+            sql(ENTER, Fine),
+            sql(CHANGE, Refused("42501")),
+            sql(ENTER_AGAIN, Fine),
+            sql("SELECT set_config('search_path', 'public', true)", Refused("25001")),
+        ],
     }
 }
 
