@@ -39,10 +39,7 @@ impl<'a> Admin<'a> {
     }
 
     async fn call(&self, call: Call) -> Result<Row, Error> {
-        self.client
-            .query_typed_one(call.text, &call.parameters())
-            .await
-            .map_err(Error::admin)
+        self.client.query_typed_one(call.text, &call.parameters()).await.map_err(Error::admin)
     }
 
     async fn run(&self, call: Call) -> Result<(), Error> {
@@ -54,10 +51,7 @@ impl<'a> Admin<'a> {
     /// # Errors
     /// 42710 the organization exists, 42939 its name is reserved.
     pub async fn create_tenant(&self, org: &Org, options: &TenantOptions) -> Result<String, Error> {
-        self.call(Call::create_tenant(org, options))
-            .await?
-            .try_get(0)
-            .map_err(Error::admin)
+        self.call(Call::create_tenant(org, options)).await?.try_get(0).map_err(Error::admin)
     }
 
     /// Suspends a tenant: nobody enters it until it is resumed.
@@ -161,14 +155,7 @@ impl<'a> Admin<'a> {
         text: &str,
         from_row: fn(&Row) -> Result<T, tokio_postgres::Error>,
     ) -> Result<Vec<T>, Error> {
-        let rows = self
-            .client
-            .query_typed(text, &[])
-            .await
-            .map_err(Error::admin)?;
-        rows.iter()
-            .map(from_row)
-            .collect::<Result<_, _>>()
-            .map_err(Error::admin)
+        let rows = self.client.query_typed(text, &[]).await.map_err(Error::admin)?;
+        rows.iter().map(from_row).collect::<Result<_, _>>().map_err(Error::admin)
     }
 }

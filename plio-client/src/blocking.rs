@@ -61,11 +61,7 @@ impl TenantClient for Client {
     }
 
     fn build_tenant(&mut self, org: &Org) -> TenantBuilder<'_> {
-        TenantBuilder {
-            client: self,
-            org: org.clone(),
-            mode: Mode::default(),
-        }
+        TenantBuilder { client: self, org: org.clone(), mode: Mode::default() }
     }
 }
 

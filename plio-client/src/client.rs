@@ -26,10 +26,7 @@ pub trait TenantClient: sealed::Sealed {
     /// # Errors
     /// 42704 unknown organization, 42501 this login may not enter it, 55000 it is suspended; no SQLSTATE
     /// if the connection is lost.
-    fn tenant(
-        &mut self,
-        org: &Org,
-    ) -> impl Future<Output = Result<TenantTransaction<'_>, Error>> + Send;
+    fn tenant(&mut self, org: &Org) -> impl Future<Output = Result<TenantTransaction<'_>, Error>> + Send;
 
     /// The same with an isolation level or an access mode.
     ///
@@ -49,19 +46,12 @@ pub trait TenantClient: sealed::Sealed {
 }
 
 impl TenantClient for Client {
-    fn tenant(
-        &mut self,
-        org: &Org,
-    ) -> impl Future<Output = Result<TenantTransaction<'_>, Error>> + Send {
+    fn tenant(&mut self, org: &Org) -> impl Future<Output = Result<TenantTransaction<'_>, Error>> + Send {
         self.build_tenant(org).start()
     }
 
     fn build_tenant(&mut self, org: &Org) -> TenantBuilder<'_> {
-        TenantBuilder {
-            client: self,
-            org: org.clone(),
-            mode: Mode::default(),
-        }
+        TenantBuilder { client: self, org: org.clone(), mode: Mode::default() }
     }
 }
 

@@ -70,9 +70,7 @@ impl ErrorKind {
         let Some(code) = code else {
             return ErrorKind::Client;
         };
-        let known = SQLSTATES
-            .iter()
-            .find(|(_, sqlstate)| *sqlstate == code.code());
+        let known = SQLSTATES.iter().find(|(_, sqlstate)| *sqlstate == code.code());
         known.map_or(ErrorKind::Other, |(kind, _)| *kind)
     }
 }
@@ -113,17 +111,11 @@ static INVALID_NAME: SqlState = SqlState::INVALID_NAME;
 
 impl Error {
     pub(crate) fn enter(error: tokio_postgres::Error) -> Error {
-        Error {
-            origin: Origin::Enter,
-            cause: Cause::Postgres(error),
-        }
+        Error { origin: Origin::Enter, cause: Cause::Postgres(error) }
     }
 
     pub(crate) fn admin(error: tokio_postgres::Error) -> Error {
-        Error {
-            origin: Origin::Admin,
-            cause: Cause::Postgres(error),
-        }
+        Error { origin: Origin::Admin, cause: Cause::Postgres(error) }
     }
 
     /// What went wrong; decided by the SQLSTATE alone.
@@ -177,11 +169,7 @@ impl fmt::Display for Error {
             return Ok(());
         }
         let code = self.code().map(SqlState::code);
-        let parts = [
-            ("DETAIL", self.detail()),
-            ("HINT", self.hint()),
-            ("SQLSTATE", code),
-        ];
+        let parts = [("DETAIL", self.detail()), ("HINT", self.hint()), ("SQLSTATE", code)];
         for (label, text) in parts {
             if let Some(text) = text {
                 write!(f, "\n{label}: {text}")?;
@@ -203,19 +191,13 @@ impl StdError for Error {
 /// A failed statement: what streams, sinks and row conversions return.
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Error {
-        Error {
-            origin: Origin::Statement,
-            cause: Cause::Postgres(error),
-        }
+        Error { origin: Origin::Statement, cause: Cause::Postgres(error) }
     }
 }
 
 impl From<InvalidOrg> for Error {
     fn from(error: InvalidOrg) -> Error {
-        Error {
-            origin: Origin::Name,
-            cause: Cause::Name(error),
-        }
+        Error { origin: Origin::Name, cause: Cause::Name(error) }
     }
 }
 
@@ -227,38 +209,18 @@ mod tests {
     #[test]
     fn every_code_has_one_kind_and_every_kind_one_code() {
         for (kind, sqlstate) in SQLSTATES {
-            assert_eq!(
-                ErrorKind::of(Some(&SqlState::from_code(sqlstate))),
-                *kind,
-                "{sqlstate}"
-            );
-            assert_eq!(
-                SQLSTATES
-                    .iter()
-                    .filter(|(k, s)| k == kind || s == sqlstate)
-                    .count(),
-                1,
-                "{sqlstate}"
-            );
+            assert_eq!(ErrorKind::of(Some(&SqlState::from_code(sqlstate))), *kind, "{sqlstate}");
+            assert_eq!(SQLSTATES.iter().filter(|(k, s)| k == kind || s == sqlstate).count(), 1, "{sqlstate}");
         }
-        assert_eq!(
-            ErrorKind::of(Some(&SqlState::SYNTAX_ERROR)),
-            ErrorKind::Other
-        );
-        assert_eq!(
-            ErrorKind::of(Some(&SqlState::from_code("ZZZZZ"))),
-            ErrorKind::Other
-        );
+        assert_eq!(ErrorKind::of(Some(&SqlState::SYNTAX_ERROR)), ErrorKind::Other);
+        assert_eq!(ErrorKind::of(Some(&SqlState::from_code("ZZZZZ"))), ErrorKind::Other);
         assert_eq!(ErrorKind::of(None), ErrorKind::Client);
     }
 
     #[test]
     fn a_bad_name_looks_as_if_the_server_had_refused_it() {
         let error = Error::from("Acme".parse::<Org>().unwrap_err());
-        assert_eq!(
-            (error.kind(), error.origin()),
-            (ErrorKind::InvalidName, Origin::Name)
-        );
+        assert_eq!((error.kind(), error.origin()), (ErrorKind::InvalidName, Origin::Name));
         assert_eq!(error.code().map(SqlState::code), Some("42602"));
         assert!(error.source().unwrap().is::<InvalidOrg>());
         assert_eq!(format!("{error:#}"), format!("{error}\nSQLSTATE: 42602"));
@@ -267,14 +229,9 @@ mod tests {
     #[test]
     fn a_failure_without_sqlstate_is_the_clients() {
         let failed = "host=".parse::<tokio_postgres::Config>();
-        let failed = failed
-            .and_then(|_| "port=x".parse::<tokio_postgres::Config>())
-            .unwrap_err();
+        let failed = failed.and_then(|_| "port=x".parse::<tokio_postgres::Config>()).unwrap_err();
         let error = Error::enter(failed);
-        assert_eq!(
-            (error.kind(), error.origin()),
-            (ErrorKind::Client, Origin::Enter)
-        );
+        assert_eq!((error.kind(), error.origin()), (ErrorKind::Client, Origin::Enter));
         assert_eq!(error.to_string(), "invalid connection string");
         assert!(error.source().unwrap().is::<tokio_postgres::Error>());
     }

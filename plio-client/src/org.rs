@@ -74,10 +74,7 @@ fn ensure_rules(text: &str) -> Result<(), Rule> {
     if text.chars().count() > MAX_LENGTH {
         return Err(Rule::NotTooLong);
     }
-    if !text
-        .chars()
-        .all(|c| is_letter_or_digit(c) || c == '_' || c == '-')
-    {
+    if !text.chars().all(|c| is_letter_or_digit(c) || c == '_' || c == '-') {
         return Err(Rule::Alphabet);
     }
     if !is_letter_or_digit(first) {
@@ -132,11 +129,7 @@ impl fmt::Display for Org {
 }
 
 impl ToSql for Org {
-    fn to_sql(
-        &self,
-        ty: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
         self.0.to_sql(ty, out)
     }
 
@@ -190,10 +183,7 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(ensure_rules(text), *expected, "{text:?}");
-            assert_eq!(
-                text.parse::<Org>().map(String::from).ok(),
-                expected.ok().map(|()| text.to_string())
-            );
+            assert_eq!(text.parse::<Org>().map(String::from).ok(), expected.ok().map(|()| text.to_string()));
         }
     }
 
@@ -205,20 +195,9 @@ mod tests {
 
     #[test]
     fn deserializing_checks_the_rules() {
-        assert_eq!(
-            serde_json::from_str::<Org>("\"acme\"").unwrap().as_str(),
-            "acme"
-        );
+        assert_eq!(serde_json::from_str::<Org>("\"acme\"").unwrap().as_str(), "acme");
         let refused = serde_json::from_str::<Org>("\"Acme\"").unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .starts_with("invalid organization name \"Acme\""),
-            "{refused}"
-        );
-        assert_eq!(
-            serde_json::to_string(&Org::try_from("acme").unwrap()).unwrap(),
-            "\"acme\""
-        );
+        assert!(refused.to_string().starts_with("invalid organization name \"Acme\""), "{refused}");
+        assert_eq!(serde_json::to_string(&Org::try_from("acme").unwrap()).unwrap(), "\"acme\"");
     }
 }

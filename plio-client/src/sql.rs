@@ -73,10 +73,7 @@ pub(crate) fn release(name: &str) -> String {
 
 /// Undoes a savepoint's work and forgets the savepoint.
 pub(crate) fn rollback_to(name: &str) -> String {
-    format!(
-        "ROLLBACK TO SAVEPOINT {0}; RELEASE SAVEPOINT {0}",
-        quoted(name)
-    )
+    format!("ROLLBACK TO SAVEPOINT {0}; RELEASE SAVEPOINT {0}", quoted(name))
 }
 
 fn quoted(identifier: &str) -> String {
@@ -92,18 +89,12 @@ pub(crate) struct Call {
 
 impl Call {
     fn new<const N: usize>(text: &'static str, arguments: [&str; N]) -> Call {
-        Call {
-            text,
-            arguments: arguments.map(|argument| Some(argument.to_owned())).into(),
-        }
+        Call { text, arguments: arguments.map(|argument| Some(argument.to_owned())).into() }
     }
 
     /// The arguments with their types, as `query_typed` takes them: one round trip, nothing prepared.
     pub(crate) fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
-        self.arguments
-            .iter()
-            .map(|argument| (argument as &(dyn ToSql + Sync), Type::TEXT))
-            .collect()
+        self.arguments.iter().map(|argument| (argument as &(dyn ToSql + Sync), Type::TEXT)).collect()
     }
 
     pub(crate) fn create_tenant(org: &Org, options: &TenantOptions) -> Call {
@@ -126,17 +117,11 @@ impl Call {
     }
 
     pub(crate) fn rename_tenant(org: &Org, new_org: &Org) -> Call {
-        Call::new(
-            "SELECT plio.rename_tenant($1, $2)",
-            [org.as_str(), new_org.as_str()],
-        )
+        Call::new("SELECT plio.rename_tenant($1, $2)", [org.as_str(), new_org.as_str()])
     }
 
     pub(crate) fn drop_tenant(org: &Org, confirm: &Org) -> Call {
-        Call::new(
-            "SELECT plio.drop_tenant($1, $2)",
-            [org.as_str(), confirm.as_str()],
-        )
+        Call::new("SELECT plio.drop_tenant($1, $2)", [org.as_str(), confirm.as_str()])
     }
 
     pub(crate) fn grant_access(role: &str, org: &Org) -> Call {
@@ -178,25 +163,10 @@ mod tests {
         let level = Some(IsolationLevel::RepeatableRead);
         for (mode, begin) in [
             (Mode::default(), "START TRANSACTION"),
+            (Mode { read_only: Some(true), ..Mode::default() }, "START TRANSACTION READ ONLY"),
+            (Mode { read_only: Some(false), ..Mode::default() }, "START TRANSACTION READ WRITE"),
             (
-                Mode {
-                    read_only: Some(true),
-                    ..Mode::default()
-                },
-                "START TRANSACTION READ ONLY",
-            ),
-            (
-                Mode {
-                    read_only: Some(false),
-                    ..Mode::default()
-                },
-                "START TRANSACTION READ WRITE",
-            ),
-            (
-                Mode {
-                    isolation_level: level,
-                    read_only: Some(true),
-                },
+                Mode { isolation_level: level, read_only: Some(true) },
                 "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
             ),
         ] {
@@ -206,14 +176,8 @@ mod tests {
 
     #[test]
     fn a_savepoints_name_cannot_leave_its_quotes() {
-        assert_eq!(
-            savepoint(r#"a"; COMMIT; --"#),
-            r#"SAVEPOINT "a""; COMMIT; --""#
-        );
-        assert_eq!(
-            rollback_to("a"),
-            r#"ROLLBACK TO SAVEPOINT "a"; RELEASE SAVEPOINT "a""#
-        );
+        assert_eq!(savepoint(r#"a"; COMMIT; --"#), r#"SAVEPOINT "a""; COMMIT; --""#);
+        assert_eq!(rollback_to("a"), r#"ROLLBACK TO SAVEPOINT "a"; RELEASE SAVEPOINT "a""#);
     }
 
     #[test]
@@ -233,16 +197,8 @@ mod tests {
             Call::share("public.users", ShareMode::Read),
             Call::unshare("public.users"),
         ] {
-            assert_eq!(
-                call.text.matches('$').count(),
-                call.parameters().len(),
-                "{}",
-                call.text
-            );
+            assert_eq!(call.text.matches('$').count(), call.parameters().len(), "{}", call.text);
         }
-        assert_eq!(
-            Call::create_tenant(org, &options).arguments[2].as_deref(),
-            Some(r#"{"plan":"free"}"#)
-        );
+        assert_eq!(Call::create_tenant(org, &options).arguments[2].as_deref(), Some(r#"{"plan":"free"}"#));
     }
 }

@@ -37,10 +37,7 @@ impl Drop for TenantTransaction<'_> {
     fn drop(&mut self) {
         if self.open {
             // One poll sends it; nobody needs the answer.
-            let _ = self
-                .client
-                .batch_execute(&self.rollback_text())
-                .now_or_never();
+            let _ = self.client.batch_execute(&self.rollback_text()).now_or_never();
         }
     }
 }
@@ -48,17 +45,8 @@ impl Drop for TenantTransaction<'_> {
 impl<'a> TenantTransaction<'a> {
     pub(crate) async fn enter(client: &'a mut Client, org: Org, mode: Mode) -> Result<Self, Error> {
         let text = sql::enter(&org, mode);
-        let transaction = TenantTransaction {
-            client,
-            org,
-            savepoint: None,
-            open: true,
-        };
-        transaction
-            .client
-            .batch_execute(&text)
-            .await
-            .map_err(Error::enter)?;
+        let transaction = TenantTransaction { client, org, savepoint: None, open: true };
+        transaction.client.batch_execute(&text).await.map_err(Error::enter)?;
         Ok(transaction)
     }
 
@@ -101,9 +89,7 @@ impl<'a> TenantTransaction<'a> {
     }
 
     fn rollback_text(&self) -> String {
-        self.savepoint
-            .as_deref()
-            .map_or_else(|| sql::ROLLBACK.to_owned(), sql::rollback_to)
+        self.savepoint.as_deref().map_or_else(|| sql::ROLLBACK.to_owned(), sql::rollback_to)
     }
 
     /// Opens a savepoint: a transaction within this one, which rolls back to here when dropped.
@@ -139,11 +125,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
-    pub async fn prepare_typed(
-        &self,
-        query: &str,
-        parameter_types: &[Type],
-    ) -> Result<Statement, Error> {
+    pub async fn prepare_typed(&self, query: &str, parameter_types: &[Type]) -> Result<Statement, Error> {
         Ok(self.client.prepare_typed(query, parameter_types).await?)
     }
 
@@ -151,11 +133,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// 42501 if a statement touches what is not the tenant's, and every other error of PostgreSQL's.
-    pub async fn query<T>(
-        &self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error>
+    pub async fn query<T>(&self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error>
     where
         T: ?Sized + ToStatement,
     {
@@ -166,11 +144,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As [`query`](Self::query); no SQLSTATE if there are fewer or more rows.
-    pub async fn query_one<T>(
-        &self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, Error>
+    pub async fn query_one<T>(&self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error>
     where
         T: ?Sized + ToStatement,
     {
@@ -210,11 +184,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As [`query`](Self::query).
-    pub async fn execute<T>(
-        &self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Error>
+    pub async fn execute<T>(&self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error>
     where
         T: ?Sized + ToStatement,
     {

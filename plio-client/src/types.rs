@@ -198,14 +198,8 @@ mod tests {
             assert_eq!(serde_json::to_value(&status).unwrap(), Value::from(word));
             assert_eq!(status.to_string(), word);
         }
-        assert_eq!(
-            TenantStatus::from("active".to_owned()),
-            TenantStatus::Active
-        );
-        assert_eq!(
-            Severity::from("dire".to_owned()),
-            Severity::Other("dire".to_owned())
-        );
+        assert_eq!(TenantStatus::from("active".to_owned()), TenantStatus::Active);
+        assert_eq!(Severity::from("dire".to_owned()), Severity::Other("dire".to_owned()));
     }
 
     #[test]

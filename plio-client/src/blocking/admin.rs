@@ -22,9 +22,7 @@ impl<'a, C: GenericClient> Admin<'a, C> {
     }
 
     fn call(&mut self, call: Call) -> Result<Row, Error> {
-        self.client
-            .query_typed_one(call.text, &call.parameters())
-            .map_err(Error::admin)
+        self.client.query_typed_one(call.text, &call.parameters()).map_err(Error::admin)
     }
 
     fn run(&mut self, call: Call) -> Result<(), Error> {
@@ -36,9 +34,7 @@ impl<'a, C: GenericClient> Admin<'a, C> {
     /// # Errors
     /// As the async [`create_tenant`](crate::Admin::create_tenant).
     pub fn create_tenant(&mut self, org: &Org, options: &TenantOptions) -> Result<String, Error> {
-        self.call(Call::create_tenant(org, options))?
-            .try_get(0)
-            .map_err(Error::admin)
+        self.call(Call::create_tenant(org, options))?.try_get(0).map_err(Error::admin)
     }
 
     /// Suspends a tenant.
@@ -143,9 +139,6 @@ impl<'a, C: GenericClient> Admin<'a, C> {
         from_row: fn(&Row) -> Result<T, tokio_postgres::Error>,
     ) -> Result<Vec<T>, Error> {
         let rows = self.client.query_typed(text, &[]).map_err(Error::admin)?;
-        rows.iter()
-            .map(from_row)
-            .collect::<Result<_, _>>()
-            .map_err(Error::admin)
+        rows.iter().map(from_row).collect::<Result<_, _>>().map_err(Error::admin)
     }
 }

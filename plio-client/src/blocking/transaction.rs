@@ -42,16 +42,8 @@ impl Drop for TenantTransaction<'_> {
 impl<'a> TenantTransaction<'a> {
     pub(super) fn enter(client: &'a mut Client, org: Org, mode: Mode) -> Result<Self, Error> {
         let text = sql::enter(&org, mode);
-        let transaction = TenantTransaction {
-            client,
-            org,
-            savepoint: None,
-            open: true,
-        };
-        transaction
-            .client
-            .batch_execute(&text)
-            .map_err(Error::enter)?;
+        let transaction = TenantTransaction { client, org, savepoint: None, open: true };
+        transaction.client.batch_execute(&text).map_err(Error::enter)?;
         Ok(transaction)
     }
 
@@ -84,9 +76,7 @@ impl<'a> TenantTransaction<'a> {
     }
 
     fn rollback_text(&self) -> String {
-        self.savepoint
-            .as_deref()
-            .map_or_else(|| sql::ROLLBACK.to_owned(), sql::rollback_to)
+        self.savepoint.as_deref().map_or_else(|| sql::ROLLBACK.to_owned(), sql::rollback_to)
     }
 
     /// Opens a savepoint: a transaction within this one, which rolls back to here when dropped.
@@ -115,11 +105,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
-    pub fn prepare_typed(
-        &mut self,
-        query: &str,
-        parameter_types: &[Type],
-    ) -> Result<Statement, Error> {
+    pub fn prepare_typed(&mut self, query: &str, parameter_types: &[Type]) -> Result<Statement, Error> {
         Ok(self.client.prepare_typed(query, parameter_types)?)
     }
 
@@ -127,11 +113,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As the async [`query`](crate::TenantTransaction::query).
-    pub fn query<T>(
-        &mut self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error>
+    pub fn query<T>(&mut self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error>
     where
         T: ?Sized + ToStatement,
     {
@@ -142,11 +124,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As [`query`](Self::query); no SQLSTATE if there are fewer or more rows.
-    pub fn query_one<T>(
-        &mut self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, Error>
+    pub fn query_one<T>(&mut self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error>
     where
         T: ?Sized + ToStatement,
     {
@@ -186,11 +164,7 @@ impl<'a> TenantTransaction<'a> {
     ///
     /// # Errors
     /// As [`query`](Self::query).
-    pub fn execute<T>(
-        &mut self,
-        statement: &T,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Error>
+    pub fn execute<T>(&mut self, statement: &T, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error>
     where
         T: ?Sized + ToStatement,
     {
