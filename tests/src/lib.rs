@@ -23,7 +23,7 @@ mod cluster;
 mod database;
 mod fixture;
 mod psql;
-mod server;
+pub mod server;
 mod watchdog;
 
 pub use assert::{assert_refusal, assert_silent_about, expect_sqlstate};

@@ -14,7 +14,9 @@ use std::process::{Command, Stdio};
 /// A user of the operating system.
 #[derive(Clone, Copy, Debug)]
 pub struct User {
+    /// Its number.
     pub uid: u32,
+    /// That of its group.
     pub gid: u32,
 }
 

@@ -32,13 +32,8 @@ impl Screen {
     pub fn detect() -> Self {
         let is_terminal = stdout().is_terminal();
         let told = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-        let width = told
-            .or_else(|| if is_terminal { terminal_width() } else { None })
-            .unwrap_or(140);
-        Self {
-            is_terminal: is_terminal && env::var_os("NO_COLOR").is_none(),
-            width: width.clamp(60, 180),
-        }
+        let width = told.or_else(|| if is_terminal { terminal_width() } else { None }).unwrap_or(140);
+        Self { is_terminal: is_terminal && env::var_os("NO_COLOR").is_none(), width: width.clamp(60, 180) }
     }
 
     /// The text in the colour of its kind.
@@ -78,36 +73,20 @@ impl Screen {
             let (paint, text) = left.get(i).unwrap_or(&nothing);
             let padded = format!("{text:<width$}");
             let (other_paint, other) = right.get(i).unwrap_or(&nothing);
-            let line = format!(
-                "    {} │ {}",
-                self.paint(*paint, &padded),
-                self.paint(*other_paint, other)
-            );
+            let line = format!("    {} │ {}", self.paint(*paint, &padded), self.paint(*other_paint, other));
             println!("{}", line.trim_end());
         }
     }
 }
 
 fn terminal_width() -> Option<usize> {
-    let size = Command::new("stty")
-        .arg("size")
-        .stdin(Stdio::inherit())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    String::from_utf8(size.stdout)
-        .ok()?
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    let size =
+        Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?;
+    String::from_utf8(size.stdout).ok()?.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn wrap_all(lines: &[Line], width: usize) -> Vec<Line> {
-    lines
-        .iter()
-        .flat_map(|(paint, text)| wrap(text, width).into_iter().map(|part| (*paint, part)))
-        .collect()
+    lines.iter().flat_map(|(paint, text)| wrap(text, width).into_iter().map(|part| (*paint, part))).collect()
 }
 
 /// Breaks at blanks; what follows the first line is indented as the text was, and a little more.
@@ -137,10 +116,7 @@ mod tests {
 
     #[test]
     fn text_is_wrapped_under_its_indent() {
-        assert_eq!(
-            wrap("   one two three four", 12),
-            ["   one two", "     three", "     four"]
-        );
+        assert_eq!(wrap("   one two three four", 12), ["   one two", "     three", "     four"]);
         assert_eq!(wrap("short", 12), ["short"]);
         assert_eq!(wrap("", 12), [""]);
         assert_eq!(wrap("averyverylongword", 5), ["averyverylongword"]);

@@ -59,8 +59,7 @@ pub fn everything(place: &Place, screen: &Screen) -> Outcome<Sizes> {
     let scripts = Scripts::read(place)?;
     let stage = Stage::begin(screen, "roles");
     let mut server = place.connect("postgres", "postgres")?;
-    server
-        .batch_execute("CREATE ROLE app LOGIN; CREATE ROLE dba LOGIN; CREATE ROLE banyan_reader")?;
+    server.batch_execute("CREATE ROLE app LOGIN; CREATE ROLE dba LOGIN; CREATE ROLE banyan_reader")?;
     server.batch_execute("GRANT banyan_reader TO app")?;
     server.execute("CREATE DATABASE plio OWNER dba", &[])?;
     server.execute("CREATE DATABASE plain OWNER app", &[])?;
@@ -103,10 +102,7 @@ fn plio(place: &Place, screen: &Screen, scripts: &Scripts) -> Outcome<Vec<Plan>>
     let mut dba = place.connect("dba", "plio")?;
     let rows = shared(place, &mut dba, scripts)?;
     dba.batch_execute(&place.read_sql("sharing.sql")?)?;
-    stage.end(&format!(
-        "6,000 people and what is in public, {} rows",
-        crate::progress::thousands(rows)
-    ));
+    stage.end(&format!("6,000 people and what is in public, {} rows", crate::progress::thousands(rows)));
 
     let plans = plans(&mut dba)?;
     let stage = Stage::begin(screen, "tenants");
@@ -122,11 +118,7 @@ fn plio(place: &Place, screen: &Screen, scripts: &Scripts) -> Outcome<Vec<Plan>>
 fn plain(place: &Place, screen: &Screen, scripts: &Scripts, plans: &[Plan]) -> Outcome<()> {
     let mut app = place.connect("app", "plain")?;
     shared(place, &mut app, scripts)?;
-    let plans: Vec<_> = plans
-        .iter()
-        .filter(|plan| IN_PLAIN.contains(&plan.org.as_str()))
-        .cloned()
-        .collect();
+    let plans: Vec<_> = plans.iter().filter(|plan| IN_PLAIN.contains(&plan.org.as_str())).cloned().collect();
     let bar = Bar::begin(screen, "without extension", plans.len());
     for plan in &plans {
         app.batch_execute(&format!("CREATE SCHEMA {}", schema(&plan.org)))?;
@@ -145,13 +137,8 @@ fn shared(place: &Place, client: &mut Client, scripts: &Scripts) -> Outcome<u64>
     client.batch_execute("BEGIN; SET LOCAL search_path = public")?;
     let mut rows = run(client, &place.read_sql("shared.sql")?)?;
     rows += run(client, &place.read_sql("people.sql")?)?;
-    let settings = Plan {
-        org: "personal".into(),
-        size: "personal".into(),
-        plios: 10,
-        sessions: 40,
-    }
-    .settings("public");
+    let settings =
+        Plan { org: "personal".into(), size: "personal".into(), plios: 10, sessions: 40 }.settings("public");
     client.batch_execute(&settings)?;
     client.batch_execute(&scripts.tables)?;
     rows += run(client, &scripts.rows)?;
@@ -169,12 +156,7 @@ fn plans(client: &mut Client) -> Outcome<Vec<Plan>> {
     )?;
     Ok(rows
         .iter()
-        .map(|row| Plan {
-            org: row.get(0),
-            size: row.get(1),
-            plios: row.get(2),
-            sessions: row.get(3),
-        })
+        .map(|row| Plan { org: row.get(0), size: row.get(1), plios: row.get(2), sessions: row.get(3) })
         .collect())
 }
 
@@ -186,13 +168,7 @@ fn largest_first(plans: &[Plan]) -> Vec<Plan> {
 }
 
 /// Tables and rows of all these organizations, one transaction each.
-fn fill(
-    place: &Place,
-    scripts: &Scripts,
-    bar: &Bar<'_>,
-    plans: Vec<Plan>,
-    way: Way,
-) -> Outcome<()> {
+fn fill(place: &Place, scripts: &Scripts, bar: &Bar<'_>, plans: Vec<Plan>, way: Way) -> Outcome<()> {
     let queue = Mutex::new(plans.into_iter());
     let next = || queue.lock().ok().and_then(|mut queue| queue.next());
     let work = || -> Outcome<()> {
@@ -202,17 +178,13 @@ fn fill(
         };
         while let Some(plan) = next() {
             let rows = fill_one(&mut client, scripts, &plan, way);
-            bar.step(
-                rows.map_err(|error| format!("{}: {}", plan.org, crate::with_causes(&*error)))?,
-            );
+            bar.step(rows.map_err(|error| format!("{}: {}", plan.org, crate::with_causes(&*error)))?);
         }
         Ok(())
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| "a loading thread panicked")?)
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a loading thread panicked")?)
     })
 }
 
@@ -220,14 +192,9 @@ fn fill_one(client: &mut Client, scripts: &Scripts, plan: &Plan, way: Way) -> Ou
     client.batch_execute("BEGIN")?;
     client.batch_execute(&plan.settings(&plan.org))?;
     match way {
-        Way::SetTenant => {
-            client.batch_execute(&format!("SELECT plio.set_tenant('{}')", plan.org))?
-        }
+        Way::SetTenant => client.batch_execute(&format!("SELECT plio.set_tenant('{}')", plan.org))?,
         Way::SearchPath => {
-            client.batch_execute(&format!(
-                "SET LOCAL search_path = {}, public",
-                schema(&plan.org)
-            ))?;
+            client.batch_execute(&format!("SET LOCAL search_path = {}, public", schema(&plan.org)))?;
         }
     }
     client.batch_execute(&scripts.tables)?;
@@ -272,9 +239,7 @@ fn run(client: &mut Client, script: &str) -> Outcome<u64> {
 fn analyze(place: &Place, screen: &Screen) -> Outcome<()> {
     let stage = Stage::begin(screen, "statistics");
     for database in ["plio", "plain"] {
-        place
-            .connect("postgres", database)?
-            .batch_execute("ANALYZE")?;
+        place.connect("postgres", database)?.batch_execute("ANALYZE")?;
     }
     stage.end("both databases analyzed");
     Ok(())
@@ -287,10 +252,5 @@ fn sizes(place: &Place, organizations: usize, rows: u64) -> Outcome<Sizes> {
          FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text ~ '^\"?tenant_'",
         &[],
     )?;
-    Ok(Sizes {
-        organizations,
-        tables: row.get(0),
-        rows,
-        bytes: row.get(1),
-    })
+    Ok(Sizes { organizations, tables: row.get(0), rows, bytes: row.get(1) })
 }

@@ -18,7 +18,6 @@ mod sweep;
 mod usage;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -30,18 +29,11 @@ use crate::place::Place;
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(Parser)]
-#[command(
-    name = "demo",
-    about = "Forty organizations in one PostgreSQL, with and without plio_tenancy"
-)]
+#[command(name = "demo", about = "Forty organizations in one PostgreSQL, with and without plio_tenancy")]
 struct Args {
     /// PostgreSQL's major version, one of those below target/pg.
     #[arg(long, env = "PG", default_value = "18", global = true)]
     pg: String,
-
-    /// PostgreSQL's folder, instead of the one below target/pg.
-    #[arg(long, env = "PLIO_PG_TREE", global = true)]
-    tree: Option<PathBuf>,
 
     #[command(subcommand)]
     command: Command,
@@ -73,29 +65,22 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Outcome<ExitCode> {
-    let place = Place::find(&args.pg, args.tree.as_deref())?;
+    let place = Place::find()?;
     match &args.command {
-        Command::Start => start(&place),
+        Command::Start => start(&place, &args.pg),
         Command::Stop => {
             let stopped = server::stop(&place)?;
-            println!(
-                "{}",
-                if stopped {
-                    "the demo is stopped and removed"
-                } else {
-                    "no demo is running"
-                }
-            );
+            println!("{}", if stopped { "the demo is stopped and removed" } else { "no demo is running" });
             Ok(ExitCode::SUCCESS)
         }
         Command::Psql { args } => Err(server::psql(&place, args)),
     }
 }
 
-fn start(place: &Place) -> Outcome<ExitCode> {
+fn start(place: &Place, major: &str) -> Outcome<ExitCode> {
     let began = Instant::now();
     let screen = layout::Screen::detect();
-    server::replace(place, &screen)?;
+    server::replace(place, &screen, major)?;
     let sizes = load::everything(place, &screen)?;
     let mut played = scene::play(place, &screen, &usage::scenes())?;
     played.extend(scene::play(place, &screen, &mistakes::scenes())?);
@@ -104,11 +89,7 @@ fn start(place: &Place) -> Outcome<ExitCode> {
     let differences = summary::show(&screen, &played) + summary::show_strays(&screen, &strays);
     summary::show_sizes(&sizes, took);
     summary::show_how_to_go_on(place, &screen);
-    Ok(if differences == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if differences == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The driver's own text says only "db error": what the server said is among the causes.

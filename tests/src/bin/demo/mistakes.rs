@@ -20,12 +20,7 @@ const FIRST: &str = "SELECT id, name FROM plio WHERE id = 1";
 
 /// All of them.
 pub fn scenes() -> Vec<Scene> {
-    let all = [
-        entering::scenes(),
-        reaching::scenes(),
-        sessions::scenes(),
-        objects::scenes(),
-        roles::scenes(),
-    ];
+    let all =
+        [entering::scenes(), reaching::scenes(), sessions::scenes(), objects::scenes(), roles::scenes()];
     all.into_iter().flatten().collect()
 }

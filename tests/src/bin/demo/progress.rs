@@ -16,11 +16,7 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Starts the clock.
     pub fn begin(screen: &'a Screen, name: &'static str) -> Self {
-        let stage = Self {
-            screen,
-            name,
-            began: Instant::now(),
-        };
+        let stage = Self { screen, name, began: Instant::now() };
         stage.draw("...");
         stage
     }
@@ -35,11 +31,7 @@ impl<'a> Stage<'a> {
     pub fn end(self, text: &str) {
         self.clear();
         let seconds = format!("{:6.1} s", self.began.elapsed().as_secs_f64());
-        println!(
-            "  {:<18} {text:<60} {}",
-            self.name,
-            self.screen.paint(Paint::Faint, &seconds)
-        );
+        println!("  {:<18} {text:<60} {}", self.name, self.screen.paint(Paint::Faint, &seconds));
     }
 
     fn draw(&self, text: &str) {
@@ -67,11 +59,7 @@ pub struct Bar<'a> {
 impl<'a> Bar<'a> {
     /// Starts with nothing done.
     pub fn begin(screen: &'a Screen, name: &'static str, total: usize) -> Self {
-        Self {
-            stage: Stage::begin(screen, name),
-            total,
-            done: Mutex::new((0, 0)),
-        }
+        Self { stage: Stage::begin(screen, name), total, done: Mutex::new((0, 0)) }
     }
 
     /// One step more, and what it brought.
@@ -82,24 +70,16 @@ impl<'a> Bar<'a> {
         done.0 += 1;
         done.1 += rows;
         let filled = 24 * done.0 / self.total.max(1);
-        let bar: String = (0..24)
-            .map(|i| if i < filled { '█' } else { '░' })
-            .collect();
+        let bar: String = (0..24).map(|i| if i < filled { '█' } else { '░' }).collect();
         let seconds = self.stage.began.elapsed().as_secs_f64();
-        let text = format!(
-            "{bar} {}/{}  {} rows  {seconds:.1} s",
-            done.0,
-            self.total,
-            thousands(done.1)
-        );
+        let text = format!("{bar} {}/{}  {} rows  {seconds:.1} s", done.0, self.total, thousands(done.1));
         self.stage.draw(&text);
     }
 
     /// Ends the stage and tells how many rows came in.
     pub fn end(self, of_what: &str) -> u64 {
         let (steps, rows) = self.done.into_inner().unwrap_or_default();
-        self.stage
-            .end(&format!("{steps} {of_what}, {} rows", thousands(rows)));
+        self.stage.end(&format!("{steps} {of_what}, {} rows", thousands(rows)));
         rows
     }
 }
@@ -125,10 +105,7 @@ mod tests {
     fn thousands_are_parted() {
         assert_eq!(
             ["0", "999", "1,000", "1,234,567"],
-            [0, 999, 1000, 1_234_567]
-                .map(thousands)
-                .each_ref()
-                .map(|text| text.as_str())
+            [0, 999, 1000, 1_234_567].map(thousands).each_ref().map(|text| text.as_str())
         );
     }
 }

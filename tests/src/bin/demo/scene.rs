@@ -77,11 +77,7 @@ pub struct Step {
 
 /// A statement by `app`.
 pub const fn sql(text: &'static str, expect: Expect) -> Step {
-    Step {
-        login: Login::App,
-        act: Act::Sql(text),
-        expect,
-    }
+    Step { login: Login::App, act: Act::Sql(text), expect }
 }
 
 impl Step {
@@ -121,10 +117,7 @@ pub struct Played {
 
 /// Plays the scenes in order; a difference from what is expected is shown and counted, not fatal.
 pub fn play(place: &Place, screen: &Screen, scenes: &[Scene]) -> Outcome<Vec<Played>> {
-    scenes
-        .iter()
-        .map(|scene| play_one(place, screen, scene))
-        .collect()
+    scenes.iter().map(|scene| play_one(place, screen, scene)).collect()
 }
 
 fn play_one(place: &Place, screen: &Screen, scene: &Scene) -> Outcome<Played> {
@@ -137,19 +130,11 @@ fn play_one(place: &Place, screen: &Screen, scene: &Scene) -> Outcome<Played> {
     if is_mistake {
         let (outcomes, left) = side(place, "plain", &scene.plain)?;
         plain = outcomes;
-        screen.show_beside(
-            &headed("search_path alone", left),
-            &headed("plio_tenancy", right),
-        );
+        screen.show_beside(&headed("search_path alone", left), &headed("plio_tenancy", right));
     } else {
         screen.show(&right);
     }
-    Ok(Played {
-        title: scene.title,
-        is_mistake,
-        plain,
-        tenancy,
-    })
+    Ok(Played { title: scene.title, is_mistake, plain, tenancy })
 }
 
 fn headed(title: &str, lines: Vec<Line>) -> Vec<Line> {
@@ -187,8 +172,7 @@ impl Outcomes {
     fn take(&mut self, step: &Step, verdict: Result<(), String>) -> Option<Line> {
         if let Err(difference) = verdict {
             let line = format!("   !! NOT AS EXPECTED: {difference}");
-            self.differences
-                .push(format!("{}: {difference}", statement(step)));
+            self.differences.push(format!("{}: {difference}", statement(step)));
             return Some((Paint::Bad, line));
         }
         match step.expect {

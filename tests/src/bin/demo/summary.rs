@@ -14,38 +14,19 @@ pub fn show(screen: &Screen, played: &[Played]) -> usize {
     let mistakes: Vec<_> = played.iter().filter(|scene| scene.is_mistake).collect();
     let rows: Vec<_> = mistakes
         .iter()
-        .map(|scene| {
-            [
-                scene.title.to_owned(),
-                cell(&scene.plain),
-                cell(&scene.tenancy),
-            ]
-        })
+        .map(|scene| [scene.title.to_owned(), cell(&scene.plain), cell(&scene.tenancy)])
         .collect();
     let width = |column: usize, head: &str| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .chain([head.chars().count()])
-            .max()
-            .unwrap_or(0)
+        rows.iter().map(|row| row[column].chars().count()).chain([head.chars().count()]).max().unwrap_or(0)
     };
     let heads = ["mistake", "search_path alone", "plio_tenancy"];
     let [first, second, third] = [0, 1, 2].map(|column| width(column, heads[column]));
     println!("\n  {}", screen.paint(Paint::Title, "What came of it"));
-    println!(
-        "\n    {:<first$}   {:<second$}   {}",
-        heads[0], heads[1], heads[2]
-    );
-    println!(
-        "    {}",
-        screen.paint(Paint::Faint, &"─".repeat(first + second + third + 6))
-    );
+    println!("\n    {:<first$}   {:<second$}   {}", heads[0], heads[1], heads[2]);
+    println!("    {}", screen.paint(Paint::Faint, &"─".repeat(first + second + third + 6)));
     for (scene, [mistake, plain, tenancy]) in mistakes.iter().zip(&rows) {
         let plain = screen.paint(paint(&scene.plain), &format!("{plain:<second$}"));
-        println!(
-            "    {mistake:<first$}   {plain}   {}",
-            screen.paint(paint(&scene.tenancy), tenancy)
-        );
+        println!("    {mistake:<first$}   {plain}   {}", screen.paint(paint(&scene.tenancy), tenancy));
     }
     show_differences(screen, played)
 }
@@ -97,12 +78,7 @@ fn cell(outcomes: &Outcomes) -> String {
 fn show_differences(screen: &Screen, played: &[Played]) -> usize {
     let mut count = 0;
     for scene in played {
-        for difference in scene
-            .plain
-            .differences
-            .iter()
-            .chain(&scene.tenancy.differences)
-        {
+        for difference in scene.plain.differences.iter().chain(&scene.tenancy.differences) {
             if count == 0 {
                 println!("\n  {}", screen.paint(Paint::Bad, "Not as expected"));
             }
@@ -115,7 +91,7 @@ fn show_differences(screen: &Screen, played: &[Played]) -> usize {
 
 /// The lines to type next.
 pub fn show_how_to_go_on(place: &Place, screen: &Screen) {
-    let base = place.base.display();
+    let base = place.run.display();
     println!("\n    The server stays up. Go on with");
     println!("      {}", screen.paint(Paint::Statement, "make psql"));
     let line = format!("psql -h {base} -U app plio");
@@ -125,8 +101,5 @@ pub fn show_how_to_go_on(place: &Place, screen: &Screen) {
     );
     let first = "BEGIN; SELECT plio.set_tenant('banyan'); SELECT id, name FROM plio LIMIT 5;";
     println!("      {}", screen.paint(Paint::Statement, first));
-    println!(
-        "    and end it with {}",
-        screen.paint(Paint::Statement, "make demo-stop")
-    );
+    println!("    and end it with {}", screen.paint(Paint::Statement, "make demo-stop"));
 }

@@ -25,14 +25,8 @@ pub struct Strays {
 /// Looks through every tenant of the database `plio`.
 pub fn strays(place: &Place) -> Outcome<Strays> {
     let mut superuser = place.connect("postgres", "plio")?;
-    let mut strays = Strays {
-        rows: 0,
-        found: Vec::new(),
-    };
-    for tenant in superuser.query(
-        "SELECT org, schema_name FROM plio.tenants ORDER BY org",
-        &[],
-    )? {
+    let mut strays = Strays { rows: 0, found: Vec::new() };
+    for tenant in superuser.query("SELECT org, schema_name FROM plio.tenants ORDER BY org", &[])? {
         let (org, schema): (String, String) = (tenant.get(0), tenant.get(1));
         let mine = format!("canary.{org}");
         for (table, column) in COLUMNS {
@@ -48,9 +42,7 @@ pub fn strays(place: &Place) -> Outcome<Strays> {
             let (rows, foreign): (i64, i64) = (row.get(0), row.get(1));
             strays.rows += rows.unsigned_abs();
             if foreign > 0 {
-                strays.found.push(format!(
-                    "{schema}.{table}: {foreign} rows of somebody else's"
-                ));
+                strays.found.push(format!("{schema}.{table}: {foreign} rows of somebody else's"));
             }
         }
     }

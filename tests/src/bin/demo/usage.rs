@@ -20,10 +20,7 @@ fn inside() -> Scene {
         plain: Vec::new(),
         tenancy: vec![
             sql(ENTER_BANYAN, Fine),
-            sql(
-                "SELECT plio.current_tenant(), session_user, current_user",
-                Value("banyan"),
-            ),
+            sql("SELECT plio.current_tenant(), session_user, current_user", Value("banyan")),
             sql(FIRST, Rows("banyan")),
             sql(
                 "SELECT p.name, count(DISTINCT u.id) AS viewers, round(avg(s.watch_time)) AS seconds \
@@ -31,14 +28,8 @@ fn inside() -> Scene {
                  GROUP BY p.id ORDER BY viewers DESC, p.id LIMIT 3",
                 Rows("banyan"),
             ),
-            sql(
-                "INSERT INTO tag (name) VALUES ('term 2') RETURNING id",
-                Value("8"),
-            ),
-            sql(
-                "UPDATE user_meta SET last_seen = now() WHERE user_id = 1",
-                Fine,
-            ),
+            sql("INSERT INTO tag (name) VALUES ('term 2') RETURNING id", Value("8")),
+            sql("UPDATE user_meta SET last_seen = now() WHERE user_id = 1", Fine),
             sql("COMMIT", Fine),
             sql("SELECT plio.current_tenant()", Value("(null)")),
         ],

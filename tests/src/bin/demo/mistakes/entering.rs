@@ -15,17 +15,11 @@ fn forgotten() -> Scene {
               names, from the days when personal workspaces lived there.",
         plain: vec![
             sql(FIRST, Leak("public")),
-            sql(
-                "SELECT id, name FROM tenant_cedar.plio WHERE id = 1",
-                Leak("cedar"),
-            ),
+            sql("SELECT id, name FROM tenant_cedar.plio WHERE id = 1", Leak("cedar")),
         ],
         tenancy: vec![
             sql(FIRST, Refused("42501")),
-            sql(
-                "SELECT id, name FROM tenant_cedar.plio WHERE id = 1",
-                Refused("55000"),
-            ),
+            sql("SELECT id, name FROM tenant_cedar.plio WHERE id = 1", Refused("55000")),
             sql("SELECT plio.require_tenant()", Refused("55000")),
         ],
     }
@@ -41,10 +35,7 @@ fn unknown() -> Scene {
         ],
         tenancy: vec![
             sql("BEGIN; SELECT plio.set_tenant('banian')", Refused("42704")),
-            sql(
-                "ROLLBACK; BEGIN; SELECT plio.set_tenant('')",
-                Refused("42602"),
-            ),
+            sql("ROLLBACK; BEGIN; SELECT plio.set_tenant('')", Refused("42602")),
         ],
     }
 }
@@ -54,19 +45,10 @@ fn suspended() -> Scene {
         title: "A suspended tenant",
         why: "The contract has ended; the rows are still there.",
         plain: vec![
-            sql(
-                "BEGIN; SET LOCAL search_path = tenant_sundial, public",
-                Fine,
-            ),
-            sql(
-                "SELECT id, name FROM plio WHERE id = 1",
-                Harm("served all the same"),
-            ),
+            sql("BEGIN; SET LOCAL search_path = tenant_sundial, public", Fine),
+            sql("SELECT id, name FROM plio WHERE id = 1", Harm("served all the same")),
         ],
-        tenancy: vec![sql(
-            "BEGIN; SELECT plio.set_tenant('sundial')",
-            Refused("55000"),
-        )],
+        tenancy: vec![sql("BEGIN; SELECT plio.set_tenant('sundial')", Refused("55000"))],
     }
 }
 
@@ -75,10 +57,7 @@ fn missing_table() -> Scene {
         title: "A table that the tenant lacks",
         why: "A migration stopped half-way: driftwood has no table `program`, and `public` has one.",
         plain: vec![
-            sql(
-                "BEGIN; SET LOCAL search_path = tenant_driftwood, public",
-                Fine,
-            ),
+            sql("BEGIN; SET LOCAL search_path = tenant_driftwood, public", Fine),
             sql("SELECT id, name FROM program", Leak("public")),
             sql(
                 "INSERT INTO program (name, created_by) VALUES ('ours', 1) RETURNING tableoid::regclass",
@@ -92,10 +71,7 @@ fn missing_table() -> Scene {
             sql("BEGIN; SELECT plio.set_tenant('driftwood')", Fine),
             sql("SELECT id, name FROM program", Refused("42501")),
             sql("ROLLBACK; BEGIN; SELECT plio.set_tenant('driftwood')", Fine),
-            sql(
-                "INSERT INTO program (name, created_by) VALUES ('ours', 1)",
-                Refused("42501"),
-            ),
+            sql("INSERT INTO program (name, created_by) VALUES ('ours', 1)", Refused("42501")),
             sql("ROLLBACK", Fine),
             sql("BEGIN; SELECT plio.set_tenant('banyan')", Fine),
             sql("SELECT id, name FROM program WHERE id = 1", Rows("banyan")),

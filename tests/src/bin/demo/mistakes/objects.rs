@@ -23,18 +23,14 @@ fn view() -> Scene {
 }
 
 fn foreign_key() -> Scene {
-    const KEY: &str =
-        "ALTER TABLE image ADD FOREIGN KEY (width) REFERENCES tenant_cedar.tag (id) NOT VALID";
+    const KEY: &str = "ALTER TABLE image ADD FOREIGN KEY (width) REFERENCES tenant_cedar.tag (id) NOT VALID";
     Scene {
         title: "A foreign key into another tenant",
         why: "It needs no rows to tell: what it lets in and what it refuses says which ids cedar has.",
         plain: vec![
             sql(ENTER_PLAIN, Fine),
             sql(KEY, Fine),
-            sql(
-                "INSERT INTO image (url, width) VALUES ('https://example.org/a', 7)",
-                Fine,
-            ),
+            sql("INSERT INTO image (url, width) VALUES ('https://example.org/a', 7)", Fine),
             sql(
                 "INSERT INTO image (url, width) VALUES ('https://example.org/b', 8)",
                 Oracle("23503", "tells which ids cedar has"),
@@ -49,10 +45,7 @@ fn sequence() -> Scene {
     Scene {
         title: "Another tenant's sequence",
         why: "No table is touched: it tells how many rows cedar has, and burns an id of it.",
-        plain: vec![
-            sql(ENTER_PLAIN, Fine),
-            sql(NEXT, Harm("tells and moves cedar's ids")),
-        ],
+        plain: vec![sql(ENTER_PLAIN, Fine), sql(NEXT, Harm("tells and moves cedar's ids"))],
         tenancy: vec![sql(ENTER, Fine), sql(NEXT, Refused("42501"))],
     }
 }
@@ -66,18 +59,12 @@ fn tie() -> Scene {
         plain: vec![
             sql("BEGIN", Fine).by(Login::Superuser),
             sql(TIE, Fine).by(Login::Superuser),
-            sql(
-                "SELECT count(DISTINCT name) FROM public.all_plios",
-                Harm("one view over both"),
-            )
-            .by(Login::Superuser),
+            sql("SELECT count(DISTINCT name) FROM public.all_plios", Harm("one view over both"))
+                .by(Login::Superuser),
         ],
         tenancy: vec![
-            sql(
-                "SELECT coalesce(plio.current_tenant(), 'none'), current_user",
-                Value("none"),
-            )
-            .by(Login::Superuser),
+            sql("SELECT coalesce(plio.current_tenant(), 'none'), current_user", Value("none"))
+                .by(Login::Superuser),
             sql(TIE, Refused("42501")).by(Login::Superuser),
         ],
     }

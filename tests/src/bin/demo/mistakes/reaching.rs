@@ -5,13 +5,7 @@ use crate::scene::Expect::{Fine, Harm, Leak, Refused, Value};
 use crate::scene::{Scene, sql};
 
 pub fn scenes() -> Vec<Scene> {
-    vec![
-        qualified_name(),
-        qualified_write(),
-        changed_path(),
-        set_config(),
-        second_tenant(),
-    ]
+    vec![qualified_name(), qualified_write(), changed_path(), set_config(), second_tenant()]
 }
 
 fn qualified_name() -> Scene {
@@ -25,10 +19,7 @@ fn qualified_name() -> Scene {
                  WHERE p.id = 1 GROUP BY p.id",
                 Harm("counts cedar's sessions"),
             ),
-            sql(
-                "SELECT id, name FROM tenant_cedar.plio WHERE id = 1",
-                Leak("cedar"),
-            ),
+            sql("SELECT id, name FROM tenant_cedar.plio WHERE id = 1", Leak("cedar")),
         ],
         tenancy: vec![
             sql(ENTER, Fine),
@@ -38,24 +29,17 @@ fn qualified_name() -> Scene {
                 Refused("42501"),
             ),
             sql(ENTER_AGAIN, Fine),
-            sql(
-                "SELECT id, name FROM tenant_cedar.plio WHERE id = 1",
-                Refused("42501"),
-            ),
+            sql("SELECT id, name FROM tenant_cedar.plio WHERE id = 1", Refused("42501")),
         ],
     }
 }
 
 fn qualified_write() -> Scene {
-    const COPY: &str =
-        "INSERT INTO tenant_cedar.tag (name) SELECT name || ' (copied)' FROM tag WHERE id = 1";
+    const COPY: &str = "INSERT INTO tenant_cedar.tag (name) SELECT name || ' (copied)' FROM tag WHERE id = 1";
     Scene {
         title: "A copy into another workspace",
         why: "The target is a schema's name out of a request, with no check that one may write there.",
-        plain: vec![
-            sql(ENTER_PLAIN, Fine),
-            sql(COPY, Harm("written into cedar")),
-        ],
+        plain: vec![sql(ENTER_PLAIN, Fine), sql(COPY, Harm("written into cedar"))],
         tenancy: vec![sql(ENTER, Fine), sql(COPY, Refused("42501"))],
     }
 }

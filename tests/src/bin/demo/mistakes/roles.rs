@@ -36,10 +36,7 @@ fn reset_role() -> Scene {
         title: "RESET ROLE",
         why: "A role for each organization is a good second fence, as long as nobody just steps back over it.",
         plain: vec![
-            sql(
-                "BEGIN; SET LOCAL search_path = tenant_banyan, public; SET LOCAL ROLE banyan_reader",
-                Fine,
-            ),
+            sql("BEGIN; SET LOCAL search_path = tenant_banyan, public; SET LOCAL ROLE banyan_reader", Fine),
             sql("RESET ROLE", Fine),
             sql(READ, Leak("cedar")),
         ],

@@ -12,11 +12,7 @@ pub fn scenes() -> Vec<Scene> {
 }
 
 const fn app(act: Act, expect: Expect) -> Step {
-    Step {
-        login: Login::App,
-        act,
-        expect,
-    }
+    Step { login: Login::App, act, expect }
 }
 
 fn pooled() -> Scene {
@@ -35,10 +31,7 @@ fn pooled() -> Scene {
             sql(BACKEND, SameBackend),
             sql(FIRST, Rows("banyan")),
             sql("COMMIT", Fine),
-            sql(
-                "SELECT coalesce(plio.current_tenant(), 'none'), current_user",
-                Value("none"),
-            ),
+            sql("SELECT coalesce(plio.current_tenant(), 'none'), current_user", Value("none")),
             sql(FIRST, Refused("42501")),
             sql("BEGIN; SELECT plio.set_tenant('cedar')", Fine),
             sql(BACKEND, SameBackend),
@@ -80,10 +73,7 @@ fn prepared() -> Scene {
             sql("BEGIN; SET LOCAL search_path = tenant_banyan, public", Fine),
             app(Prepare(PASTED), Fine),
             app(Execute(1), Rows("banyan")),
-            sql(
-                "COMMIT; BEGIN; SET LOCAL search_path = tenant_cedar, public",
-                Fine,
-            ),
+            sql("COMMIT; BEGIN; SET LOCAL search_path = tenant_cedar, public", Fine),
             app(Execute(1), Leak("banyan")),
         ],
         tenancy: vec![

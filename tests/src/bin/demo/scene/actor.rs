@@ -21,13 +21,7 @@ pub struct Actors<'a> {
 impl<'a> Actors<'a> {
     /// Nobody is connected yet.
     pub fn new(place: &'a Place, database: &'a str) -> Self {
-        Self {
-            place,
-            database,
-            clients: BTreeMap::new(),
-            prepared: None,
-            backend: None,
-        }
+        Self { place, database, clients: BTreeMap::new(), prepared: None, backend: None }
     }
 
     /// Sends a step; an error of the server's is an answer.
@@ -52,9 +46,7 @@ impl<'a> Actors<'a> {
             (Answer::Error(error), Expect::Refused(expected) | Expect::Oracle(expected, _)) => {
                 same("SQLSTATE", error.code().code(), expected)
             }
-            (Answer::Error(error), _) => {
-                Err(format!("error {}, should be none", error.code().code()))
-            }
+            (Answer::Error(error), _) => Err(format!("error {}, should be none", error.code().code())),
             (Answer::Rows(_), Expect::Refused(expected) | Expect::Oracle(expected, _)) => {
                 Err(format!("no error, should be {expected}"))
             }
@@ -96,17 +88,13 @@ impl<'a> Actors<'a> {
 
 fn send(client: &mut Client, prepared: &mut Option<Statement>, act: Act) -> Result<Rows, Error> {
     match act {
-        Act::Sql(text) => client
-            .simple_query(text)
-            .map(|messages| Rows::of_messages(&messages)),
+        Act::Sql(text) => client.simple_query(text).map(|messages| Rows::of_messages(&messages)),
         Act::Prepare(text) => {
             *prepared = Some(client.prepare(text)?);
             Ok(Rows::default())
         }
         Act::Execute(id) => match prepared {
-            Some(statement) => client
-                .query(statement, &[&id])
-                .map(|rows| Rows::of_rows(&rows)),
+            Some(statement) => client.query(statement, &[&id]).map(|rows| Rows::of_rows(&rows)),
             // A scene that prepared nothing shows nothing, and so is not as expected.
             None => Ok(Rows::default()),
         },
@@ -114,9 +102,5 @@ fn send(client: &mut Client, prepared: &mut Option<Statement>, act: Act) -> Resu
 }
 
 fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(format!("{what} {found:?}, should be {expected:?}"))
-    }
+    if found == expected { Ok(()) } else { Err(format!("{what} {found:?}, should be {expected:?}")) }
 }

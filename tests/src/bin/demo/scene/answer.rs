@@ -62,9 +62,7 @@ impl Rows {
         let fields = self.rows.iter().flatten();
         let after = fields.flat_map(|field| field.split(CANARY).skip(1));
         let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
-        after
-            .map(|rest| rest.split(is_end).next().unwrap_or(rest))
-            .collect()
+        after.map(|rest| rest.split(is_end).next().unwrap_or(rest)).collect()
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -72,17 +70,11 @@ impl Rows {
         let is_seen = |row: &&Vec<String>| row.iter().any(|field| !field.is_empty());
         let seen: Vec<_> = self.rows.iter().filter(is_seen).collect();
         if seen.is_empty() {
-            let rows = if self.touched > 1 {
-                format!(", {} rows", self.touched)
-            } else {
-                String::new()
-            };
+            let rows = if self.touched > 1 { format!(", {} rows", self.touched) } else { String::new() };
             return vec![(Paint::Faint, format!("   done{rows}"))];
         }
         let shown = seen.iter().take(ROWS_SHOWN);
-        let mut lines: Vec<_> = shown
-            .map(|row| (Paint::Answer, format!("   {}", row.join(" | "))))
-            .collect();
+        let mut lines: Vec<_> = shown.map(|row| (Paint::Answer, format!("   {}", row.join(" | ")))).collect();
         if seen.len() > ROWS_SHOWN {
             lines.push((Paint::Faint, format!("   ... ({} rows)", seen.len())));
         }
@@ -98,14 +90,9 @@ impl Answer {
             Self::Error(error) => error,
         };
         let extra = [("DETAIL", error.detail()), ("HINT", error.hint())];
-        let extra = extra
-            .into_iter()
-            .filter_map(|(name, text)| Some(format!("   {name}: {}", text?)));
+        let extra = extra.into_iter().filter_map(|(name, text)| Some(format!("   {name}: {}", text?)));
         let head = format!("   ERROR {}: {}", error.code().code(), error.message());
-        once(head)
-            .chain(extra)
-            .map(|text| (Paint::Answer, text))
-            .collect()
+        once(head).chain(extra).map(|text| (Paint::Answer, text)).collect()
     }
 }
 
@@ -115,21 +102,14 @@ mod tests {
 
     fn rows(fields: &[&str]) -> Rows {
         Rows {
-            rows: fields
-                .iter()
-                .map(|field| vec!["1".to_owned(), (*field).to_owned()])
-                .collect(),
+            rows: fields.iter().map(|field| vec!["1".to_owned(), (*field).to_owned()]).collect(),
             touched: 0,
         }
     }
 
     #[test]
     fn canaries_are_found_wherever_they_are() {
-        let found = rows(&[
-            "Film 1 canary.banyan",
-            r#"{"canary": "canary.new-horizons"}"#,
-            "(null)",
-        ]);
+        let found = rows(&["Film 1 canary.banyan", r#"{"canary": "canary.new-horizons"}"#, "(null)"]);
         assert_eq!(found.canaries(), BTreeSet::from(["banyan", "new-horizons"]));
         assert!(rows(&["no birds"]).canaries().is_empty());
     }
