@@ -83,8 +83,8 @@ thread_local! {
     static RELATIONS_STALE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A schema known to be nobody's business, so that the hot path need not ask again. 0 for none.
-static NEUTRAL_SCHEMA: AtomicU32 = AtomicU32::new(0);
+/// A few schemas known to be no tenant's, so that the hot path need not ask again. 0 for none.
+static NEUTRAL_SCHEMAS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 
 /// Registers the callbacks. Must come before the hooks.
 pub fn install() {
@@ -119,19 +119,24 @@ unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relatio
 /// Forgets everything at the next look.
 pub fn forget() {
     STALE.set(true);
-    NEUTRAL_SCHEMA.store(0, Relaxed);
+    for slot in &NEUTRAL_SCHEMAS {
+        slot.store(0, Relaxed);
+    }
 }
 
 /// Whether the schema was found to be no tenant's, and nothing has changed since. No PostgreSQL call, no borrow.
 pub fn is_known_neutral(schema: Oid) -> bool {
-    NEUTRAL_SCHEMA.load(Relaxed) == schema.to_u32()
+    NEUTRAL_SCHEMAS.iter().any(|slot| slot.load(Relaxed) == schema.to_u32())
 }
 
-/// Remembers a schema for [`is_known_neutral`].
+/// Remembers a schema for [`is_known_neutral`], unless it is a tenant's.
 pub fn remember_neutral(schema: Oid) {
-    if !STALE.get() {
-        NEUTRAL_SCHEMA.store(schema.to_u32(), Relaxed);
+    if schema_kind(schema) == SchemaKind::Tenant || STALE.get() || is_known_neutral(schema) {
+        return;
     }
+    let free = NEUTRAL_SCHEMAS.iter().find(|slot| slot.load(Relaxed) == 0);
+    free.unwrap_or(&NEUTRAL_SCHEMAS[schema.to_u32() as usize % NEUTRAL_SCHEMAS.len()])
+        .store(schema.to_u32(), Relaxed);
 }
 
 /// Runs `f` on the cache after throwing away what is stale. `f` calls nothing of PostgreSQL's.

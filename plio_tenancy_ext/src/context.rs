@@ -8,14 +8,13 @@
 
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
-use crate::pg::guc::{self, Lifetime};
+use crate::pg::guc::{self, KnownRecord, Lifetime, Record};
 use crate::pg::session::{self, Cursor};
 use crate::tenant::{Org, Status, TenantId};
-use crate::{guc as settings, pg, registry};
-use pgrx::pg_sys::{self, Oid};
+use crate::{guc as settings, registry};
+use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -45,6 +44,17 @@ impl State {
     /// No tenant.
     pub const NONE: Self = Self { schema: 0, role: 0, tenant: TenantId(0), scope: Scope::Transaction };
 
+    /// The setting's value for this state and the org it belongs to.
+    pub fn value(&self, org: &str) -> CString {
+        let scope = match self.scope {
+            Scope::Transaction => "transaction",
+            Scope::Session => "session",
+        };
+        let value = format!("{org} {} {} {} {scope}", self.schema, self.role, self.tenant.0);
+        // An org holds no NUL, so neither does the value.
+        CString::new(value).unwrap_or_default()
+    }
+
     /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <scope>`; `None` unless this module wrote it.
     pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split(' ').skip(1);
@@ -60,26 +70,20 @@ impl State {
     }
 }
 
-/// A state with its org, as the setting spells it.
-struct Value<'a>(&'a str, State);
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(org, state) = self;
-        let scope = match state.scope {
-            Scope::Transaction => "transaction",
-            Scope::Session => "session",
-        };
-        write!(f, "{org} {} {} {} {scope}", state.schema, state.role, state.tenant.0)
-    }
-}
-
 /// The active tenant's schema, for the hot path; 0 when none is active.
 static SCHEMA: AtomicU32 = AtomicU32::new(0);
 /// The role that the session must have while the tenant is active; 0 when any will do.
 static ROLE: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
+    /// What entering a tenant sets, and what a function's SET clause would therefore take back.
+    static OURS: [KnownRecord; 3] = const {
+        [
+            KnownRecord::new("search_path", c"search_path"),
+            KnownRecord::new("role", c"role"),
+            KnownRecord::new("plio.tenant", c"plio.tenant"),
+        ]
+    };
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
     /// The last tenant of this session, whose leftovers may still be here.
     static LAST: Cell<Option<TenantId>> = const { Cell::new(None) };
@@ -226,14 +230,13 @@ fn ensure_may_set() -> Result<()> {
     if session::is_in_definer_function() {
         return Err(Error::InDefinerFunction);
     }
-    for (name, setting) in
-        [(c"search_path", "search_path"), (c"role", "role"), (c"plio.tenant", "plio.tenant")]
-    {
-        if guc::Record::find(name).is_some_and(guc::Record::will_revert_at_function_exit) {
-            return Err(Error::UnderFunctionSet { setting });
+    OURS.with(|settings| {
+        match settings.iter().find(|setting| setting.get().is_some_and(Record::will_revert_at_function_exit))
+        {
+            Some(setting) => Err(Error::UnderFunctionSet { setting: setting.name }),
+            None => Ok(()),
         }
-    }
-    Ok(())
+    })
 }
 
 /// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.
@@ -313,10 +316,7 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
         tenant: tenant.id,
         scope,
     };
-    let value = Value(&tenant.org, state).to_string();
-    // An org holds no NUL, so neither does the value.
-    let value = CString::new(value).unwrap_or_default();
-    guc::set(c"plio.tenant", Some(&value), lifetime);
+    guc::set(c"plio.tenant", Some(&state.value(&tenant.org)), lifetime);
 }
 
 /// Refuses access when the session's role is no longer the tenant's.
@@ -337,10 +337,3 @@ pub fn ensure_role() -> Result<()> {
 pub fn ensure_no_tenant(function: &'static str) -> Result<()> {
     if is_active() { Err(Error::ManagementInTenant { function }) } else { Ok(()) }
 }
-
-/// The schema's name as the session would write it, for messages; `None` when it is gone.
-pub fn schema_label(schema: Oid) -> Option<String> {
-    pg::catalog::schema_name(schema)
-}
-
-const _: () = assert!(size_of::<pg_sys::Oid>() == 4);

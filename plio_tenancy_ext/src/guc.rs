@@ -164,11 +164,12 @@ pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: guc::Lifetime) {
 
 /// A change that this extension does not make, of a setting that the active tenant locks.
 fn must_refuse_change(setting: &CStr) -> bool {
-    context::is_active()
-        && !guc::is_ours()
-        && session::is_in_progress()
-        && !session::is_initializing_worker()
-        && !guc::Record::find(setting).is_some_and(guc::Record::is_set_by_function)
+    is_foreign_change() && !guc::Record::find(setting).is_some_and(guc::Record::is_set_by_function)
+}
+
+/// Somebody changes a setting while a tenant is active: neither this extension nor PostgreSQL putting a value back.
+fn is_foreign_change() -> bool {
+    context::is_active() && !guc::is_ours() && session::is_in_progress() && !session::is_initializing_worker()
 }
 
 /// One locked setting: PostgreSQL's own hooks, and ours in front of them.
@@ -305,11 +306,7 @@ unsafe extern "C-unwind" fn assign_session_authorization(value: *const c_char, e
 /// clause included: nobody needs one, and it would leave the tenant's role.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_value(lock: usize) {
-    let is_held = (context::is_locked() || context::holds_role())
-        && !guc::is_ours()
-        && session::is_in_progress()
-        && !session::is_initializing_worker();
-    if is_held {
+    if is_foreign_change() && (context::is_locked() || context::holds_role()) {
         Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } }.raise();
     }
 }
@@ -337,12 +334,7 @@ unsafe extern "C-unwind" fn assign_search_path(value: *const c_char, extra: *mut
 /// A function's SET clause looks like anybody's SET here; what either may never do is name another tenant's schema.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char) {
-    let is_held = context::is_active()
-        && hooks::is_judged()
-        && !guc::is_ours()
-        && session::is_in_progress()
-        && !session::is_initializing_worker();
-    if !is_held {
+    if !is_foreign_change() || !hooks::is_judged() {
         return;
     }
     let Some(path) = owned(value) else { return };

@@ -213,7 +213,7 @@ pub fn ensure_not_a_tenants(class: Oid, object: Oid, verb: &'static str) -> Resu
     }
     if class == pg_sys::NamespaceRelationId {
         if cache::schema_kind(object) == SchemaKind::Tenant {
-            let name = context::schema_label(object).unwrap_or_default();
+            let name = catalog::schema_name(object).unwrap_or_default();
             return Err(Error::TenantObject { verb, kind: "schema", name });
         }
     } else if class == pg_sys::AuthIdRelationId && catalog::is_tenant_role(object) {

@@ -145,7 +145,7 @@ pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
     let actor = cache::actor(session::outer_user());
     match policy::decide_relation(actor, context, place, access) {
         Verdict::Allow => {
-            if active.is_none() && cache::schema_kind(schema) == cache::SchemaKind::Other {
+            if active.is_none() {
                 cache::remember_neutral(schema);
             }
             Ok(())

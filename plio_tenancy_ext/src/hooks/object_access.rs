@@ -9,7 +9,7 @@
 //! locked inside a tenant, and outside one a silent drop would make names fall through to `public`.
 
 use crate::error::{Error, Result, or_raise};
-use crate::pg::{FIRST_NORMAL_OID, catalog, session};
+use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, hooks, lifecycle, preload};
 use pgrx::pg_sys::{self, Oid};
@@ -39,18 +39,31 @@ unsafe extern "C-unwind" fn on_object_access(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, sub_object, argument);
         }
-        if is_interesting(access, class, object) {
-            check(access, class, object, argument);
+        if is_interesting(access, class, object, argument) {
+            check(access, class, object);
         }
     }
 }
 
 /// Fast exit: built-in functions, and objects that are neither schemas, tenants' roles nor extensions.
-fn is_interesting(access: pg_sys::ObjectAccessType::Type, class: Oid, object: Oid) -> bool {
+unsafe fn is_interesting(
+    access: pg_sys::ObjectAccessType::Type,
+    class: Oid,
+    object: Oid,
+    argument: *mut c_void,
+) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
-        Type::OAT_FUNCTION_EXECUTE => object.to_u32() >= FIRST_NORMAL_OID && context_matters(),
-        Type::OAT_NAMESPACE_SEARCH => object.to_u32() >= FIRST_NORMAL_OID,
+        Type::OAT_FUNCTION_EXECUTE => {
+            // SAFETY: any function's oid may be looked up.
+            object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(unsafe { raw::get_func_namespace(object) })
+        }
+        Type::OAT_NAMESPACE_SEARCH => {
+            // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
+            let is_explicit =
+                unsafe { (*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).ereport_on_violation };
+            is_explicit && object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(object)
+        }
         Type::OAT_DROP | Type::OAT_POST_ALTER => {
             class == pg_sys::NamespaceRelationId
                 || class == pg_sys::ExtensionRelationId
@@ -60,18 +73,14 @@ fn is_interesting(access: pg_sys::ObjectAccessType::Type, class: Oid, object: Oi
     }
 }
 
-/// Functions are judged whether or not a tenant is active; only a process that is never judged can skip them.
-fn context_matters() -> bool {
-    session::is_client_backend()
+/// Whether the schema's code is still to be judged: neither the active tenant's nor known to be no tenant's.
+fn is_unjudged(schema: Oid) -> bool {
+    context::needs_confirmation()
+        || (context::active_schema() != Some(schema) && !cache::is_known_neutral(schema))
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn check(
-    access: pg_sys::ObjectAccessType::Type,
-    class: Oid,
-    object: Oid,
-    argument: *mut c_void,
-) {
+unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class: Oid, object: Oid) {
     use pg_sys::ObjectAccessType as Type;
     if !session::is_in_progress() {
         return;
@@ -85,15 +94,8 @@ unsafe extern "C-unwind" fn check(
     let is_judged = hooks::is_judged();
     or_raise(match access {
         Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
-        Type::OAT_POST_ALTER if is_judged && class != pg_sys::AuthIdRelationId => {
-            lifecycle::ensure_not_a_tenants(class, object, "alter")
-        }
-        Type::OAT_NAMESPACE_SEARCH if is_judged => {
-            // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
-            let is_explicit =
-                unsafe { (*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).ereport_on_violation };
-            if is_explicit { ensure_code(object) } else { Ok(()) }
-        }
+        Type::OAT_POST_ALTER if is_judged => lifecycle::ensure_not_a_tenants(class, object, "alter"),
+        Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged => match catalog::function_schema(object) {
             Some(schema) => ensure_code(schema),
             None => Ok(()),
@@ -104,14 +106,15 @@ unsafe extern "C-unwind" fn check(
 
 /// Judges a schema whose names are being looked up, or whose function is about to run.
 fn ensure_code(schema: Oid) -> Result<()> {
+    hooks::ensure_confirmed()?;
     let active = context::active_schema();
-    if active == Some(schema) || (active.is_none() && cache::is_known_neutral(schema)) {
-        return Ok(());
-    }
     let place = cache::place_of_schema(schema, active);
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
     match policy::decide_code(cache::actor(session::outer_user()), context, place) {
-        Verdict::Allow => Ok(()),
+        Verdict::Allow => {
+            cache::remember_neutral(schema);
+            Ok(())
+        }
         Verdict::Deny(why) => Err(Error::Denied { why, relation: None, active: context::active_org() }),
     }
 }

@@ -108,9 +108,32 @@ fn find(name: &CStr) -> *mut pg_sys::config_generic {
     }
 }
 
-/// A handle on a setting's record; records live as long as the process.
+/// A handle on a setting's record; records stay where they are as long as the process lives.
 #[derive(Clone, Copy)]
 pub struct Record(*mut pg_sys::config_generic);
+
+/// A setting that is looked up once a process: 15 has no index by name.
+pub struct KnownRecord {
+    /// The setting's name, for messages.
+    pub name: &'static str,
+    c_name: &'static CStr,
+    record: Cell<Option<Record>>,
+}
+
+impl KnownRecord {
+    /// Names a setting; both spellings are the same name.
+    pub const fn new(name: &'static str, c_name: &'static CStr) -> Self {
+        Self { name, c_name, record: Cell::new(None) }
+    }
+
+    /// Its record.
+    pub fn get(&self) -> Option<Record> {
+        if self.record.get().is_none() {
+            self.record.set(Record::find(self.c_name));
+        }
+        self.record.get()
+    }
+}
 
 impl Record {
     /// The setting of that name.

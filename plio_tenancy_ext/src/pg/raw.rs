@@ -22,6 +22,8 @@ unsafe extern "C-unwind" {
     pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
+    /// lsyscache.c: a function's schema, `InvalidOid` when there is none.
+    pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
