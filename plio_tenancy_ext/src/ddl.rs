@@ -6,12 +6,13 @@
 //! nothing: the access check judges them when they run. Statements that fire no event trigger are hooks/utility.rs's.
 
 use crate::error::{Error, Result, or_raise};
+use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
 use crate::policy::{self, Access, Actor, Context, Home, Place, Verdict};
 use crate::{cache, context, hooks, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use pgrx::spi::SpiResult;
+use std::collections::{HashMap, HashSet};
 
 /// An object that a command created or altered.
 struct Changed {
@@ -20,77 +21,16 @@ struct Changed {
     is_created: bool,
 }
 
-/// One object depends on another; the schemas they lie in.
-struct Tie {
-    from: Option<Oid>,
-    to: Option<Oid>,
-    to_relation: Option<Oid>,
-}
-
 const CHANGED: &str = "
     SELECT DISTINCT classid, objid, command_tag LIKE 'CREATE %' OR command_tag = 'SELECT INTO'
       FROM pg_catalog.pg_event_trigger_ddl_commands()
      WHERE objid IS NOT NULL AND objid <> 0";
 
-/// The schema that an object lies in, or that its table lies in; NULL for objects that lie in none.
-const SCHEMA_OF: &str = "
-    CASE $CLASS
-      WHEN 'pg_catalog.pg_class'::regclass THEN (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_constraint'::regclass THEN (SELECT connamespace FROM pg_catalog.pg_constraint WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_proc'::regclass THEN (SELECT pronamespace FROM pg_catalog.pg_proc WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_type'::regclass THEN (SELECT typnamespace FROM pg_catalog.pg_type WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_operator'::regclass THEN (SELECT oprnamespace FROM pg_catalog.pg_operator WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_opclass'::regclass THEN (SELECT opcnamespace FROM pg_catalog.pg_opclass WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_opfamily'::regclass THEN (SELECT opfnamespace FROM pg_catalog.pg_opfamily WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_collation'::regclass THEN (SELECT collnamespace FROM pg_catalog.pg_collation WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_conversion'::regclass THEN (SELECT connamespace FROM pg_catalog.pg_conversion WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_statistic_ext'::regclass THEN (SELECT stxnamespace FROM pg_catalog.pg_statistic_ext WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_ts_config'::regclass THEN (SELECT cfgnamespace FROM pg_catalog.pg_ts_config WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_ts_dict'::regclass THEN (SELECT dictnamespace FROM pg_catalog.pg_ts_dict WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_ts_parser'::regclass THEN (SELECT prsnamespace FROM pg_catalog.pg_ts_parser WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_ts_template'::regclass THEN (SELECT tmplnamespace FROM pg_catalog.pg_ts_template WHERE oid = $OBJECT)
-      WHEN 'pg_catalog.pg_rewrite'::regclass THEN
-        (SELECT c.relnamespace FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class WHERE r.oid = $OBJECT)
-      WHEN 'pg_catalog.pg_attrdef'::regclass THEN
-        (SELECT c.relnamespace FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_class c ON c.oid = d.adrelid WHERE d.oid = $OBJECT)
-      WHEN 'pg_catalog.pg_trigger'::regclass THEN
-        (SELECT c.relnamespace FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid WHERE t.oid = $OBJECT)
-      WHEN 'pg_catalog.pg_policy'::regclass THEN
-        (SELECT c.relnamespace FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid WHERE p.oid = $OBJECT)
-    END";
-
-/// Every dependency from or to the changed objects and what lives inside them. A foreign key's own triggers on the
-/// table it points at depend on the constraint, not the other way round: they are no tie.
-const TIES: &str = "
-    WITH changed (class, object) AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS given),
-    parts AS (
-      SELECT class, object FROM changed
-      UNION
-      SELECT d.classid, d.objid
-        FROM changed c JOIN pg_catalog.pg_depend d ON d.refclassid = c.class AND d.refobjid = c.object
-       WHERE d.deptype IN ('i', 'a')),
-    edges AS (
-      SELECT d.* FROM parts p JOIN pg_catalog.pg_depend d ON d.classid = p.class AND d.objid = p.object
-      UNION
-      SELECT d.* FROM parts p JOIN pg_catalog.pg_depend d ON d.refclassid = p.class AND d.refobjid = p.object),
-    placed AS (
-      SELECT $FROM AS from_schema, $TO AS to_schema,
-             -- A foreign key depends on an index of the table, too: the table is what counts.
-             CASE WHEN refclassid = 'pg_catalog.pg_class'::regclass
-                   AND (SELECT relkind NOT IN ('i', 'I') FROM pg_catalog.pg_class WHERE oid = refobjid)
-                  THEN refobjid END AS to_relation
-        FROM edges
-       WHERE refobjid >= 16384 AND NOT (deptype = 'i' AND classid = 'pg_catalog.pg_trigger'::regclass))
-    SELECT DISTINCT from_schema, to_schema, to_relation FROM placed
-     WHERE from_schema <> to_schema";
-
 const DROPPED: &str = "
     SELECT DISTINCT coalesce(schema_name, address_names[1]), object_name, object_type, is_temporary
-      FROM pg_catalog.pg_event_trigger_dropped_objects()";
-
-fn schema_of(class: &str, object: &str) -> String {
-    SCHEMA_OF.replace("$CLASS", class).replace("$OBJECT", object)
-}
+      FROM pg_catalog.pg_event_trigger_dropped_objects()
+     -- Not the triggers with which PostgreSQL enforces a foreign key on the table that it points at.
+     WHERE NOT (object_type = 'trigger' AND NOT original AND NOT normal)";
 
 fn bug(error: pgrx::spi::SpiError) -> Error {
     Error::Bug(error.to_string())
@@ -116,12 +56,10 @@ fn on_command_end() -> Result<()> {
     if !hooks::is_judged() || changed.is_empty() {
         return Ok(());
     }
-    let classes: Vec<Oid> = changed.iter().map(|object| object.class).collect();
-    let objects: Vec<Oid> = changed.iter().map(|object| object.object).collect();
     if let Some(active) = context::active_schema() {
-        ensure_targets(&classes, &objects, active)?;
+        ensure_targets(&changed, active)?;
     }
-    ensure_untied(classes, objects)
+    ensure_untied(&changed)
 }
 
 fn changed_objects() -> Result<Vec<Changed>> {
@@ -139,17 +77,9 @@ fn changed_objects() -> Result<Vec<Changed>> {
 }
 
 /// With a tenant active: every changed object lies in its schema (or is the session's temporary one).
-fn ensure_targets(classes: &[Oid], objects: &[Oid], active: Oid) -> Result<()> {
-    let query = format!(
-        "SELECT {} FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS changed (class, object)",
-        schema_of("class", "object")
-    );
-    let schemas: Vec<Option<Oid>> = Spi::connect(|client| {
-        let rows = client.select(&query, None, &[classes.to_vec().into(), objects.to_vec().into()])?;
-        rows.map(|row| row.get::<Oid>(1)).collect::<SpiResult<_>>()
-    })
-    .map_err(bug)?;
-    for schema in schemas {
+fn ensure_targets(changed: &[Changed], active: Oid) -> Result<()> {
+    for object in changed {
+        let schema = depend::schema_of((object.class, object.object));
         let place = schema.map_or(Place::Elsewhere, |schema| cache::place_of_schema(schema, Some(active)));
         if policy::decide_ddl_target(place) != Verdict::Allow {
             return Err(Error::DdlOutside);
@@ -158,42 +88,54 @@ fn ensure_targets(classes: &[Oid], objects: &[Oid], active: Oid) -> Result<()> {
     Ok(())
 }
 
-fn ensure_untied(classes: Vec<Oid>, objects: Vec<Oid>) -> Result<()> {
-    for tie in ties(classes, objects)? {
-        let (Some(from), Some(to)) = (tie.from, tie.to) else { continue };
-        let (from_home, to_home) = (home(from), home(to));
-        if !policy::is_tie_allowed(from_home, to_home) {
-            return Err(Error::Tie);
-        }
-        if let (Home::Tenant(_), Some(active), Some(relation)) =
-            (from_home, context::active_schema(), tie.to_relation)
-        {
-            let place = cache::place_of_relation(relation, to, Some(active));
-            if let Verdict::Deny(why) =
-                policy::decide_relation(Actor::Ordinary, Context::Tenant, place, Access::Read)
+/// No dependency from or to the changed objects, and what lives inside them, ties a tenant.
+fn ensure_untied(changed: &[Changed]) -> Result<()> {
+    let mut parts: HashSet<Address> = changed.iter().map(|object| (object.class, object.object)).collect();
+    for object in changed {
+        let inside = depend::dependents_of((object.class, object.object));
+        parts.extend(inside.iter().filter(|part| matches!(part.kind, 'i' | 'a')).map(|part| part.from));
+    }
+    let mut schemas: HashMap<Address, Option<Oid>> = HashMap::new();
+    let mut schema_of = |object| *schemas.entry(object).or_insert_with(|| depend::schema_of(object));
+    for part in parts {
+        let ties = depend::references_of(part).into_iter().chain(depend::dependents_of(part));
+        for tie in ties.filter(|tie| tie.to.1.to_u32() >= FIRST_NORMAL_OID && !is_foreign_keys_own(tie)) {
+            if let (Some(from), Some(to)) = (schema_of(tie.from), schema_of(tie.to))
+                && from != to
             {
-                let names = catalog::relation_names(relation);
-                let relation = names.map(|(schema, name)| format!("{schema}.{name}"));
-                return Err(Error::Denied { why, relation, active: context::active_org() });
+                ensure_tie(from, to, tie.to)?;
             }
         }
     }
     Ok(())
 }
 
-fn ties(classes: Vec<Oid>, objects: Vec<Oid>) -> Result<Vec<Tie>> {
-    let query = TIES
-        .replace("$FROM", &schema_of("classid", "objid"))
-        .replace("$TO", &schema_of("refclassid", "refobjid"));
-    Spi::connect(|client| {
-        let rows = client.select(&query, None, &[classes.into(), objects.into()])?;
-        let mut ties = Vec::new();
-        for row in rows {
-            ties.push(Tie { from: row.get(1)?, to: row.get(2)?, to_relation: row.get(3)? });
+/// The triggers with which PostgreSQL enforces a foreign key on the table that it points at depend on the constraint,
+/// not the other way round: they are no tie.
+fn is_foreign_keys_own(tie: &Dependency) -> bool {
+    tie.kind == 'i' && tie.from.0.to_u32() == depend::TRIGGER
+}
+
+fn ensure_tie(from: Oid, to: Oid, object: Address) -> Result<()> {
+    let from_home = home(from);
+    if !policy::is_tie_allowed(from_home, home(to)) {
+        return Err(Error::Tie);
+    }
+    let (Home::Tenant(_), Some(active)) = (from_home, context::active_schema()) else { return Ok(()) };
+    // A foreign key depends on an index of the table, too: the table is what counts.
+    let is_relation = object.0 == pg_sys::RelationRelationId
+        && catalog::relation_kind(object.1).is_some_and(|kind| !matches!(kind, 'i' | 'I'));
+    if is_relation {
+        let place = cache::place_of_relation(object.1, to, Some(active));
+        if let Verdict::Deny(why) =
+            policy::decide_relation(Actor::Ordinary, Context::Tenant, place, Access::Read)
+        {
+            let names = catalog::relation_names(object.1);
+            let relation = names.map(|(schema, name)| format!("{schema}.{name}"));
+            return Err(Error::Denied { why, relation, active: context::active_org() });
         }
-        Ok(ties)
-    })
-    .map_err(bug)
+    }
+    Ok(())
 }
 
 /// Whom the objects of a schema belong to.

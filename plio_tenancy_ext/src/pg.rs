@@ -4,6 +4,7 @@
 //! does (an unwind), so Rust destructors run; only `raw` is different, and says so.
 
 pub mod catalog;
+pub mod depend;
 pub mod guc;
 pub mod nodes;
 pub mod raw;

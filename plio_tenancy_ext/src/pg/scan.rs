@@ -1,4 +1,4 @@
-//! Reads rows of the registry's tables without SQL: no plan, no privileges, and with the newest snapshot.
+//! Reads rows of the registry's tables and of catalogs without SQL: no plan, no privileges, the newest snapshot.
 //!
 //! Under REPEATABLE READ a look at the registry must still see what was committed a moment ago, so the scan takes
 //! the catalog's snapshot (`systable_beginscan` with a NULL snapshot, genam.c), never the transaction's.
@@ -25,10 +25,25 @@ impl Row {
         unsafe { i64::from_datum(datum, false) }
     }
 
+    /// Column `attribute` (from 1) as an oid; `None` for NULL.
+    pub fn oid(&self, attribute: usize) -> Option<pg_sys::Oid> {
+        let datum = self.datum(attribute)?;
+        // SAFETY: the caller names a column of type oid, per the catalog's own definition.
+        unsafe { pg_sys::Oid::from_datum(datum, false) }
+    }
+
+    /// Column `attribute` (from 1) as a "char"; `None` for NULL.
+    pub fn char(&self, attribute: usize) -> Option<char> {
+        self.datum(attribute).map(|datum| char::from(datum.value() as u8))
+    }
+
     fn datum(&self, attribute: usize) -> Option<pg_sys::Datum> {
         self.values.get(attribute - 1).copied().flatten()
     }
 }
+
+/// The most columns that a key compares.
+const MOST_KEYS: usize = 2;
 
 /// Which rows to read.
 pub enum Key<'a> {
@@ -36,6 +51,8 @@ pub enum Key<'a> {
     All,
     /// Those whose text column `attribute` (from 1) equals `value`; `index` is an index on it with collation "C".
     Text { index: pg_sys::Oid, attribute: i16, value: &'a str },
+    /// Those whose oid columns (from 1) equal these; `index` starts with the columns. Two at most.
+    Oids { index: pg_sys::Oid, columns: &'a [(i16, pg_sys::Oid)] },
     /// Those whose column `attribute` (from 1) is NULL; `index` is an index on it.
     Null { index: pg_sys::Oid, attribute: i16 },
 }
@@ -51,11 +68,12 @@ pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row
         if relation.is_null() {
             return;
         }
-        let mut scan_key = pg_sys::ScanKeyData::default();
+        let mut scan_keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
+        let scan_key = scan_keys.as_mut_ptr();
         let (index, count) = match key {
             Key::Null { index, attribute } => {
                 pg_sys::ScanKeyEntryInitialize(
-                    &mut scan_key,
+                    scan_key,
                     (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32,
                     *attribute,
                     0,
@@ -67,10 +85,22 @@ pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row
                 (*index, 1)
             }
             Key::All => (pg_sys::InvalidOid, 0),
+            Key::Oids { index, columns } => {
+                for (key, (attribute, value)) in scan_keys.iter_mut().zip(columns.iter()) {
+                    pg_sys::ScanKeyInit(
+                        key,
+                        *attribute,
+                        pg_sys::BTEqualStrategyNumber as u16,
+                        pg_sys::F_OIDEQ.into(),
+                        (*value).into(),
+                    );
+                }
+                (*index, columns.len().min(MOST_KEYS) as i32)
+            }
             Key::Text { index, attribute, value } => {
                 let text = value.into_datum().unwrap_or(pg_sys::Datum::null());
                 pg_sys::ScanKeyInit(
-                    &mut scan_key,
+                    scan_key,
                     *attribute,
                     pg_sys::BTEqualStrategyNumber as u16,
                     pg_sys::F_TEXTEQ.into(),
@@ -80,14 +110,8 @@ pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row
             }
         };
         let use_index = index != pg_sys::InvalidOid;
-        let scan = pg_sys::systable_beginscan(
-            relation,
-            index,
-            use_index,
-            std::ptr::null_mut(),
-            count,
-            &mut scan_key,
-        );
+        let scan =
+            pg_sys::systable_beginscan(relation, index, use_index, std::ptr::null_mut(), count, scan_key);
         let descriptor = (*relation).rd_att;
         let width = (*descriptor).natts as usize;
         let mut values = vec![pg_sys::Datum::null(); width];
