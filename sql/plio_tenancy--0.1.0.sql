@@ -433,4 +433,3 @@ COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
 SELECT plio._enable_preload();
 GRANT USAGE ON SCHEMA plio TO PUBLIC;
-
