@@ -70,6 +70,17 @@ impl State {
     }
 }
 
+/// Whose rows the session may still hold: in temporary tables, in cursors WITH HOLD, in `lastval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftBy {
+    /// No tenant's.
+    Nobody,
+    /// This one's.
+    Tenant(TenantId),
+    /// Several tenants': an administrator worked on them without a tenant.
+    Several,
+}
+
 /// The active tenant's schema, for the hot path; 0 when none is active.
 static SCHEMA: AtomicU32 = AtomicU32::new(0);
 /// The role that the session must have while the tenant is active; 0 when any will do.
@@ -85,8 +96,8 @@ thread_local! {
         ]
     };
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
-    /// The last tenant of this session, whose leftovers may still be here.
-    static LAST: Cell<Option<TenantId>> = const { Cell::new(None) };
+    /// Whose leftovers may still be here.
+    static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
     /// A session's tenant was checked against the registry, and locked, in this transaction.
     static IS_CONFIRMED: Cell<bool> = const { Cell::new(false) };
 }
@@ -278,20 +289,31 @@ fn ensure_no_open_cursor(entering: TenantId) -> Result<()> {
     if !session::has_ready_portals() {
         return Ok(());
     }
-    let changes = LAST.get().is_some_and(|last| last != entering);
+    let is_residue = has_residue(entering);
     for name in registry::open_cursors()? {
         match session::cursor_state(&name) {
             Some(Cursor::Open) => return Err(Error::OpenCursors),
-            Some(Cursor::Held) if changes => session::close_held_cursor(&name),
+            Some(Cursor::Held) if is_residue => session::close_held_cursor(&name),
             _ => {}
         }
     }
     Ok(())
 }
 
+fn has_residue(entering: TenantId) -> bool {
+    !matches!(LEFT_BY.get(), LeftBy::Nobody) && LEFT_BY.get() != LeftBy::Tenant(entering)
+}
+
+/// An administrator reached a tenant's rows without a tenant: what is left of them belongs to nobody's session.
+pub fn note_free_access() {
+    LEFT_BY.set(LeftBy::Several);
+}
+
 /// Removes what another tenant left in this session: temporary tables (they would mask this tenant's), `lastval`.
 fn clear_residue(entering: TenantId) {
-    if LAST.replace(Some(entering)).is_some_and(|last| last != entering) {
+    let is_residue = has_residue(entering);
+    LEFT_BY.set(LeftBy::Tenant(entering));
+    if is_residue {
         session::drop_temporary_tables();
         session::forget_sequences();
     }

@@ -1,12 +1,16 @@
 -- Roles belong to the cluster: another database may have made them already.
--- EXECUTE through a string, since CREATE ROLE has no IF NOT EXISTS.
+-- CREATE ROLE has no IF NOT EXISTS, and another session may be making them at this moment.
 DO LANGUAGE plpgsql $roles$
 DECLARE
     wanted text;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['plio_admin', 'plio_auditor', 'plio_tenant'] LOOP
         IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
-            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
+            BEGIN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
         END IF;
     END LOOP;
 END

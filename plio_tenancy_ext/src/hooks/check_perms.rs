@@ -13,7 +13,7 @@ use crate::error::{Error, Result, or_raise};
 use crate::hooks;
 use crate::pg::nodes::pointers;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
-use crate::policy::{self, Access, Context, Verdict, Why};
+use crate::policy::{self, Access, Context, Place, Verdict, Why};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -145,8 +145,10 @@ pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
     let actor = cache::actor(session::outer_user());
     match policy::decide_relation(actor, context, place, access) {
         Verdict::Allow => {
-            if active.is_none() {
-                cache::remember_neutral(schema);
+            match place {
+                Place::ForeignTenant => context::note_free_access(),
+                _ if active.is_none() => cache::remember_neutral(schema),
+                _ => {}
             }
             Ok(())
         }

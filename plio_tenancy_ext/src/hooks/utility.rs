@@ -61,7 +61,12 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
     }
     // SAFETY: the tag says what the node is.
     let tag = unsafe { nodes::tag(statement) };
-    if tag == NodeTag::T_TransactionStmt || cache::location().is_none() {
+    if tag == NodeTag::T_TransactionStmt {
+        // SAFETY: as above.
+        or_raise(unsafe { ensure_not_prepared(statement.cast()) });
+        return false;
+    }
+    if cache::location().is_none() {
         return false;
     }
     // SAFETY: as above.
@@ -83,6 +88,16 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
             }
         }
     }
+}
+
+/// A prepared transaction would be the tenant's role's, which nobody can be: its locks would stay for ever.
+unsafe fn ensure_not_prepared(statement: *const pg_sys::TransactionStmt) -> Result<()> {
+    // SAFETY: the caller passes a TransactionStmt.
+    let kind = unsafe { (*statement).kind };
+    if context::is_active() && kind == pg_sys::TransactionStmtKind::TRANS_STMT_PREPARE {
+        return Err(Error::StatementRefused { tag: "PREPARE TRANSACTION".to_owned() });
+    }
+    Ok(())
 }
 
 /// SET and RESET: ours are carried out, all others go on (the locked settings refuse by themselves).
