@@ -1,0 +1,120 @@
+//! A cursor opened before would go on returning the rows of before.
+
+use super::{assert_inside, refused, text, two_tenants};
+
+#[test]
+fn a_declared_cursor_must_be_closed_first() {
+    let fixture = two_tenants("declared");
+    let mut app = fixture.db.connect(&fixture.app);
+    for (options, hold) in [("", ""), ("SCROLL", ""), ("BINARY", "WITHOUT HOLD"), ("", "WITH HOLD")] {
+        let declare = format!(
+            "BEGIN; SAVEPOINT s; DECLARE \"a Cursor\" {options} CURSOR {hold} FOR SELECT * FROM pg_catalog.pg_class"
+        );
+        app.batch_execute(&declare).unwrap();
+        refused(app.batch_execute("SELECT plio.set_tenant('acme')"), "25001");
+        app.batch_execute("ROLLBACK TO s").unwrap();
+        app.batch_execute("SELECT plio.set_tenant('acme')").unwrap();
+        app.batch_execute("ROLLBACK").unwrap();
+        app.batch_execute(&format!("{declare}; FETCH 1 FROM \"a Cursor\"; CLOSE \"a Cursor\"")).unwrap();
+        app.batch_execute("SELECT plio.set_tenant('acme')").unwrap();
+        assert_inside(&mut app, "acme");
+        app.batch_execute("ROLLBACK").unwrap();
+    }
+}
+
+// The leak without us: the cursor of a superuser who looked at bravo would still show bravo inside acme.
+#[test]
+fn a_cursor_over_another_tenants_rows_does_not_survive_the_entering() {
+    let fixture = two_tenants("over");
+    let mut admin = fixture.db.superuser();
+    admin
+        .batch_execute("BEGIN; DECLARE c CURSOR FOR SELECT name FROM tenant_bravo.users ORDER BY id")
+        .unwrap();
+    assert_eq!(text(&mut admin, "FETCH 1 FROM c").as_deref(), Some("canary-bravo"));
+    refused(admin.batch_execute("SELECT plio.set_tenant('acme')"), "25001");
+    admin.batch_execute("ROLLBACK").unwrap();
+    // Held over from a transaction without a tenant.
+    admin
+        .batch_execute("BEGIN; DECLARE h CURSOR {hold} FOR SELECT name FROM tenant_bravo.users; COMMIT")
+        .unwrap();
+    admin.batch_execute("BEGIN").unwrap();
+    if admin.batch_execute("SELECT plio.set_tenant('acme')").is_ok() {
+        assert!(admin.batch_execute("FETCH 1 FROM h").is_err(), "bravo's row inside acme");
+    }
+}
+
+#[test]
+fn a_plpgsql_loop_over_a_query_is_an_open_cursor() {
+    let fixture = two_tenants("loop");
+    let mut app = fixture.db.connect(&fixture.app);
+    let looped = |query: &str| {
+        format!(
+            "DO $$ DECLARE r record; BEGIN
+             FOR r IN {query} LOOP PERFORM plio.set_tenant('acme'); END LOOP;
+         END $$"
+        )
+    };
+    for query in ["SELECT * FROM pg_catalog.pg_class", "EXECUTE 'SELECT * FROM pg_catalog.pg_class'"] {
+        refused(app.batch_execute(&looped(query)), "25001");
+    }
+    // A cursor variable is one, too; a loop over an array or numbers is none.
+    refused(
+        app.batch_execute(
+            "DO $$ DECLARE c CURSOR FOR SELECT * FROM pg_catalog.pg_class; BEGIN
+                 OPEN c; PERFORM plio.set_tenant('acme');
+             END $$",
+        ),
+        "25001",
+    );
+    app.batch_execute(
+        "DO $$ DECLARE org text; i int; BEGIN
+             FOR i IN 1..2 LOOP
+                 FOREACH org IN ARRAY ARRAY['acme'] LOOP PERFORM plio.set_tenant(org); END LOOP;
+             END LOOP;
+             ASSERT (SELECT count(*) FROM users WHERE name LIKE 'canary-acme%') = 3;
+         END $$",
+    )
+    .unwrap();
+    // Inside a tenant a loop may set the same tenant again.
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    app.batch_execute(&looped("SELECT * FROM users")).unwrap();
+    assert_inside(&mut app, "acme");
+}
+
+#[test]
+fn a_portal_of_the_extended_protocol_is_an_open_cursor() {
+    let fixture = two_tenants("portal");
+    let mut app = fixture.db.connect(&fixture.app);
+    let mut transaction = app.transaction().unwrap();
+    // Bound only, and fetched from in part.
+    for fetched in [0, 1] {
+        let mut inner = transaction.transaction().unwrap();
+        let portal = inner.bind("SELECT relname FROM pg_catalog.pg_class", &[]).unwrap();
+        if fetched > 0 {
+            assert_eq!(inner.query_portal(&portal, fetched).unwrap().len(), 1);
+        }
+        refused(inner.execute("SELECT plio.set_tenant('acme')", &[]), "25001");
+        inner.rollback().unwrap();
+    }
+    transaction.execute("SELECT plio.set_tenant('acme')", &[]).unwrap();
+    // Portals opened inside the tenant are the tenant's.
+    let portal = transaction.bind("SELECT name FROM users ORDER BY id", &[]).unwrap();
+    let rows = transaction.query_portal(&portal, 1).unwrap();
+    transaction.execute("SELECT plio.set_tenant('acme')", &[]).unwrap();
+    assert_eq!(rows[0].get::<_, &str>(0), "canary-acme");
+    assert_eq!(transaction.query_portal(&portal, 0).unwrap().len(), 2);
+}
+
+// A bound portal that calls set_tenant itself, fetched from row by row, with a foreign query beside it.
+#[test]
+fn a_portal_that_sets_the_tenant_itself_does_so_once() {
+    let fixture = two_tenants("self");
+    let mut app = fixture.db.connect(&fixture.app);
+    let mut transaction = app.transaction().unwrap();
+    let query = "SELECT plio.set_tenant(org) FROM (VALUES ('acme'), ('bravo')) AS o (org)";
+    let portal = transaction.bind(query, &[]).unwrap();
+    transaction.query_portal(&portal, 1).unwrap();
+    let row = transaction.query_one("SELECT name FROM users WHERE id = 1", &[]).unwrap();
+    assert_eq!(row.get::<_, &str>(0), "canary-acme");
+    refused(transaction.query_portal(&portal, 1), "25001");
+}
