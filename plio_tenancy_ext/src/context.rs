@@ -96,8 +96,10 @@ thread_local! {
         ]
     };
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
-    /// Whose leftovers may still be here.
+    /// Whose leftovers may still be here, from the transactions before this one.
     static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
+    /// Whose leftovers this transaction may make: a rollback brings back what entering removed.
+    static MADE_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
     /// A session's tenant was checked against the registry, and locked, in this transaction.
     static IS_CONFIRMED: Cell<bool> = const { Cell::new(false) };
 }
@@ -110,9 +112,13 @@ pub fn assign(state: State) {
     IS_CONFIRMED.set(state.scope == Scope::Transaction);
 }
 
-/// A transaction has ended: a session's tenant must be confirmed again.
-pub fn on_transaction_end() {
+/// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
+pub fn on_transaction_end(is_commit: bool) {
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+    let made = MADE_BY.replace(LeftBy::Nobody);
+    if made != LeftBy::Nobody {
+        LEFT_BY.set(if is_commit { made } else { LEFT_BY.get().and(made) });
+    }
 }
 
 /// The active tenant's schema.
@@ -142,9 +148,9 @@ pub fn is_locked() -> bool {
     is_active() && STATE.get().scope == Scope::Transaction
 }
 
-/// Whether a session's tenant must still be checked in this transaction.
+/// Whether a session's tenant must still be checked in this transaction; a parallel worker's leader did.
 pub fn needs_confirmation() -> bool {
-    is_active() && !IS_CONFIRMED.get()
+    is_active() && !IS_CONFIRMED.get() && !session::is_parallel_worker()
 }
 
 /// The active tenant's org.
@@ -197,6 +203,14 @@ pub fn enter_session(org: &Org) -> Result<()> {
     Ok(())
 }
 
+/// The tenant that the connection asked for: the session's from its first statement on.
+///
+/// # Errors
+/// As [`enter`]; the login is refused then.
+pub fn enter_session_at_start(wanted: &str) -> Result<()> {
+    enter_session(&Org::parse(wanted).map_err(Error::BadOrg)?)
+}
+
 /// `RESET plio.tenant`, `RESET ALL`, `DISCARD ALL`: the session has no tenant any more.
 ///
 /// # Errors
@@ -240,6 +254,9 @@ fn ensure_may_set() -> Result<()> {
     }
     if session::is_in_definer_function() {
         return Err(Error::InDefinerFunction);
+    }
+    if session::is_query_reading() {
+        return Err(Error::InQuery);
     }
     OURS.with(|settings| {
         match settings.iter().find(|setting| setting.get().is_some_and(Record::will_revert_at_function_exit))
@@ -300,19 +317,35 @@ fn ensure_no_open_cursor(entering: TenantId) -> Result<()> {
     Ok(())
 }
 
+impl LeftBy {
+    /// Whether somebody other than that tenant may have left something.
+    fn is_another(self, tenant: TenantId) -> bool {
+        self != Self::Nobody && self != Self::Tenant(tenant)
+    }
+
+    /// Both may have left something.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, one) | (one, Self::Nobody) => one,
+            (one, another) if one == another => one,
+            _ => Self::Several,
+        }
+    }
+}
+
 fn has_residue(entering: TenantId) -> bool {
-    !matches!(LEFT_BY.get(), LeftBy::Nobody) && LEFT_BY.get() != LeftBy::Tenant(entering)
+    LEFT_BY.get().is_another(entering) || MADE_BY.get().is_another(entering)
 }
 
 /// An administrator reached a tenant's rows without a tenant: what is left of them belongs to nobody's session.
 pub fn note_free_access() {
-    LEFT_BY.set(LeftBy::Several);
+    MADE_BY.set(LeftBy::Several);
 }
 
 /// Removes what another tenant left in this session: temporary tables (they would mask this tenant's), `lastval`.
 fn clear_residue(entering: TenantId) {
     let is_residue = has_residue(entering);
-    LEFT_BY.set(LeftBy::Tenant(entering));
+    MADE_BY.set(MADE_BY.get().and(LeftBy::Tenant(entering)));
     if is_residue {
         session::drop_temporary_tables();
         session::forget_sequences();

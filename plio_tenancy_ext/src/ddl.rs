@@ -21,16 +21,11 @@ struct Changed {
     is_created: bool,
 }
 
-const CHANGED: &str = "
-    SELECT DISTINCT classid, objid, command_tag LIKE 'CREATE %' OR command_tag = 'SELECT INTO'
-      FROM pg_catalog.pg_event_trigger_ddl_commands()
-     WHERE objid IS NOT NULL AND objid <> 0";
-
+/// No operators in these: they would be looked up in the session's search_path.
+const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()";
 const DROPPED: &str = "
-    SELECT DISTINCT coalesce(schema_name, address_names[1]), object_name, object_type, is_temporary
-      FROM pg_catalog.pg_event_trigger_dropped_objects()
-     -- Not the triggers with which PostgreSQL enforces a foreign key on the table that it points at.
-     WHERE NOT (object_type = 'trigger' AND NOT original AND NOT normal)";
+    SELECT schema_name, address_names[1], object_name, object_type, is_temporary, original, normal
+      FROM pg_catalog.pg_event_trigger_dropped_objects()";
 
 fn bug(error: pgrx::spi::SpiError) -> Error {
     Error::Bug(error.to_string())
@@ -65,10 +60,13 @@ fn on_command_end() -> Result<()> {
 fn changed_objects() -> Result<Vec<Changed>> {
     Spi::connect(|client| {
         let rows = client.select(CHANGED, None, &[])?;
-        let mut changed = Vec::new();
+        let mut changed: Vec<Changed> = Vec::new();
         for row in rows {
-            if let (Some(class), Some(object)) = (row.get::<Oid>(1)?, row.get::<Oid>(2)?) {
-                changed.push(Changed { class, object, is_created: row.get::<bool>(3)?.unwrap_or(false) });
+            let (Some(class), Some(object)) = (row.get::<Oid>(1)?, row.get::<Oid>(2)?) else { continue };
+            let tag = row.get::<String>(3)?.unwrap_or_default();
+            if object != pg_sys::InvalidOid {
+                let is_created = tag.starts_with("CREATE ") || tag == "SELECT INTO";
+                changed.push(Changed { class, object, is_created });
             }
         }
         Ok(changed)
@@ -80,6 +78,10 @@ fn changed_objects() -> Result<Vec<Changed>> {
 fn ensure_targets(changed: &[Changed], active: Oid) -> Result<()> {
     for object in changed {
         let schema = depend::schema_of((object.class, object.object));
+        // REINDEX reports the index of the table's TOAST table, which is reached through the table alone.
+        if schema.is_some_and(catalog::is_toast) {
+            continue;
+        }
         let place = schema.map_or(Place::Elsewhere, |schema| cache::place_of_schema(schema, Some(active)));
         if policy::decide_ddl_target(place) != Verdict::Allow {
             return Err(Error::DdlOutside);
@@ -103,7 +105,7 @@ fn ensure_untied(changed: &[Changed]) -> Result<()> {
             if let (Some(from), Some(to)) = (schema_of(tie.from), schema_of(tie.to))
                 && from != to
             {
-                ensure_tie(from, to, tie.to)?;
+                ensure_tie((from, tie.from), (to, tie.to))?;
             }
         }
     }
@@ -116,26 +118,36 @@ fn is_foreign_keys_own(tie: &Dependency) -> bool {
     tie.kind == 'i' && tie.from.0.to_u32() == depend::TRIGGER
 }
 
-fn ensure_tie(from: Oid, to: Oid, object: Address) -> Result<()> {
-    let from_home = home(from);
-    if !policy::is_tie_allowed(from_home, home(to)) {
+fn ensure_tie((from, from_object): (Oid, Address), (to, to_object): (Oid, Address)) -> Result<()> {
+    let (from_home, to_home) = (home(from), home(to));
+    let to_table = is_table(to_object);
+    let is_allowed = if to_table && is_table(from_object) {
+        // Only inheritance makes a table depend on a table, and it carries rows both ways.
+        policy::is_inheritance_allowed(from_home, to_home)
+    } else {
+        policy::is_tie_allowed(from_home, to_home)
+    };
+    if !is_allowed {
         return Err(Error::Tie);
     }
-    let (Home::Tenant(_), Some(active)) = (from_home, context::active_schema()) else { return Ok(()) };
-    // A foreign key depends on an index of the table, too: the table is what counts.
-    let is_relation = object.0 == pg_sys::RelationRelationId
-        && catalog::relation_kind(object.1).is_some_and(|kind| !matches!(kind, 'i' | 'I'));
-    if is_relation {
-        let place = cache::place_of_relation(object.1, to, Some(active));
-        if let Verdict::Deny(why) =
-            policy::decide_relation(Actor::Ordinary, Context::Tenant, place, Access::Read)
-        {
-            let names = catalog::relation_names(object.1);
+    let (Home::Tenant(_), true, Some(active)) = (from_home, to_table, context::active_schema()) else {
+        return Ok(());
+    };
+    let place = cache::place_of_relation(to_object.1, to, Some(active));
+    match policy::decide_relation(Actor::Ordinary, Context::Tenant, place, Access::Read) {
+        Verdict::Allow => Ok(()),
+        Verdict::Deny(why) => {
+            let names = catalog::relation_names(to_object.1);
             let relation = names.map(|(schema, name)| format!("{schema}.{name}"));
-            return Err(Error::Denied { why, relation, active: context::active_org() });
+            Err(Error::Denied { why, relation, active: context::active_org() })
         }
     }
-    Ok(())
+}
+
+/// Whether the object holds or shows rows. A foreign key depends on an index of the table, too: that is none.
+fn is_table((class, object): Address) -> bool {
+    class == pg_sys::RelationRelationId
+        && catalog::relation_kind(object).is_some_and(|kind| !matches!(kind, 'i' | 'I' | 'c'))
 }
 
 /// Whom the objects of a schema belong to.
@@ -159,10 +171,7 @@ fn on_drop() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();
-    for (schema, name, kind, is_temporary) in dropped_objects()? {
-        if is_temporary {
-            continue;
-        }
+    for Dropped { schema, name, kind } in dropped_objects()? {
         let is_toast = schema.as_deref() == Some("pg_toast");
         if own.is_some() && hooks::is_judged() && schema != own && !is_toast {
             return Err(Error::DdlOutside);
@@ -183,15 +192,27 @@ fn on_drop() -> Result<()> {
     Ok(())
 }
 
-type Dropped = (Option<String>, Option<String>, String, bool);
+/// A dropped object: its schema (or its table's), its name and its kind.
+struct Dropped {
+    schema: Option<String>,
+    name: Option<String>,
+    kind: String,
+}
 
+/// What was dropped, without temporary objects, and without the triggers with which PostgreSQL enforces a foreign key
+/// on the table that it points at.
 fn dropped_objects() -> Result<Vec<Dropped>> {
     Spi::connect(|client| {
         let rows = client.select(DROPPED, None, &[])?;
         let mut dropped = Vec::new();
         for row in rows {
-            let kind = row.get::<String>(3)?.unwrap_or_default();
-            dropped.push((row.get(1)?, row.get(2)?, kind, row.get::<bool>(4)?.unwrap_or(false)));
+            let kind = row.get::<String>(4)?.unwrap_or_default();
+            let is = |column| row.get::<bool>(column).map(|value| value.unwrap_or(false));
+            let is_foreign_keys_own = kind == "trigger" && !is(6)? && !is(7)?;
+            if !is(5)? && !is_foreign_keys_own {
+                let schema = row.get::<String>(1)?.or(row.get::<String>(2)?);
+                dropped.push(Dropped { schema, name: row.get(3)?, kind });
+            }
         }
         Ok(dropped)
     })

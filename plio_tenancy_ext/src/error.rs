@@ -81,6 +81,9 @@ pub enum Error {
     /// A cursor would go on returning the rows of before.
     #[error("cannot set a tenant while cursors are open")]
     OpenCursors,
+    /// The query that calls would go on returning the rows of before.
+    #[error("cannot set a tenant inside a query that reads tables")]
+    InQuery,
     /// A function's SET clause would take back half of it.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
     UnderFunctionSet { setting: &'static str },
@@ -139,6 +142,7 @@ impl Error {
             Self::Locked { .. }
             | Self::LockedSetting { .. }
             | Self::OpenCursors
+            | Self::InQuery
             | Self::UnderFunctionSet { .. }
             | Self::InDefinerFunction
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
@@ -192,6 +196,7 @@ impl Error {
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
             Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
             Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),
+            Self::InQuery => "Call plio.set_tenant() in a statement of its own.".to_owned(),
             Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
                 "Call plio.set_tenant() before the function.".to_owned()
             }

@@ -40,6 +40,14 @@ pub fn tenant_value() -> Option<String> {
     TENANT.get().map(|value| value.to_string_lossy().into_owned())
 }
 
+/// What the connection string (`options=-c plio.tenant=..`) or ALTER ROLE SET asked for before the library was there.
+/// Takes it out of the way, since it was neither checked nor in force.
+pub fn take_wanted_tenant() -> Option<String> {
+    let wanted = guc::placeholder(c"plio.tenant").filter(|wanted| !wanted.is_empty())?;
+    guc::blank_placeholder(c"plio.tenant");
+    Some(wanted)
+}
+
 /// Defines the settings and puts the locks in front of PostgreSQL's own.
 pub fn install() {
     // SAFETY: the hooks are guarded, or call nothing that can fail.
@@ -96,7 +104,8 @@ unsafe extern "C-unwind" fn check_tenant(
 ) -> bool {
     // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string.
     let text = unsafe { owned(*value) }.unwrap_or_default();
-    if !(guc::is_ours() || session::is_initializing_worker() || text.is_empty()) {
+    let is_harmless = text.is_empty() && !context::is_active();
+    if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
         Error::TenantSettingRefused.raise();
     }
     if text.is_empty() {
@@ -111,7 +120,7 @@ unsafe extern "C-unwind" fn check_tenant(
 
 #[pg_guard]
 unsafe extern "C-unwind" fn assign_tenant(_value: *const c_char, extra: *mut c_void) {
-    if must_refuse_change(c"plio.tenant") {
+    if is_foreign_change() {
         Error::LockedSetting { setting: "plio.tenant" }.raise();
     }
     // SAFETY: the extra is NULL or what check_tenant handed out for this value.

@@ -71,7 +71,8 @@ fn is_preloaded() -> bool {
     loaded_as() != "late"
 }
 
-/// Loading: nothing may fail once the first hook is set.
+/// Loading: nothing may fail once the first hook is set, but for a connection that asks for a tenant it may not enter:
+/// it is refused.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     let how = if pg::session::is_postmaster_loading() {
@@ -85,8 +86,12 @@ pub extern "C-unwind" fn _PG_init() {
     };
     let index = LOADED_AS_WORDS.iter().position(|word| *word == how).unwrap_or(0);
     LOADED_AS.store(index as u8, Relaxed);
+    let wanted = if how == "session" { guc::take_wanted_tenant() } else { None };
     guc::install();
     cache::install();
     pg::session::install(context::on_transaction_end);
     hooks::install();
+    if let Some(wanted) = wanted {
+        pg::session::in_transaction(|| error::or_raise(context::enter_session_at_start(&wanted)));
+    }
 }

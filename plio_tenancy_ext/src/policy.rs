@@ -139,6 +139,12 @@ pub fn is_tie_allowed(from: Home, to: Home) -> bool {
     }
 }
 
+/// May a table at `child` inherit from (or be a partition of) one at `parent`? Rows are read and routed both ways, so
+/// both belong to the same tenant, or to none.
+pub fn is_inheritance_allowed(child: Home, parent: Home) -> bool {
+    is_tie_allowed(child, parent) && is_tie_allowed(parent, child)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +243,10 @@ mod tests {
         assert!(is_tie_allowed(Home::NoTenant, Home::NoTenant));
         assert!(!is_tie_allowed(a, b));
         assert!(!is_tie_allowed(Home::NoTenant, a));
+        assert!(is_inheritance_allowed(a, a));
+        assert!(!is_inheritance_allowed(a, b));
+        assert!(!is_inheritance_allowed(a, Home::NoTenant));
+        assert!(!is_inheritance_allowed(Home::NoTenant, a));
         for home in [a, b, Home::NoTenant, Home::Neutral] {
             assert!(is_tie_allowed(Home::Neutral, home));
             assert!(is_tie_allowed(home, Home::Neutral));

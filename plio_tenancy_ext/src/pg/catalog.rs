@@ -71,6 +71,11 @@ pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
     valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
 }
 
+/// Whether the schema holds TOAST tables.
+pub fn is_toast(schema: pg_sys::Oid) -> bool {
+    schema == pg_sys::Oid::from(pg_sys::PG_TOAST_NAMESPACE)
+}
+
 /// Whether the schema is this session's temporary one (its toast schema included).
 pub fn is_own_temporary(schema: pg_sys::Oid) -> bool {
     // SAFETY: compares oids.

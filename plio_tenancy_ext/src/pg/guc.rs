@@ -13,6 +13,31 @@ pub fn is_ours() -> bool {
     OURS.get()
 }
 
+/// The value that a setting got before anybody defined it.
+pub fn placeholder(name: &CStr) -> Option<String> {
+    // SAFETY: missing_ok is set; the value is copied at once.
+    super::owned(unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) })
+}
+
+/// Empties such a setting, as a superuser, so that its definition finds nothing to take over.
+pub fn blank_placeholder(name: &CStr) {
+    // SAFETY: NUL-terminated strings that PostgreSQL copies. PGC_S_CLIENT is where the connection's options come from,
+    // and replaces the reset value, too.
+    unsafe {
+        pg_sys::set_config_option_ext(
+            name.as_ptr(),
+            c"".as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_CLIENT,
+            pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID),
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
 /// How long a new value lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
@@ -53,25 +78,31 @@ pub fn set(name: &CStr, value: Option<&CStr>, lifetime: Lifetime) {
     }
 }
 
+/// Sets `name` until the nest level that the caller opened ends, as a function's SET clause does.
+pub fn set_until_level_ends(name: &CStr, value: &CStr) {
+    // SAFETY: NUL-terminated strings that PostgreSQL copies.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
 /// Runs `f`, which waits for a lock; false when the wait took longer than lock_timeout, or than `default` when
 /// lock_timeout sets no limit. The caller raises an error then: nothing else is right after a failed wait.
 pub fn with_lock_timeout(default: &CStr, f: impl FnOnce() + std::panic::UnwindSafe) -> bool {
     // SAFETY: the nest level is closed below; after an error the transaction's abort closes it.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
-    // SAFETY: reads a global; NUL-terminated strings that PostgreSQL copies.
-    unsafe {
-        if pg_sys::LockTimeout == 0 {
-            pg_sys::set_config_option(
-                c"lock_timeout".as_ptr(),
-                default.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-        }
+    // SAFETY: reads a global.
+    if unsafe { pg_sys::LockTimeout } == 0 {
+        set_until_level_ends(c"lock_timeout", default);
     }
     let got = pgrx::PgTryBuilder::new(|| {
         f();

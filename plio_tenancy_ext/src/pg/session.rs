@@ -2,7 +2,7 @@
 
 use super::{owned, raw};
 use pgrx::pg_sys;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// The login role, or what it `SET ROLE` to; not a definer function's owner.
 pub fn outer_user() -> pg_sys::Oid {
@@ -100,8 +100,56 @@ pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
             return false;
         }
         let executor = (*(*portal).queryDesc).estate;
-        !executor.is_null() && (*(*fcinfo).flinfo).fn_mcxt != (*executor).es_query_cxt
+        if executor.is_null() {
+            return false;
+        }
+        // VALUES and the like keep calls in a context below the executor's.
+        let mut context = (*(*fcinfo).flinfo).fn_mcxt;
+        while !context.is_null() && context != (*executor).es_query_cxt {
+            let name = (*context).name;
+            if !name.is_null() && CStr::from_ptr(name) == c"ExecutorState" {
+                return true;
+            }
+            context = (*context).parent;
+        }
+        context.is_null()
     }
+}
+
+/// Whether the client's query reads a relation: its rows would go on coming after a change of tenant.
+pub fn is_query_reading() -> bool {
+    // SAFETY: the active portal and its query are valid while it runs, or NULL.
+    unsafe {
+        let portal = pg_sys::ActivePortal;
+        if portal.is_null() || (*portal).queryDesc.is_null() {
+            return false;
+        }
+        let planned = (*(*portal).queryDesc).plannedstmt;
+        super::nodes::pointers::<pg_sys::RangeTblEntry>((*planned).rtable)
+            .iter()
+            .any(|entry| (**entry).rtekind == pg_sys::RTEKind::RTE_RELATION)
+    }
+}
+
+/// Runs `f` in a transaction: the one that is open, or one of its own.
+pub fn in_transaction(f: impl FnOnce()) {
+    let is_open = is_in_progress();
+    // SAFETY: at the start of a backend no transaction is open on 15; an error there ends the process.
+    unsafe {
+        if !is_open {
+            pg_sys::StartTransactionCommand();
+        }
+        f();
+        if !is_open {
+            pg_sys::CommitTransactionCommand();
+        }
+    }
+}
+
+/// Whether this process is a parallel worker.
+pub fn is_parallel_worker() -> bool {
+    // SAFETY: reads a global that is set when the process starts.
+    unsafe { pg_sys::ParallelWorkerNumber >= 0 }
 }
 
 /// A share lock on a schema to the end of the transaction; waits for who holds it exclusively.
@@ -194,38 +242,45 @@ pub fn accept_invalidations() {
     unsafe { pg_sys::AcceptInvalidationMessages() };
 }
 
-/// Runs `f` as the bootstrap superuser, as a security-definer function of its would.
+/// Runs `f` as the bootstrap superuser with a pinned search_path, as a well-made security-definer function would.
 ///
-/// For the few moments when PostgreSQL's own commands must be followed up in the registry, whoever ran them.
+/// For the few moments when PostgreSQL's own commands must be followed up in the registry, whoever ran them: without
+/// the pinned path, an operator of the caller's could run with a superuser's rights.
 pub fn as_superuser<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(pg_sys::Oid, i32);
+    struct Restore(pg_sys::Oid, i32, i32);
     impl Drop for Restore {
         fn drop(&mut self) {
-            // SAFETY: puts back what was in force.
-            unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };
+            // SAFETY: puts back what was in force. While an error unwinds, the transaction's abort closes the level.
+            unsafe {
+                if !std::thread::panicking() {
+                    pg_sys::AtEOXact_GUC(true, self.2);
+                }
+                pg_sys::SetUserIdAndSecContext(self.0, self.1);
+            }
         }
     }
     let (mut user, mut security) = (pg_sys::InvalidOid, 0);
     // SAFETY: reads, then sets, the current user; Restore undoes it on every way out, abort included.
     let _restore = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut security);
-        let restore = Restore(user, security);
+        let restore = Restore(user, security, pg_sys::NewGUCNestLevel());
         let local = security | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
         pg_sys::SetUserIdAndSecContext(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), local);
         restore
     };
+    super::guc::set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
     f()
 }
 
-/// Calls `on_end` whenever a transaction of this process has ended, however. It may neither raise nor allocate.
-pub fn install(on_end: fn()) {
-    static ON_END: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
+/// Calls `on_end` whenever a transaction of this process has ended, with whether it was committed. It may neither raise nor allocate.
+pub fn install(on_end: fn(bool)) {
+    static ON_END: std::sync::OnceLock<fn(bool)> = std::sync::OnceLock::new();
     unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
         use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
         if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(on_end)) =
             (event, ON_END.get())
         {
-            on_end();
+            on_end(event != XACT_EVENT_ABORT);
         }
     }
     if ON_END.set(on_end).is_ok() {
