@@ -1,0 +1,280 @@
+//! What tenants may reach outside their schema: declared, granted natively, by mode, and taken back.
+
+use plio_tests::{Cluster, TwoTenants, assert_refusal, expect_sqlstate};
+use postgres::{Client, Error};
+
+fn two_tenants(prefix: &str, sql: &str) -> TwoTenants {
+    let fixture = Cluster::shared().database(prefix).two_tenants();
+    fixture.db.superuser().batch_execute(sql).unwrap();
+    fixture
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T, Error>, code: &str) {
+    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
+}
+
+/// Runs a statement inside acme, in a transaction of its own that is rolled back.
+fn inside(client: &mut Client, statement: &str) -> Result<(), Error> {
+    client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    let result = client.batch_execute(statement);
+    client.batch_execute("ROLLBACK").unwrap();
+    result
+}
+
+#[track_caller]
+fn assert_all(client: &mut Client, allowed: &[&str], refused_ones: &[&str]) {
+    for statement in allowed {
+        inside(client, statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+    for statement in refused_ones {
+        expect_sqlstate(inside(client, statement), "42501");
+    }
+}
+
+/// The native privileges of the group of all tenants' roles.
+#[track_caller]
+fn granted(client: &mut Client, relation: &str) -> String {
+    let query = "SELECT coalesce(string_agg(privilege_type, ' ' ORDER BY privilege_type), '-')
+                   FROM pg_class, aclexplode(relacl)
+                  WHERE oid = $1::text::regclass AND grantee = 'plio_tenant'::regrole";
+    client.query_one(query, &[&relation]).unwrap().get(0)
+}
+
+const THINGS: &str = "
+    CREATE TABLE public.things (id serial PRIMARY KEY, name text);
+    INSERT INTO public.things (name) VALUES ('one');";
+
+#[test]
+fn a_table_is_shared_to_read_or_to_write() {
+    let fixture = two_tenants("table", THINGS);
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    let reads = [
+        "SELECT * FROM things",
+        "SELECT * FROM public.things",
+        "COPY things TO STDOUT",
+        "CREATE TABLE own (thing int REFERENCES things); INSERT INTO own VALUES (1)",
+    ];
+    let writes = [
+        "INSERT INTO things (name) VALUES ('two')",
+        "UPDATE public.things SET name = 'x'",
+        "DELETE FROM things",
+        "INSERT INTO things VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'",
+        "MERGE INTO things t USING (VALUES (1)) v (id) ON t.id = v.id WHEN MATCHED THEN DELETE",
+    ];
+    let never = [
+        "TRUNCATE things",
+        "ALTER TABLE things ADD COLUMN x int",
+        "DROP TABLE things",
+        "CREATE INDEX ON things (name)",
+        "SELECT setval('public.things_id_seq', 9)",
+        "COMMENT ON TABLE things IS 'mine'",
+    ];
+    for relation in ["SELECT * FROM public.things"].iter().chain(&reads[1..]).chain(&writes[1..2]) {
+        assert!(inside(&mut app, relation).is_err(), "not shared: {relation}");
+    }
+    refused(inside(&mut app, reads[1]), "42501");
+    admin.batch_execute("SELECT plio.share('public.things', 'read')").unwrap();
+    assert_eq!(granted(&mut admin, "public.things"), "REFERENCES SELECT");
+    assert_all(&mut app, &reads, &never);
+    for write in writes {
+        refused(inside(&mut app, write), "42501");
+    }
+    admin.batch_execute("SELECT plio.share('public.things', 'write')").unwrap();
+    assert_eq!(granted(&mut admin, "public.things"), "DELETE INSERT REFERENCES SELECT UPDATE");
+    assert_eq!(granted(&mut admin, "public.things_id_seq"), "SELECT USAGE");
+    assert_all(&mut app, &reads, &never);
+    assert_all(&mut app, &writes, &[]);
+    // Back to read, and to nothing.
+    admin.batch_execute("SELECT plio.share('public.things', 'read')").unwrap();
+    assert_eq!(granted(&mut admin, "public.things_id_seq"), "SELECT");
+    assert_all(&mut app, &reads, &writes);
+    admin.batch_execute("SELECT plio.unshare('public.things')").unwrap();
+    assert_eq!(granted(&mut admin, "public.things"), "-");
+    assert_eq!(granted(&mut admin, "public.things_id_seq"), "-");
+    for statement in [reads[1], reads[0], writes[0]] {
+        assert!(inside(&mut app, statement).is_err(), "taken back: {statement}");
+    }
+    // A superuser inside a tenant is bound the same way.
+    refused(inside(&mut admin, reads[1]), "42501");
+}
+
+#[test]
+fn sequences_and_views_are_shared_by_themselves() {
+    let fixture = two_tenants(
+        "kinds",
+        "CREATE SEQUENCE public.counter; CREATE TABLE public.base AS SELECT 1 AS x;
+         CREATE TABLE public.hidden AS SELECT 1 AS x;
+         CREATE VIEW public.over_base AS SELECT * FROM public.base;
+         CREATE VIEW public.over_hidden AS SELECT * FROM public.hidden;
+         CREATE MATERIALIZED VIEW public.stored AS SELECT * FROM public.hidden;
+         SELECT plio.share('public.counter', 'read'), plio.share('public.base', 'read'),
+                plio.share('public.over_base', 'read'), plio.share('public.over_hidden', 'read'),
+                plio.share('public.stored', 'read')",
+    );
+    let mut app = fixture.db.connect(&fixture.app);
+    assert_all(
+        &mut app,
+        &["SELECT last_value FROM counter", "SELECT * FROM over_base", "SELECT * FROM stored"],
+        &["SELECT nextval('counter')", "SELECT setval('counter', 5)", "REFRESH MATERIALIZED VIEW stored"],
+    );
+    // What lies below a view is judged, too.
+    refused(inside(&mut app, "SELECT * FROM over_hidden"), "42501");
+    fixture.db.superuser().batch_execute("SELECT plio.share('public.counter', 'write')").unwrap();
+    assert_all(&mut app, &["SELECT nextval('counter')"], &["SELECT setval('counter', 5)"]);
+}
+
+#[test]
+fn a_schema_is_shared_with_what_is_created_in_it_later() {
+    let fixture = two_tenants(
+        "schema",
+        "CREATE SCHEMA lookup; CREATE TABLE lookup.early AS SELECT 1 AS x; CREATE SEQUENCE lookup.numbers;
+         CREATE TABLE lookup.special AS SELECT 1 AS x;
+         SELECT plio.share('lookup', 'read'), plio.share('lookup.special', 'write')",
+    );
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    // By whichever statement, and by whom it may be.
+    let owner = fixture.db.login_role("owner");
+    admin
+        .batch_execute(&format!(
+            "GRANT ALL ON SCHEMA lookup TO \"{owner}\"; CREATE TABLE public.moved AS SELECT 1 AS x"
+        ))
+        .unwrap();
+    fixture.db.connect(&owner).batch_execute("CREATE TABLE lookup.by_owner AS SELECT 1 AS x").unwrap();
+    admin
+        .batch_execute(
+            "CREATE TABLE lookup.later (x serial); SELECT 1 AS x INTO lookup.selected;
+             CREATE VIEW lookup.seen AS SELECT * FROM lookup.early;
+             CREATE MATERIALIZED VIEW lookup.stored AS SELECT * FROM lookup.early;
+             CREATE TABLE lookup.parted (x int) PARTITION BY LIST (x);
+             CREATE TABLE lookup.part PARTITION OF lookup.parted DEFAULT;
+             ALTER TABLE public.moved SET SCHEMA lookup",
+        )
+        .unwrap();
+    let relations =
+        ["early", "numbers", "special", "by_owner", "later", "selected", "seen", "stored", "parted", "moved"];
+    for relation in relations {
+        inside(&mut app, &format!("SELECT * FROM {relation}"))
+            .unwrap_or_else(|error| panic!("{relation}: {error:?}"));
+    }
+    refused(inside(&mut app, "INSERT INTO early VALUES (2)"), "42501");
+    assert_all(&mut app, &["INSERT INTO special VALUES (2)"], &["SELECT nextval('later_x_seq')"]);
+    admin.batch_execute("SELECT plio.share('lookup', 'write')").unwrap();
+    assert_all(
+        &mut app,
+        &["INSERT INTO early VALUES (2)", "INSERT INTO later DEFAULT VALUES"],
+        &["DROP TABLE early"],
+    );
+    // Taken back as a whole; what is shared by itself stays.
+    admin.batch_execute("SELECT plio.unshare('lookup')").unwrap();
+    refused(inside(&mut app, "SELECT * FROM lookup.early"), "42501");
+    assert_all(&mut app, &["INSERT INTO special VALUES (2)"], &["SELECT * FROM lookup.by_owner"]);
+    for relation in ["lookup.early", "lookup.later", "lookup.later_x_seq", "lookup.by_owner", "lookup.moved"]
+    {
+        assert_eq!(granted(&mut admin, relation), "-", "{relation}");
+    }
+}
+
+// Sharing one table of a shared schema again does not take away what the schema gives, nor does taking it back.
+#[test]
+fn a_share_inside_a_shared_schema_only_adds() {
+    let fixture = two_tenants(
+        "adds",
+        "CREATE SCHEMA lookup; CREATE TABLE lookup.t AS SELECT 1 AS x; SELECT plio.share('lookup', 'write')",
+    );
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    for call in [
+        "share('lookup.t', 'read')",
+        "unshare('lookup.t')",
+        "share('lookup.t', 'write')",
+        "unshare('lookup.t')",
+    ] {
+        admin.batch_execute(&format!("SELECT plio.{call}")).unwrap();
+        inside(&mut app, "SELECT * FROM t; UPDATE t SET x = 2")
+            .unwrap_or_else(|error| panic!("{call}: {error:?}"));
+    }
+    // Renewing the schema's share keeps what a relation has beyond it.
+    admin.batch_execute("SELECT plio.share('lookup.t', 'write'), plio.share('lookup', 'read')").unwrap();
+    inside(&mut app, "UPDATE t SET x = 2").unwrap();
+}
+
+#[test]
+fn a_share_follows_its_object_and_ends_with_it() {
+    let fixture = two_tenants(
+        "follows",
+        "CREATE SCHEMA lookup; CREATE TABLE lookup.t AS SELECT 1 AS x; CREATE TABLE public.t1 AS SELECT 1 AS x;
+         SELECT plio.share('lookup', 'read'), plio.share('public.t1', 'read')",
+    );
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    admin.batch_execute("ALTER TABLE public.t1 RENAME TO t2; ALTER SCHEMA lookup RENAME TO looked").unwrap();
+    assert_all(&mut app, &["SELECT * FROM t2", "SELECT * FROM looked.t"], &[]);
+    admin
+        .batch_execute(
+            "CREATE TABLE public.t1 AS SELECT 1 AS x; CREATE SCHEMA lookup; CREATE TABLE lookup.t ()",
+        )
+        .unwrap();
+    for relation in ["public.t1", "lookup.t"] {
+        refused(inside(&mut app, &format!("SELECT * FROM {relation}")), "42501");
+    }
+    admin.batch_execute("DROP TABLE public.t2; DROP SCHEMA looked CASCADE").unwrap();
+    assert_eq!(admin.query("SELECT 1 FROM plio.shares WHERE schema_name <> 'public'", &[]).unwrap().len(), 0);
+    admin
+        .batch_execute(
+            "CREATE TABLE public.t2 AS SELECT 1 AS x; CREATE SCHEMA looked; CREATE TABLE looked.t ()",
+        )
+        .unwrap();
+    for relation in ["public.t2", "looked.t"] {
+        refused(inside(&mut app, &format!("SELECT * FROM {relation}")), "42501");
+    }
+    assert_all(&mut app, &["SELECT * FROM countries"], &[]);
+}
+
+#[test]
+fn what_cannot_be_shared_is_refused() {
+    let fixture = two_tenants(
+        "errors",
+        "CREATE TYPE public.mood AS ENUM ('a'); CREATE TABLE public.t (x int PRIMARY KEY)",
+    );
+    let mut admin = fixture.db.superuser();
+    for (call, code) in [
+        ("share('tenant_acme', 'read')", "22023"),
+        ("share('tenant_acme.users', 'read')", "22023"),
+        ("share('pg_catalog', 'read')", "22023"),
+        ("share('pg_catalog.pg_class', 'write')", "22023"),
+        ("share('information_schema', 'read')", "22023"),
+        ("share('plio', 'read')", "22023"),
+        ("share('plio.tenants', 'read')", "22023"),
+        ("share('pg_toast', 'read')", "22023"),
+        ("share('public.t', 'all')", "22023"),
+        ("share('public.t', '')", "22023"),
+        ("share('a.b.c', 'read')", "22023"),
+        ("share('', 'read')", "22023"),
+        ("share('public.', 'read')", "22023"),
+        ("share('nowhere', 'read')", "42704"),
+        ("share('nowhere.t', 'read')", "42704"),
+        ("share('public.missing', 'read')", "42704"),
+        ("share('public.mood', 'read')", "42704"),
+        ("share('public.t_pkey', 'read')", "42704"),
+        ("unshare('public.t')", "42704"),
+        ("unshare('public')", "42704"),
+        ("unshare('public.missing')", "42704"),
+        ("unshare('tenant_acme.users')", "22023"),
+    ] {
+        let result = admin.batch_execute(&format!("SELECT plio.{call}"));
+        let code_found =
+            result.as_ref().err().and_then(|e| e.as_db_error()).map(|db| db.code().code().to_owned());
+        assert_eq!(code_found.as_deref(), Some(code), "{call}: {result:?}");
+        refused(result, code);
+    }
+    // Names are spelled as in SQL: folded, or quoted.
+    admin.batch_execute("CREATE TABLE public.\"Odd Name.\" AS SELECT 1 AS x").unwrap();
+    admin
+        .batch_execute("SELECT plio.share('PUBLIC.T', 'read'), plio.share('public.\"Odd Name.\"', 'read')")
+        .unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    assert_all(&mut app, &["SELECT * FROM t", "SELECT * FROM \"Odd Name.\""], &[]);
+}
