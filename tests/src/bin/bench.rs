@@ -1,19 +1,17 @@
 //! What tenancy costs: each measurement alternates with the same work in a database without the extension.
 //!
-//! Absolute numbers say little on a shared machine, so both sides run in one cluster, in turns, and the
+//! Absolute numbers say little on a shared machine, so both sides run in one cluster, in short turns, and the
 //! verdict is the median of the rounds' ratios. One client, prepared statements, everything in memory.
 
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use plio_tests::{Cluster, Db};
-use postgres::Client;
+use postgres::{Client, Statement};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -25,8 +23,10 @@ const ENTER: &str = "SELECT plio.set_tenant('acme')";
 const PATH: &str = "SET LOCAL search_path = tenant_acme";
 /// The server alone: no round trips that would hide a cost.
 const LOOP: &str = "DO $$ DECLARE found text; BEGIN
-    FOR i IN 1..20000 LOOP SELECT name INTO found FROM users WHERE id = 1 + i % 10000; END LOOP; END $$";
-const LOOP_LENGTH: f64 = 20_000.0;
+    FOR i IN 1..2000 LOOP SELECT name INTO found FROM users WHERE id = 1 + i * 7919 % 10000; END LOOP; END $$";
+/// Shorter than what disturbs a measurement, longer than what a change of sides costs.
+const SLICE: Duration = Duration::from_millis(25);
+const LOOP_LENGTH: f64 = 2_000.0;
 
 #[derive(Parser)]
 #[command(name = "bench", about = "What tenancy costs, as ratios against plain PostgreSQL")]
@@ -68,12 +68,12 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Outcome<bool> {
     let sides = prepare()?;
     let version: String = sides.plain.superuser().query_one("SHOW server_version", &[])?.get(0);
+    warn_when_busy();
     println!("PostgreSQL {version}, 1 client, {} rounds of {} s a side, in turns", args.rounds, args.seconds);
     println!(
         "{:<50} {:>11} {:>11} {:>7} {:>15}  target",
         "per second (medians)", "plio_tenancy", "plain", "ratio", "quartiles"
     );
-    warn_when_busy();
     let mut good = true;
     good &= report(
         "BEGIN; set_tenant | SET LOCAL; PK SELECT; COMMIT",
@@ -111,65 +111,57 @@ fn prepare() -> Outcome<Sides> {
     Ok(Sides { tenancy, plain, role })
 }
 
-/// pgbench -M prepared, a connection for each run.
+/// What `pgbench -M prepared` does: each statement of the script a prepared one, each a round trip.
 fn short_transactions(args: &Args, sides: &Sides) -> Outcome<Vec<Round>> {
-    let folder = tempfile::tempdir()?;
-    let script = |name: &str, enter: &str| -> Outcome<_> {
-        let path = folder.path().join(name);
-        let mut file = std::fs::File::create(&path)?;
-        write!(
-            file,
-            "\\set id random(1, {ROWS})\nBEGIN;\n{enter};\n{};\nCOMMIT;\n",
-            SELECT.replace("$1", ":id")
-        )?;
-        Ok(path)
-    };
-    let (enter, path) = (script("enter.sql", ENTER)?, script("path.sql", PATH)?);
-    alternate(
-        args.rounds,
-        || pgbench(args, &sides.tenancy, &sides.role, &enter),
-        || pgbench(args, &sides.plain, &sides.role, &path),
-    )
+    let (mut tenancy, mut plain) = (sides.tenancy.connect(&sides.role), sides.plain.connect(&sides.role));
+    let (in_tenancy, in_plain) = (Script::prepare(&mut tenancy, ENTER)?, Script::prepare(&mut plain, PATH)?);
+    alternate(args, |id| in_tenancy.run(&mut tenancy, id), |id| in_plain.run(&mut plain, id))
 }
 
-fn pgbench(args: &Args, db: &Db, role: &str, script: &Path) -> Outcome<f64> {
-    let output = db
-        .cluster()
-        .program("pgbench")
-        .args(["--no-vacuum", "--protocol=prepared", "--client=1", "--username", role])
-        .args(["--time", &args.seconds.to_string()])
-        .arg("--file")
-        .arg(script)
-        .arg(db.name())
-        .output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let tps = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-    match tps {
-        Some(tps) if output.status.success() => Ok(tps),
-        _ => Err(format!("pgbench: {text}{}", String::from_utf8_lossy(&output.stderr)).into()),
+struct Script {
+    begin: Statement,
+    enter: Statement,
+    select: Statement,
+    commit: Statement,
+}
+
+impl Script {
+    fn prepare(client: &mut Client, enter: &str) -> Outcome<Self> {
+        // The table's name is looked up while it is prepared.
+        client.batch_execute(&format!("BEGIN; {enter}"))?;
+        let script = Self {
+            begin: client.prepare("BEGIN")?,
+            enter: client.prepare(enter)?,
+            select: client.prepare(SELECT)?,
+            commit: client.prepare("COMMIT")?,
+        };
+        client.batch_execute("COMMIT")?;
+        Ok(script)
+    }
+
+    fn run(&self, client: &mut Client, id: i64) -> Outcome<()> {
+        client.execute(&self.begin, &[])?;
+        client.execute(&self.enter, &[])?;
+        client.query_one(&self.select, &[&id])?;
+        client.execute(&self.commit, &[])?;
+        Ok(())
     }
 }
 
 /// One prepared statement, one connection and one transaction a side for all rounds.
 fn selects(args: &Args, sides: &Sides) -> Outcome<Vec<Round>> {
     let (mut tenancy, mut plain) = both_inside(sides)?;
-    let length = Duration::from_secs(args.seconds);
     let (in_tenancy, in_plain) = (tenancy.prepare(SELECT)?, plain.prepare(SELECT)?);
     alternate(
-        args.rounds,
-        || per_second(length, |id| Ok(tenancy.query_one(&in_tenancy, &[&id]).map(drop)?)),
-        || per_second(length, |id| Ok(plain.query_one(&in_plain, &[&id]).map(drop)?)),
+        args,
+        |id| Ok(tenancy.query_one(&in_tenancy, &[&id]).map(drop)?),
+        |id| Ok(plain.query_one(&in_plain, &[&id]).map(drop)?),
     )
 }
 
 fn loops(args: &Args, sides: &Sides) -> Outcome<Vec<Round>> {
     let (mut tenancy, mut plain) = both_inside(sides)?;
-    let length = Duration::from_secs(args.seconds);
-    let rounds = alternate(
-        args.rounds,
-        || per_second(length, |_| Ok(tenancy.batch_execute(LOOP)?)),
-        || per_second(length, |_| Ok(plain.batch_execute(LOOP)?)),
-    )?;
+    let rounds = alternate(args, |_| Ok(tenancy.batch_execute(LOOP)?), |_| Ok(plain.batch_execute(LOOP)?))?;
     Ok(rounds.into_iter().map(|(a, b)| (a * LOOP_LENGTH, b * LOOP_LENGTH)).collect())
 }
 
@@ -181,34 +173,49 @@ fn both_inside(sides: &Sides) -> Outcome<(Client, Client)> {
     Ok((tenancy, plain))
 }
 
-fn per_second(length: Duration, mut work: impl FnMut(i64) -> Outcome<()>) -> Outcome<f64> {
-    let began = Instant::now();
-    let mut done: i64 = 0;
-    while began.elapsed() < length {
-        work(1 + done * 7919 % ROWS)?;
-        done += 1;
-    }
-    Ok(done as f64 / began.elapsed().as_secs_f64())
+/// One side's work so far.
+#[derive(Default)]
+struct Meter {
+    done: i64,
+    spent: Duration,
 }
 
-/// Runs both sides in turns, every other round in the other order, after one round that does not count.
+impl Meter {
+    /// Works for one slice.
+    fn slice(&mut self, work: &mut impl FnMut(i64) -> Outcome<()>) -> Outcome<()> {
+        let began = Instant::now();
+        while began.elapsed() < SLICE {
+            work(1 + self.done * 7919 % ROWS)?;
+            self.done += 1;
+        }
+        self.spent += began.elapsed();
+        Ok(())
+    }
+
+    fn per_second(&self) -> f64 {
+        self.done as f64 / self.spent.as_secs_f64()
+    }
+}
+
+/// The rounds, after one that does not count. Within a round the sides take turns in short slices, so that
+/// whatever else the machine does hits both alike; each turn begins with the other side.
 fn alternate(
-    rounds: usize,
-    mut tenancy: impl FnMut() -> Outcome<f64>,
-    mut plain: impl FnMut() -> Outcome<f64>,
+    args: &Args,
+    mut tenancy: impl FnMut(i64) -> Outcome<()>,
+    mut plain: impl FnMut(i64) -> Outcome<()>,
 ) -> Outcome<Vec<Round>> {
     let mut results = Vec::new();
-    for round in 0..=rounds {
-        let result = if round % 2 == 0 {
-            (tenancy()?, plain()?)
-        } else {
-            let second = plain()?;
-            (tenancy()?, second)
-        };
-        if round > 0 {
-            results.push(result);
+    for _ in 0..=args.rounds {
+        let (mut one, mut other) = (Meter::default(), Meter::default());
+        while one.spent < Duration::from_secs(args.seconds) {
+            one.slice(&mut tenancy)?;
+            other.slice(&mut plain)?;
+            other.slice(&mut plain)?;
+            one.slice(&mut tenancy)?;
         }
+        results.push((one.per_second(), other.per_second()));
     }
+    results.remove(0);
     Ok(results)
 }
 
