@@ -3,7 +3,7 @@
 //! | hook | sees | cannot see | in the chain |
 //! | --- | --- | --- | --- |
 //! | `ExecutorStart_hook`, `ExecutorCheckPerms_hook` | every range table, after views and cached plans, workers included | utility statements; partitions that an INSERT routes to | ours first, then the previous hook: a refusal of ours needs no second opinion |
-//! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid | previous hook first, as sepgsql does |
+//! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire | previous hook first, as sepgsql does |
 //! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()`, `UPDATE pg_settings` | ours first; then the previous hook or the standard function |
 //!
 //! All keep to one shape: the outer function holds plain data and has no guard, so an error that is not ours passes

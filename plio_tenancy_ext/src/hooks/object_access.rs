@@ -45,6 +45,9 @@ unsafe extern "C-unwind" fn on_object_access(
     }
 }
 
+/// `pg_notify(text, text)`: NOTIFY, which hooks/utility.rs refuses inside a tenant, as a function.
+const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
+
 /// Fast exit: built-in functions, and objects that are neither schemas, tenants' roles nor extensions.
 unsafe fn is_interesting(
     access: pg_sys::ObjectAccessType::Type,
@@ -54,6 +57,7 @@ unsafe fn is_interesting(
 ) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
+        Type::OAT_FUNCTION_EXECUTE if object == PG_NOTIFY => context::is_active(),
         Type::OAT_FUNCTION_EXECUTE => {
             // SAFETY: any function's oid may be looked up.
             object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(unsafe { raw::get_func_namespace(object) })
@@ -96,6 +100,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
         Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
         Type::OAT_POST_ALTER if is_judged => lifecycle::ensure_not_a_tenants(class, object, "alter"),
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => {
+            Err(Error::StatementRefused { tag: "pg_notify()".to_owned() })
+        }
         Type::OAT_FUNCTION_EXECUTE if is_judged => match catalog::function_schema(object) {
             Some(schema) => ensure_code(schema),
             None => Ok(()),

@@ -326,8 +326,8 @@ unsafe fn ensure_target(
             ensure_access(oid, Access::Write)?;
             if is_active { ensure_own(oid) } else { Ok(()) }
         }
-        // SAFETY: the caller passes a utility statement.
         None if is_active && relation.is_null() => {
+            // SAFETY: the caller passes a utility statement.
             Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } })
         }
         None => Ok(()),
