@@ -53,7 +53,6 @@ fn a_table_is_shared_to_read_or_to_write() {
     let reads = [
         "SELECT * FROM things",
         "SELECT * FROM public.things",
-        "COPY things TO STDOUT",
         "CREATE TABLE own (thing int REFERENCES things); INSERT INTO own VALUES (1)",
     ];
     let writes = [
@@ -217,9 +216,7 @@ fn a_share_follows_its_object_and_ends_with_it() {
             "CREATE TABLE public.t1 AS SELECT 1 AS x; CREATE SCHEMA lookup; CREATE TABLE lookup.t ()",
         )
         .unwrap();
-    for relation in ["public.t1", "lookup.t"] {
-        refused(inside(&mut app, &format!("SELECT * FROM {relation}")), "42501");
-    }
+    assert_all(&mut app, &[], &["SELECT * FROM public.t1", "SELECT * FROM lookup.t"]);
     admin.batch_execute("DROP TABLE public.t2; DROP SCHEMA looked CASCADE").unwrap();
     assert_eq!(admin.query("SELECT 1 FROM plio.shares WHERE schema_name <> 'public'", &[]).unwrap().len(), 0);
     admin
@@ -227,10 +224,11 @@ fn a_share_follows_its_object_and_ends_with_it() {
             "CREATE TABLE public.t2 AS SELECT 1 AS x; CREATE SCHEMA looked; CREATE TABLE looked.t ()",
         )
         .unwrap();
-    for relation in ["public.t2", "looked.t"] {
-        refused(inside(&mut app, &format!("SELECT * FROM {relation}")), "42501");
-    }
-    assert_all(&mut app, &["SELECT * FROM countries"], &[]);
+    assert_all(
+        &mut app,
+        &["SELECT * FROM countries"],
+        &["SELECT * FROM public.t2", "SELECT * FROM looked.t"],
+    );
 }
 
 #[test]

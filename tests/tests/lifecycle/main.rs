@@ -1,5 +1,7 @@
 //! Creating, suspending, renaming and dropping tenants: what is there afterwards, who may, what is recorded.
 
+mod drop;
+
 use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
 use postgres::{Client, Error};
 
@@ -63,7 +65,7 @@ fn schemas_may_have_any_legal_name() {
         "a.b",
         "sch\u{fc}le \u{1f389}",
         "select",
-        "$user",
+        "user",
         " ",
         "a,b",
         &long,
