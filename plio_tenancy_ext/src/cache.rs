@@ -276,23 +276,33 @@ fn share_of(relation: Oid) -> Option<ShareMode> {
 }
 
 thread_local! {
-    /// The shares as they were before the running command that renames something.
-    static BEFORE_RENAME: RefCell<Option<Rc<Shares>>> = const { RefCell::new(None) };
+    static BEFORE_RENAME: RefCell<Option<Renaming>> = const { RefCell::new(None) };
+}
+
+/// A running command that renames or moves an object.
+pub struct Renaming {
+    shares: Option<Rc<Shares>>,
+    /// It moves the object into another schema.
+    pub is_move: bool,
+}
+
+impl Renaming {
+    /// The share that stood for the object before the command.
+    pub fn share_before(&self, object: Oid) -> Option<&ShareRow> {
+        let rows = &self.shares.as_ref()?.rows;
+        rows.iter().find(|(oid, _)| *oid == Some(object)).map(|(_, row)| row)
+    }
 }
 
 /// A command is about to rename or move an object: once it has, the shares' names lead nowhere.
-pub fn remember_shares() {
+pub fn remember_shares(is_move: bool) {
     let shares = shares();
-    BEFORE_RENAME.set(shares);
+    BEFORE_RENAME.set(Some(Renaming { shares, is_move }));
 }
 
-/// Forgets what [`remember_shares`] kept, and gives it for a look-up by oid.
-pub fn take_remembered_shares() -> impl Fn(Oid) -> Option<ShareRow> {
-    let shares = BEFORE_RENAME.take();
-    move |object| {
-        let rows = &shares.as_ref()?.rows;
-        rows.iter().find(|(oid, _)| *oid == Some(object)).map(|(_, row)| row.clone())
-    }
+/// What [`remember_shares`] kept for the command that has just ended.
+pub fn take_renaming() -> Option<Renaming> {
+    BEFORE_RENAME.take()
 }
 
 fn shares() -> Option<Rc<Shares>> {

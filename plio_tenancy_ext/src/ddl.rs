@@ -37,24 +37,32 @@ fn on_command_end() -> Result<()> {
         return Ok(());
     }
     let changed = changed_objects()?;
-    let share_before = cache::take_remembered_shares();
-    for object in &changed {
-        let is_relation = object.class == pg_sys::RelationRelationId;
-        if is_relation && object.is_created {
-            shares::on_object_created(object.object)?;
-        } else if let (true, Some(row)) =
-            (is_relation || object.class == pg_sys::NamespaceRelationId, share_before(object.object))
-        {
-            shares::on_object_renamed(&row, object.object, !is_relation)?;
+    let renaming = cache::take_renaming();
+    if hooks::is_judged() && !changed.is_empty() {
+        if let Some(active) = context::active_schema() {
+            ensure_targets(&changed, active)?;
+        }
+        ensure_untied(&changed)?;
+    }
+    changed.iter().try_for_each(|object| settle_shares(object, renaming.as_ref()))
+}
+
+/// What is created in a shared schema, or moved into or out of one, or renamed, is shared as the registry says.
+fn settle_shares(changed: &Changed, renaming: Option<&cache::Renaming>) -> Result<()> {
+    let is_relation = changed.class == pg_sys::RelationRelationId;
+    if is_relation && changed.is_created {
+        return shares::on_relation_created(changed.object);
+    }
+    let Some(renaming) = renaming else { return Ok(()) };
+    if is_relation || changed.class == pg_sys::NamespaceRelationId {
+        if let Some(row) = renaming.share_before(changed.object) {
+            shares::on_object_renamed(row, changed.object, !is_relation)?;
+        }
+        if is_relation && renaming.is_move {
+            shares::on_relation_moved(changed.object)?;
         }
     }
-    if !hooks::is_judged() || changed.is_empty() {
-        return Ok(());
-    }
-    if let Some(active) = context::active_schema() {
-        ensure_targets(&changed, active)?;
-    }
-    ensure_untied(&changed)
+    Ok(())
 }
 
 fn changed_objects() -> Result<Vec<Changed>> {

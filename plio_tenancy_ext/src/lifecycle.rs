@@ -237,8 +237,14 @@ pub fn on_role_rename(old: &str, new: &str) -> Result<()> {
 /// 42704 (no such role or tenant), 25001.
 pub fn grant_access(role: &str, org: Option<&Org>) -> Result<()> {
     context::ensure_no_tenant("grant_access")?;
-    ensure_role_exists(role)?;
+    let role_oid = catalog::role_oid(role)
+        .ok_or_else(|| Error::UnknownObject { kind: "role", name: role.to_owned() })?;
     ensure_tenant_exists(org)?;
+    let location = cache::location().ok_or(Error::NotInstalled)?;
+    if !catalog::is_named_in_schema_acl(location.schema, role_oid) {
+        // What stands under this name was another role's, dropped since.
+        registry::delete_every_access(role)?;
+    }
     registry::insert_access(role, org)?;
     // The entry in the schema's access list ties the grant to this very role, see cache::may_enter.
     registry::run(&format!("GRANT USAGE ON SCHEMA plio TO {}", quote_identifier(role)))?;
@@ -259,13 +265,6 @@ pub fn revoke_access(role: &str, org: Option<&Org>) -> Result<()> {
     registry::record("revoke_access", org, json!({ "role": role, "every_tenant": org.is_none() }))
 }
 
-fn ensure_role_exists(role: &str) -> Result<()> {
-    match catalog::role_oid(role) {
-        Some(_) => Ok(()),
-        None => Err(Error::UnknownObject { kind: "role", name: role.to_owned() }),
-    }
-}
-
 fn ensure_tenant_exists(org: Option<&Org>) -> Result<()> {
     match org {
         Some(org) if cache::tenant(org).is_none() => Err(Error::UnknownTenant { org: org.to_string() }),
@@ -279,7 +278,12 @@ fn ensure_tenant_exists(org: Option<&Org>) -> Result<()> {
 /// 22023: a tenant's, PostgreSQL's own, or ours.
 pub fn ensure_shareable(schema: Oid, label: &str) -> Result<()> {
     match cache::schema_kind(schema) {
-        SchemaKind::Shared(_) | SchemaKind::Other if !catalog::is_own_temporary(schema) => Ok(()),
+        SchemaKind::Shared(_) | SchemaKind::Other
+            if !catalog::is_own_temporary(schema)
+                && catalog::schema_name(schema).is_some_and(|name| name != "$user") =>
+        {
+            Ok(())
+        }
         _ => Err(Error::BadArgument {
             message: format!("\"{label}\" cannot be shared with tenants"),
             hint: "Share what lies in a schema of the application: not a tenant's, not PostgreSQL's, not plio's.",

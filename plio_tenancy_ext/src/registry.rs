@@ -179,6 +179,11 @@ pub fn delete_access(role: &str, org: Option<&Org>) -> Result<()> {
     .map_err(bug)
 }
 
+/// Takes all of a role's access away.
+pub fn delete_every_access(role: &str) -> Result<()> {
+    Spi::run_with_args("DELETE FROM plio.access WHERE role_name = $1", &[role.into()]).map_err(bug)
+}
+
 /// Whether a role still has access to anything.
 pub fn has_any_access(role: &str) -> Result<bool> {
     let found = Spi::get_one_with_args::<bool>(

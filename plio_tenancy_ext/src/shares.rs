@@ -79,18 +79,15 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
     })?;
     match resolve(object)? {
         Target::Schema { name } => {
-            revoke_schema(&name)?;
-            grant_schema(&name, mode)?;
             registry::upsert_share(&name, None, mode)?;
+            settle_schema(&name)?;
         }
         Target::Relation { schema, name, oid, is_sequence } => {
-            revoke_relation(&schema, &name, is_sequence)?;
-            grant_relation(&schema, &name, is_sequence, mode)?;
             registry::upsert_share(&schema, Some(&name), mode)?;
+            settle_relation(&schema, &name, is_sequence)?;
             for (schema, sequence) in catalog::owned_sequences(oid) {
-                revoke_relation(&schema, &sequence, true)?;
-                grant_relation(&schema, &sequence, true, mode)?;
                 registry::upsert_share(&schema, Some(&sequence), mode)?;
+                settle_relation(&schema, &sequence, true)?;
             }
         }
     }
@@ -105,18 +102,18 @@ pub fn unshare(object: &str) -> Result<()> {
     context::ensure_no_tenant("unshare")?;
     let was_shared = match resolve(object)? {
         Target::Schema { name } => {
-            revoke_schema(&name)?;
             let was_shared = registry::delete_share(&name, None)?;
-            regrant_relations(&name)?;
+            settle_schema(&name)?;
             was_shared
         }
         Target::Relation { schema, name, oid, is_sequence } => {
-            revoke_relation(&schema, &name, is_sequence)?;
+            let was_shared = registry::delete_share(&schema, Some(&name))?;
+            settle_relation(&schema, &name, is_sequence)?;
             for (schema, sequence) in catalog::owned_sequences(oid) {
-                revoke_relation(&schema, &sequence, true)?;
                 registry::delete_share(&schema, Some(&sequence))?;
+                settle_relation(&schema, &sequence, true)?;
             }
-            registry::delete_share(&schema, Some(&name))?
+            was_shared
         }
     };
     if !was_shared {
@@ -125,63 +122,78 @@ pub fn unshare(object: &str) -> Result<()> {
     registry::record("unshare", None, json!({ "object": object }))
 }
 
-fn grant_relation(schema: &str, name: &str, is_sequence: bool, mode: ShareMode) -> Result<()> {
-    let (kind, privileges) =
-        if is_sequence { ("SEQUENCE", sequence_privileges(mode)) } else { ("TABLE", table_privileges(mode)) };
+/// Makes the group's grants on a relation what the registry says: the wider of its own share and its schema's.
+fn settle_relation(schema: &str, name: &str, is_sequence: bool) -> Result<()> {
+    let (kind, privileges): (_, fn(ShareMode) -> &'static str) =
+        if is_sequence { ("SEQUENCE", sequence_privileges) } else { ("TABLE", table_privileges) };
+    let relation = qualified(schema, name);
+    registry::run(&format!("REVOKE ALL ON {kind} {relation} FROM plio_tenant"))?;
+    let rows = shared_in(schema);
+    let its_own = |row: &&ShareRow| row.relation_name.as_deref().is_none_or(|relation| relation == name);
+    let Some(mode) = rows.iter().filter(its_own).map(|row| row.mode).max() else { return Ok(()) };
     registry::run(&format!("GRANT USAGE ON SCHEMA {} TO plio_tenant", quote_identifier(schema)))?;
-    registry::run(&format!("GRANT {privileges} ON {kind} {} TO plio_tenant", qualified(schema, name)))
+    registry::run(&format!("GRANT {} ON {kind} {relation} TO plio_tenant", privileges(mode)))
 }
 
-fn revoke_relation(schema: &str, name: &str, is_sequence: bool) -> Result<()> {
-    let kind = if is_sequence { "SEQUENCE" } else { "TABLE" };
-    registry::run(&format!("REVOKE ALL ON {kind} {} FROM plio_tenant", qualified(schema, name)))
-}
-
-fn grant_schema(name: &str, mode: ShareMode) -> Result<()> {
+/// As [`settle_relation`], for all that lies in a schema.
+fn settle_schema(name: &str) -> Result<()> {
     let schema = quote_identifier(name);
-    registry::run(&format!("GRANT USAGE ON SCHEMA {schema} TO plio_tenant"))?;
-    registry::run(&format!(
-        "GRANT {} ON ALL TABLES IN SCHEMA {schema} TO plio_tenant",
-        table_privileges(mode)
-    ))?;
-    registry::run(&format!(
-        "GRANT {} ON ALL SEQUENCES IN SCHEMA {schema} TO plio_tenant",
-        sequence_privileges(mode)
-    ))
-}
-
-fn revoke_schema(name: &str) -> Result<()> {
-    let schema = quote_identifier(name);
-    registry::run(&format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM plio_tenant"))?;
-    registry::run(&format!("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM plio_tenant"))
-}
-
-/// What is shared by itself in a schema that is not shared as a whole any more gets its own grants back.
-fn regrant_relations(schema: &str) -> Result<()> {
-    let Some(schema_oid) = catalog::schema_oid(schema) else { return Ok(()) };
-    let Some(location) = cache::location() else { return Ok(()) };
-    for row in location.shares() {
-        if let (true, Some(name)) = (row.schema_name == schema, &row.relation_name)
-            && let Some(oid) = catalog::relation_oid(name, schema_oid)
-        {
-            grant_relation(schema, name, catalog::relation_kind(oid) == Some('S'), row.mode)?;
+    for kind in ["TABLES", "SEQUENCES"] {
+        registry::run(&format!("REVOKE ALL ON ALL {kind} IN SCHEMA {schema} FROM plio_tenant"))?;
+    }
+    let rows = shared_in(name);
+    if let Some(whole) = rows.iter().find(|row| row.relation_name.is_none()) {
+        let (tables, sequences) = (table_privileges(whole.mode), sequence_privileges(whole.mode));
+        registry::run(&format!("GRANT USAGE ON SCHEMA {schema} TO plio_tenant"))?;
+        registry::run(&format!("GRANT {tables} ON ALL TABLES IN SCHEMA {schema} TO plio_tenant"))?;
+        registry::run(&format!("GRANT {sequences} ON ALL SEQUENCES IN SCHEMA {schema} TO plio_tenant"))?;
+    }
+    let Some(schema_oid) = catalog::schema_oid(name) else { return Ok(()) };
+    for relation in rows.iter().filter_map(|row| row.relation_name.as_deref()) {
+        if let Some(oid) = catalog::relation_oid(relation, schema_oid) {
+            settle_relation(name, relation, catalog::relation_kind(oid) == Some('S'))?;
         }
     }
     Ok(())
+}
+
+/// The registry's rows for a schema and what lies in it, as of this command.
+fn shared_in(schema: &str) -> Vec<ShareRow> {
+    let rows = cache::location().map(|location| location.shares()).unwrap_or_default();
+    rows.into_iter().filter(|row| row.schema_name == schema).collect()
 }
 
 /// A relation was created: in a schema that is shared as a whole it is shared, too.
 ///
 /// # Errors
 /// Those of GRANT.
-pub fn on_object_created(relation: Oid) -> Result<()> {
+pub fn on_relation_created(relation: Oid) -> Result<()> {
+    match catalog::relation_schema(relation).map(cache::schema_kind) {
+        Some(SchemaKind::Shared(_)) => settle(relation),
+        _ => Ok(()),
+    }
+}
+
+/// A relation was moved into another schema, with the sequences that it owns: perhaps into or out of a shared one.
+///
+/// # Errors
+/// Those of GRANT.
+pub fn on_relation_moved(relation: Oid) -> Result<()> {
+    settle(relation)?;
+    for sequence in catalog::owned_sequence_oids(relation) {
+        settle(sequence)?;
+    }
+    Ok(())
+}
+
+fn settle(relation: Oid) -> Result<()> {
     let Some(kind @ ('r' | 'p' | 'v' | 'm' | 'f' | 'S')) = catalog::relation_kind(relation) else {
         return Ok(());
     };
-    let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
-    let SchemaKind::Shared(mode) = cache::schema_kind(schema) else { return Ok(()) };
-    let Some((schema, name)) = catalog::relation_names(relation) else { return Ok(()) };
-    session::as_superuser(|| grant_relation(&schema, &name, kind == 'S', mode))
+    match catalog::relation_names(relation) {
+        Some((schema, name)) => session::as_superuser(|| settle_relation(&schema, &name, kind == 'S')),
+        None => Ok(()),
+    }
 }
 
 /// A shared relation or schema was renamed or moved: its share follows.

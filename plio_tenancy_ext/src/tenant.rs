@@ -92,7 +92,8 @@ pub enum SchemaNameFault {
     Reserved,
 }
 
-/// Accepts any legal identifier that is nobody's already, quotes and unicode included.
+/// Accepts any legal identifier that is nobody's already, quotes and unicode included. `$user` is one that a
+/// search_path reads as something else, however it is quoted (namespace.c).
 ///
 /// # Errors
 /// [`SchemaNameFault`]; in SQL 42602 and 42939. The `pg_` rule is PostgreSQL's (`IsReservedName`, catalog.c).
@@ -101,7 +102,7 @@ pub fn ensure_schema_name(name: &str) -> Result<(), SchemaNameFault> {
         return Err(SchemaNameFault::NotAnIdentifier);
     }
     match name {
-        "public" | "information_schema" | "plio" | "plio_reports" => Err(SchemaNameFault::Reserved),
+        "public" | "information_schema" | "plio" | "plio_reports" | "$user" => Err(SchemaNameFault::Reserved),
         _ if name.starts_with("pg_") => Err(SchemaNameFault::Reserved),
         _ => Ok(()),
     }
@@ -202,7 +203,7 @@ mod tests {
         for good in ["tenant_acme", "Weird \"Name\"", "sch\u{fc}le", "a"] {
             assert_eq!(ensure_schema_name(good), Ok(()), "{good}");
         }
-        for reserved in ["public", "pg_catalog", "pg_x", "information_schema", "plio"] {
+        for reserved in ["public", "pg_catalog", "pg_x", "information_schema", "plio", "$user"] {
             assert_eq!(ensure_schema_name(reserved), Err(SchemaNameFault::Reserved), "{reserved}");
         }
         for bad in ["", "a\0b", "x".repeat(64).as_str()] {

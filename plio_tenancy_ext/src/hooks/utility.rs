@@ -82,7 +82,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                     or_raise(ensure_allowed(tag, statement));
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
-                    cache::remember_shares();
+                    cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
                 }
                 false
             }

@@ -200,17 +200,21 @@ fn split(list: &str, separator: u8, splitter: Splitter) -> Vec<String> {
     }
 }
 
-/// The sequences that columns of a table own, as (schema, name).
-pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
+/// The sequences that columns of a table own.
+pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     // SAFETY: any relation may be asked for; the result is NIL or a list of oids.
-    let oids: Vec<pg_sys::Oid> = unsafe {
+    unsafe {
         let list = pg_sys::getOwnedSequences(table);
         if list.is_null() {
             return Vec::new();
         }
         (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect()
-    };
-    oids.into_iter().filter_map(relation_names).collect()
+    }
+}
+
+/// The sequences that columns of a table own, as (schema, name).
+pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
+    owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
 }
 
 /// Whether a role is a tenant's: a member of the group `plio_tenant`.
