@@ -1,0 +1,299 @@
+//! How the library comes into a session and out of a database again, and what health() says about it.
+
+use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
+use postgres::{Client, Error};
+
+fn two_tenants(prefix: &str) -> TwoTenants {
+    Cluster::shared().database(prefix).two_tenants()
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T, Error>, code: &str) {
+    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
+}
+
+#[track_caller]
+fn first(client: &mut Client, query: &str) -> String {
+    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// What health() finds, worst first; "loading" stands for nothing wrong.
+#[track_caller]
+fn findings(client: &mut Client) -> Vec<String> {
+    let rows = client.query("SELECT severity, finding, detail, fix FROM plio.health()", &[]).unwrap();
+    rows.iter()
+        .map(|row| {
+            assert!(["critical", "warning", "info"].contains(&row.get::<_, &str>(0)));
+            assert!(!row.get::<_, &str>(2).is_empty());
+            row.get(1)
+        })
+        .collect()
+}
+
+/// What ALTER DATABASE has set.
+fn preloaded(db: &Db) -> String {
+    let mut admin = db.cluster().config(SUPERUSER, "postgres").connect(postgres::NoTls).unwrap();
+    let query = format!(
+        "SELECT coalesce((SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase
+                           WHERE setrole = 0 AND datname = '{}'), '-')",
+        db.name()
+    );
+    first(&mut admin, &query)
+}
+
+#[test]
+fn creating_the_extension_protects_new_sessions_without_a_restart() {
+    let fixture = two_tenants("new");
+    assert_eq!(preloaded(&fixture.db), "{session_preload_libraries=plio_tenancy}");
+    let mut app = fixture.db.connect(&fixture.app);
+    refused(app.query("SELECT * FROM tenant_acme.users", &[]), "55000");
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+    let mut admin = fixture.db.superuser();
+    assert_eq!(findings(&mut admin), ["loading"]);
+    let detail = "SELECT detail FROM plio.health() WHERE finding = 'loading'";
+    assert!(first(&mut admin, detail).contains("session"));
+}
+
+// In the session that runs CREATE EXTENSION, and in one that was there before.
+#[test]
+fn a_session_that_was_there_before_must_connect_again() {
+    let db = Cluster::shared().database("before");
+    let role = db.login_role("early");
+    let (mut early, mut admin) = (db.connect(&role), db.superuser());
+    early.batch_execute("SELECT 1").unwrap();
+    admin.batch_execute("CREATE EXTENSION plio_tenancy; SELECT plio.create_tenant('acme')").unwrap();
+    admin.execute("SELECT plio.grant_access($1, 'acme')", &[&role]).unwrap();
+    // The creating session is protected from here on.
+    admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); CREATE TABLE users (); COMMIT").unwrap();
+    refused(early.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    early.batch_execute("ROLLBACK").unwrap();
+    db.connect(&role).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+}
+
+#[test]
+fn what_stands_in_the_setting_is_kept() {
+    let db = Cluster::shared().database("kept");
+    let mut admin = db.superuser();
+    for (before, with, after) in [
+        ("", "{session_preload_libraries=plio_tenancy}", "-"),
+        (
+            "'auto_explain'",
+            "{\"session_preload_libraries=auto_explain, plio_tenancy\"}",
+            "{session_preload_libraries=auto_explain}",
+        ),
+        (
+            "'auto_explain', '$libdir/pg_prewarm'",
+            "{\"session_preload_libraries=auto_explain, \\\"$libdir/pg_prewarm\\\", plio_tenancy\"}",
+            "{\"session_preload_libraries=auto_explain, \\\"$libdir/pg_prewarm\\\"\"}",
+        ),
+    ] {
+        if !before.is_empty() {
+            admin
+                .batch_execute(&format!(
+                    "ALTER DATABASE \"{}\" SET session_preload_libraries = {before}",
+                    db.name()
+                ))
+                .unwrap();
+        }
+        admin.batch_execute("CREATE EXTENSION plio_tenancy").unwrap();
+        assert_eq!(preloaded(&db), with);
+        db.superuser().batch_execute("SELECT * FROM plio.health()").unwrap();
+        admin.batch_execute("DROP EXTENSION plio_tenancy").unwrap();
+        assert_eq!(preloaded(&db), after);
+        db.superuser().batch_execute("SELECT 1").unwrap();
+        admin.batch_execute(&format!("ALTER DATABASE \"{}\" RESET ALL", db.name())).unwrap();
+    }
+}
+
+// However it goes, nobody is locked out, and it can come back.
+#[test]
+fn dropping_the_extension_leaves_a_database_one_can_log_in_to() {
+    let db = Cluster::shared().database("dropped");
+    let owner = db.login_role("owner");
+    db.superuser().batch_execute(&format!("ALTER ROLE \"{owner}\" SUPERUSER")).unwrap();
+    for (creator, statement) in [
+        (SUPERUSER, "DROP EXTENSION plio_tenancy"),
+        (SUPERUSER, "DROP EXTENSION plio_tenancy CASCADE"),
+        (SUPERUSER, "DROP SCHEMA plio CASCADE"),
+        (SUPERUSER, "BEGIN; DROP EXTENSION plio_tenancy; COMMIT"),
+        (&owner, "DROP OWNED BY CURRENT_USER CASCADE"),
+    ] {
+        db.connect(creator)
+            .batch_execute("CREATE EXTENSION plio_tenancy; SELECT plio.create_tenant('acme')")
+            .unwrap();
+        assert_eq!(preloaded(&db), "{session_preload_libraries=plio_tenancy}");
+        let mut warm = db.superuser();
+        warm.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); CREATE TABLE IF NOT EXISTS t (); COMMIT")
+            .unwrap();
+        // Undone first: the protection stays.
+        let mut dropper = db.connect(creator);
+        dropper.batch_execute("BEGIN; DROP EXTENSION plio_tenancy CASCADE; ROLLBACK").unwrap();
+        assert_eq!(preloaded(&db), "{session_preload_libraries=plio_tenancy}");
+        dropper.batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+        assert_eq!(preloaded(&db), "-", "{statement}");
+        // New sessions, the dropping one and one with the library and warm caches work on.
+        for client in [&mut db.superuser(), &mut dropper, &mut warm] {
+            client
+                .batch_execute("SELECT count(*) FROM tenant_acme.t; SET search_path = public; RESET ALL")
+                .unwrap();
+        }
+        warm.batch_execute("DROP SCHEMA tenant_acme CASCADE").unwrap();
+    }
+    // The roles of the lost tenants are still there; the same orgs come back all the same.
+    let mut admin = db.superuser();
+    admin.batch_execute("CREATE EXTENSION plio_tenancy; SELECT plio.create_tenant('acme')").unwrap();
+    assert_eq!(findings(&mut db.superuser()), ["loading"]);
+    db.superuser().batch_execute("BEGIN; SELECT plio.set_tenant('acme'); CREATE TABLE t (); COMMIT").unwrap();
+}
+
+#[test]
+fn an_extension_is_not_dropped_inside_a_tenant() {
+    let fixture = two_tenants("within");
+    let mut admin = fixture.db.superuser();
+    for statement in ["DROP EXTENSION plio_tenancy CASCADE", "DROP SCHEMA plio CASCADE"] {
+        admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+        assert!(admin.batch_execute(statement).is_err());
+        admin.batch_execute("ROLLBACK").unwrap();
+    }
+    assert_eq!(preloaded(&fixture.db), "{session_preload_libraries=plio_tenancy}");
+}
+
+// A cluster with the library in every process: databases without the extension notice nothing.
+#[test]
+fn shared_preload_serves_databases_with_and_without_the_extension() {
+    let cluster = Cluster::start(&["shared_preload_libraries = 'plio_tenancy'"]);
+    let plain = cluster.database("plain");
+    let mut client = plain.superuser();
+    client
+        .batch_execute(
+            "CREATE SCHEMA tenant_acme; CREATE TABLE tenant_acme.users AS SELECT 1 AS id;
+             SET search_path = tenant_acme; SELECT * FROM users; SET ROLE pg_monitor; RESET ROLE; RESET ALL;
+             CREATE SCHEMA plio; CREATE TABLE plio.tenants (x int); DROP SCHEMA plio CASCADE;
+             ALTER SCHEMA tenant_acme RENAME TO other; DROP SCHEMA other CASCADE;
+             BEGIN; SAVEPOINT s; SET LOCAL ROLE pg_monitor; ROLLBACK TO s; COMMIT",
+        )
+        .unwrap();
+    assert!(client.batch_execute("SET plio.tenant = 'acme'").is_err());
+    let fixture = cluster.database("with").two_tenants();
+    let mut app = fixture.db.connect(&fixture.app);
+    refused(app.query("SELECT * FROM tenant_acme.users", &[]), "55000");
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+    refused(app.query("SELECT * FROM tenant_bravo.users", &[]), "42501");
+    let mut admin = fixture.db.superuser();
+    assert_eq!(findings(&mut admin), ["loading"]);
+    assert!(first(&mut admin, "SELECT detail FROM plio.health()").contains("shared"));
+    // Here a role's own setting takes nothing away.
+    admin
+        .batch_execute(&format!("ALTER ROLE \"{}\" SET session_preload_libraries = 'auto_explain'", fixture.app))
+        .unwrap();
+    fixture.db.connect(&fixture.app).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+}
+
+// An ordinary role cannot keep the library out; a superuser can, and then nothing pretends to be protected.
+#[test]
+fn a_session_without_the_library_cannot_set_a_tenant() {
+    let fixture = two_tenants("without");
+    let mut app = fixture.db.connect(&fixture.app);
+    expect_sqlstate(app.batch_execute("SET session_preload_libraries = ''"), "42501");
+    expect_sqlstate(
+        app.batch_execute(&format!("ALTER ROLE \"{}\" SET session_preload_libraries = 'auto_explain'", fixture.app)),
+        "42501",
+    );
+    let mut config = fixture.db.config(&fixture.app);
+    config.options("-c session_preload_libraries=");
+    if let Ok(mut client) = config.connect(postgres::NoTls) {
+        client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    }
+    let mut admin = fixture.db.superuser();
+    let alter = format!("ALTER ROLE \"{}\" IN DATABASE \"{}\"", fixture.app, fixture.db.name());
+    admin.batch_execute(&format!("{alter} SET session_preload_libraries = 'auto_explain'")).unwrap();
+    assert_eq!(findings(&mut admin), ["preload_overridden", "loading"]);
+    let mut late = fixture.db.connect(&fixture.app);
+    refused(late.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    late.batch_execute("ROLLBACK").unwrap();
+    refused(late.batch_execute("SET plio.tenant = 'acme'"), "55000");
+    // The function above has loaded the library: from here on even that session is judged.
+    assert!(late.query("SELECT * FROM tenant_acme.users", &[]).is_err());
+    admin.batch_execute(&format!("{alter} RESET ALL")).unwrap();
+    fixture.db.connect(&fixture.app).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+}
+
+// Each defect is planted, found, and gone once it is mended.
+#[test]
+fn health_finds_each_defect() {
+    let cluster = Cluster::start(&[]);
+    let fixture = cluster.database("defects").two_tenants();
+    let (mut admin, mut elsewhere) = (fixture.db.superuser(), cluster.database("elsewhere").superuser());
+    let name = fixture.db.name();
+    let role = first(&mut admin, "SELECT role_name FROM plio.tenants WHERE org = 'acme'");
+    let off = "SET plio.enforcement = off;";
+    for (finding, plant, mend) in [
+        (
+            "not_preloaded",
+            format!("ALTER DATABASE \"{name}\" RESET session_preload_libraries"),
+            format!("ALTER DATABASE \"{name}\" SET session_preload_libraries = 'plio_tenancy'"),
+        ),
+        ("enforcement_off", off.to_owned(), "RESET plio.enforcement".to_owned()),
+        (
+            "event_trigger_disabled",
+            "ALTER EVENT TRIGGER plio_sql_drop DISABLE".to_owned(),
+            "ALTER EVENT TRIGGER plio_sql_drop ENABLE ALWAYS".to_owned(),
+        ),
+        (
+            "event_trigger_disabled",
+            "ALTER EVENT TRIGGER plio_ddl_command_end ENABLE REPLICA".to_owned(),
+            "ALTER EVENT TRIGGER plio_ddl_command_end ENABLE ALWAYS".to_owned(),
+        ),
+        (
+            "registry_trigger_disabled",
+            "ALTER TABLE plio.access DISABLE TRIGGER ALL".to_owned(),
+            "ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend".to_owned(),
+        ),
+        (
+            "tenant_role_can_login",
+            format!("ALTER ROLE \"{role}\" LOGIN"),
+            format!("ALTER ROLE \"{role}\" NOLOGIN"),
+        ),
+        (
+            "missing_schema",
+            "UPDATE plio.tenants SET schema_name = 'lost' WHERE org = 'acme'".to_owned(),
+            "UPDATE plio.tenants SET schema_name = 'tenant_acme' WHERE org = 'acme'".to_owned(),
+        ),
+        (
+            "missing_role",
+            "UPDATE plio.tenants SET role_name = 'lost' WHERE org = 'acme'".to_owned(),
+            format!("UPDATE plio.tenants SET role_name = '{role}' WHERE org = 'acme'"),
+        ),
+        (
+            "stale_access",
+            "INSERT INTO plio.access (role_name, org) VALUES ('nobody', 'acme')".to_owned(),
+            "SELECT plio.revoke_access('nobody', 'acme')".to_owned(),
+        ),
+        (
+            "stale_share",
+            "INSERT INTO plio.shares (schema_name, mode) VALUES ('lost', 'read')".to_owned(),
+            "DELETE FROM plio.shares WHERE schema_name = 'lost'".to_owned(),
+        ),
+        (
+            "missing_group",
+            "ALTER ROLE plio_auditor RENAME TO another".to_owned(),
+            "ALTER ROLE another RENAME TO plio_auditor".to_owned(),
+        ),
+    ] {
+        assert_eq!(findings(&mut admin), ["loading"], "before {finding}");
+        // Where the extension is, a tenant's role is protected: such harm comes from another database.
+        let harm = if plant.starts_with("ALTER ROLE") { &mut elsewhere } else { &mut admin };
+        harm.batch_execute(&plant).unwrap_or_else(|error| panic!("{plant}: {error:?}"));
+        assert!(findings(&mut admin).contains(&finding.to_owned()), "{finding}: {:?}", findings(&mut admin));
+        // A tenant that has lost its schema or role cannot be entered.
+        if finding.starts_with("missing_") && finding != "missing_group" {
+            refused(admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+            admin.batch_execute("ROLLBACK").unwrap();
+        }
+        let help = if mend.starts_with("ALTER ROLE") { &mut elsewhere } else { &mut admin };
+        help.batch_execute(&mend).unwrap_or_else(|error| panic!("{mend}: {error:?}"));
+    }
+    assert_eq!(findings(&mut admin), ["loading"]);
+}
