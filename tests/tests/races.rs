@@ -1,0 +1,288 @@
+//! Two and three sessions at once, all long-lived with warm caches: no decision is stale once the other session's
+//! commit has returned, and nobody changes a tenant under a transaction that is in it.
+
+use plio_tests::{Cluster, Db, TwoTenants, assert_refusal, expect_sqlstate};
+use postgres::{Client, Error};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+fn two_tenants(prefix: &str) -> TwoTenants {
+    Cluster::shared().database(prefix).two_tenants()
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T, Error>, code: &str) {
+    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
+}
+
+#[track_caller]
+fn first(client: &mut Client, query: &str) -> String {
+    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// A connection that has been in both tenants.
+fn warm(fixture: &TwoTenants, role: &str) -> Client {
+    let mut client = fixture.db.connect(role);
+    for org in ["acme", "bravo", "acme"] {
+        let work = format!("BEGIN; SELECT plio.set_tenant('{org}'); SELECT * FROM users, countries; COMMIT");
+        client.batch_execute(&work).unwrap();
+    }
+    client
+}
+
+fn enter(client: &mut Client, org: &str) -> Result<(), Error> {
+    let result = client.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')"));
+    if result.is_err() {
+        client.batch_execute("ROLLBACK").unwrap();
+    }
+    result
+}
+
+/// A statement running in a session of its own.
+struct Running {
+    pid: i32,
+    thread: JoinHandle<(Client, Result<(), Error>)>,
+}
+
+impl Running {
+    fn start(mut client: Client, statement: &str) -> Running {
+        let pid = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+        let statement = statement.to_owned();
+        let thread = thread::spawn(move || {
+            let result = client.batch_execute(&statement);
+            (client, result)
+        });
+        Running { pid, thread }
+    }
+
+    /// Starts a statement and returns once it waits for a lock of another session.
+    fn blocked(db: &Db, client: Client, statement: &str) -> Running {
+        let running = Running::start(client, statement);
+        let mut watcher = db.superuser();
+        let end = Instant::now() + Duration::from_secs(30);
+        let query = "SELECT cardinality(pg_blocking_pids($1)) > 0";
+        while !watcher.query_one(query, &[&running.pid]).unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < end && !running.thread.is_finished(), "it does not wait: {statement}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        running
+    }
+
+    fn finish(self) -> (Client, Result<(), Error>) {
+        self.thread.join().unwrap()
+    }
+}
+
+/// What changes a tenant, and what entering it gives afterwards.
+const CHANGES: [(&str, &str); 5] = [
+    ("SELECT plio.suspend_tenant('acme')", "55000"),
+    ("SELECT plio.rename_tenant('acme', 'other')", "42704"),
+    ("SELECT plio.drop_tenant('acme', 'acme')", "42704"),
+    ("SELECT plio.drop_tenant('acme', 'acme'); SELECT plio.create_tenant('acme')", "42501"),
+    ("SELECT plio.rename_tenant('acme', 'other'); SELECT plio.rename_tenant('bravo', 'acme')", ""),
+];
+
+// app is in acme; the change waits for it; app goes on undisturbed and commits; the change goes through; app's
+// next transaction is refused (or, the name having gone to bravo, sees bravo's rows alone).
+#[test]
+fn a_change_waits_for_the_transactions_in_the_tenant() {
+    for (change, code) in CHANGES {
+        let fixture = two_tenants("waits");
+        let mut app = warm(&fixture, &fixture.app);
+        enter(&mut app, "acme").unwrap();
+        let running = Running::blocked(&fixture.db, fixture.db.superuser(), change);
+        assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+        app.batch_execute("INSERT INTO users (name) VALUES ('fourth'); SAVEPOINT s; SELECT 1; COMMIT")
+            .unwrap();
+        running.finish().1.unwrap_or_else(|error| panic!("{change}: {error:?}"));
+        if code.is_empty() {
+            enter(&mut app, "acme").unwrap();
+            assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-bravo");
+        } else {
+            refused(enter(&mut app, "acme"), code);
+        }
+    }
+}
+
+// app is in acme and stays; the change gives up after lock_timeout with 55006, and nothing has changed.
+#[test]
+fn a_change_gives_up_after_lock_timeout() {
+    let fixture = two_tenants("timeout");
+    let mut app = warm(&fixture, &fixture.app);
+    let mut admin = warm(&fixture, plio_tests::SUPERUSER);
+    for begin in
+        ["BEGIN; SELECT plio.set_tenant('acme')", "SET plio.tenant = 'acme'; BEGIN; SELECT * FROM users"]
+    {
+        for part in begin.split("; ") {
+            app.batch_execute(part).unwrap();
+        }
+        for (change, _) in CHANGES {
+            let start = Instant::now();
+            admin.batch_execute("SET lock_timeout = '100ms'").unwrap();
+            refused(admin.batch_execute(change), "55006");
+            assert!(start.elapsed() < Duration::from_secs(4), "{change}");
+            assert_eq!(first(&mut admin, "SHOW lock_timeout"), "100ms");
+        }
+        // Without a lock_timeout of the session's it does not wait for ever either.
+        admin.batch_execute("RESET lock_timeout").unwrap();
+        let start = Instant::now();
+        refused(admin.batch_execute("SELECT plio.suspend_tenant('acme')"), "55006");
+        assert!(start.elapsed() > Duration::from_secs(3));
+        assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+        app.batch_execute("COMMIT").unwrap();
+        app.batch_execute("RESET plio.tenant").unwrap();
+        enter(&mut app, "acme").unwrap();
+        app.batch_execute("COMMIT").unwrap();
+    }
+}
+
+// The change is made but not committed; app's set_tenant waits for it, and decides by what it has become.
+#[test]
+fn entering_waits_for_a_change_that_is_under_way() {
+    for (change, code) in CHANGES {
+        for end in ["COMMIT", "ROLLBACK"] {
+            let fixture = two_tenants("underway");
+            let app = warm(&fixture, &fixture.app);
+            let mut admin = fixture.db.superuser();
+            admin.batch_execute(&format!("BEGIN; {change}")).unwrap();
+            let running = Running::blocked(&fixture.db, app, "BEGIN; SELECT plio.set_tenant('acme')");
+            admin.batch_execute(end).unwrap();
+            let (mut app, result) = running.finish();
+            match (end, code) {
+                ("ROLLBACK", _) => {
+                    result.unwrap();
+                    assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+                }
+                (_, "") => {
+                    result.unwrap();
+                    assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-bravo");
+                }
+                _ => refused(result, code),
+            }
+        }
+    }
+}
+
+// The change has been committed while app was idle: app's warm cache must not answer.
+#[test]
+fn a_committed_change_is_seen_by_the_very_next_transaction() {
+    for (change, code) in CHANGES {
+        let fixture = two_tenants("idle");
+        let mut sessions = [warm(&fixture, &fixture.app), warm(&fixture, &fixture.app)];
+        fixture.db.superuser().batch_execute(change).unwrap();
+        for app in &mut sessions {
+            if code.is_empty() {
+                enter(app, "acme").unwrap();
+                assert_eq!(first(app, "SELECT name FROM users WHERE id = 1"), "canary-bravo");
+            } else {
+                refused(enter(app, "acme"), code);
+                refused(app.batch_execute("SET plio.tenant = 'acme'"), code);
+            }
+        }
+    }
+}
+
+// As above, but app's transaction has begun, with an old snapshot, before the change was committed.
+#[test]
+fn a_committed_change_is_seen_by_a_transaction_that_began_before_it() {
+    for (change, code) in CHANGES {
+        if code.is_empty() {
+            continue;
+        }
+        let fixture = two_tenants("began");
+        let mut app = warm(&fixture, &fixture.app);
+        app.batch_execute("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM pg_class").unwrap();
+        fixture.db.superuser().batch_execute(change).unwrap();
+        refused(app.batch_execute("SELECT plio.set_tenant('acme')"), code);
+    }
+}
+
+// Access is taken away while app is in the tenant: the transaction goes on to its end, the next one is refused.
+#[test]
+fn revoked_access_ends_with_the_transaction() {
+    let fixture = two_tenants("revoke");
+    let mut app = warm(&fixture, &fixture.app);
+    let mut admin = fixture.db.superuser();
+    enter(&mut app, "acme").unwrap();
+    admin.execute("SELECT plio.revoke_access($1, 'acme')", &[&fixture.app]).unwrap();
+    assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+    app.batch_execute("COMMIT").unwrap();
+    refused(enter(&mut app, "acme"), "42501");
+    enter(&mut app, "bravo").unwrap();
+    app.batch_execute("COMMIT").unwrap();
+    // By way of a group, whose membership ends without the registry's knowing.
+    let group = Cluster::shared().unique("group");
+    admin.batch_execute(&format!("CREATE ROLE {group}; GRANT {group} TO \"{}\"", fixture.app)).unwrap();
+    admin.execute("SELECT plio.grant_access($1, 'acme')", &[&group]).unwrap();
+    enter(&mut app, "acme").unwrap();
+    app.batch_execute("COMMIT").unwrap();
+    admin.batch_execute(&format!("REVOKE {group} FROM \"{}\"", fixture.app)).unwrap();
+    refused(enter(&mut app, "acme"), "42501");
+    // An administrator who is one no more.
+    admin.batch_execute(&format!("GRANT plio_admin TO \"{}\"", fixture.app)).unwrap();
+    enter(&mut app, "acme").unwrap();
+    app.batch_execute("COMMIT").unwrap();
+    admin.batch_execute(&format!("REVOKE plio_admin FROM \"{}\"", fixture.app)).unwrap();
+    refused(enter(&mut app, "acme"), "42501");
+    refused(app.query("SELECT * FROM tenant_acme.users", &[]), "55000");
+}
+
+// A share is given and taken back under a transaction that is in a tenant, with a plan in its cache.
+#[test]
+fn a_share_ends_for_running_transactions_too() {
+    let fixture = two_tenants("unshare");
+    let mut admin = fixture.db.superuser();
+    admin
+        .batch_execute("CREATE SCHEMA lookup; CREATE TABLE lookup.t AS SELECT 1 AS x; SELECT plio.share('lookup', 'read')")
+        .unwrap();
+    let mut app = warm(&fixture, &fixture.app);
+    let statement = {
+        enter(&mut app, "acme").unwrap();
+        app.prepare("SELECT x FROM lookup.t").unwrap()
+    };
+    for _ in 0..2 {
+        app.query_one(&statement, &[]).unwrap();
+        app.batch_execute("SELECT * FROM countries; SAVEPOINT s").unwrap();
+        admin
+            .batch_execute("SELECT plio.unshare('lookup'); SELECT plio.unshare('public.countries')")
+            .unwrap();
+        refused(app.query_one(&statement, &[]), "42501");
+        app.batch_execute("ROLLBACK TO s").unwrap();
+        refused(app.batch_execute("SELECT * FROM public.countries"), "42501");
+        app.batch_execute("ROLLBACK TO s").unwrap();
+        admin
+            .batch_execute(
+                "SELECT plio.share('lookup', 'read'); SELECT plio.share('public.countries', 'read')",
+            )
+            .unwrap();
+    }
+}
+
+// Two administrators at once: the second waits for the first, then finds what it left.
+#[test]
+fn two_administrators_do_not_cross() {
+    let mut wrong = Vec::new();
+    for (one, two, code) in [
+        ("create_tenant('new')", "create_tenant('new')", "42710"),
+        ("drop_tenant('acme', 'acme')", "drop_tenant('acme', 'acme')", "42704"),
+        ("drop_tenant('acme', 'acme')", "suspend_tenant('acme')", "42704"),
+        ("rename_tenant('acme', 'other')", "rename_tenant('acme', 'third')", "42704"),
+        ("rename_tenant('acme', 'other')", "rename_tenant('bravo', 'other')", "42710"),
+        ("create_tenant('other')", "rename_tenant('bravo', 'other')", "42710"),
+        ("drop_tenant('acme', 'acme')", "grant_access('postgres', 'acme')", "42704"),
+    ] {
+        let fixture = two_tenants("admins");
+        let mut first_admin = fixture.db.superuser();
+        first_admin.batch_execute(&format!("BEGIN; SELECT plio.{one}")).unwrap();
+        let running = Running::blocked(&fixture.db, fixture.db.superuser(), &format!("SELECT plio.{two}"));
+        first_admin.batch_execute("COMMIT").unwrap();
+        let result = running.finish().1;
+        let found = result.as_ref().err().and_then(|error| error.as_db_error()).map(|db| db.code().code());
+        if found == Some(code) {
+            refused(result, code);
+        } else {
+            wrong.push(format!("{one} against {two}: {result:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
