@@ -186,7 +186,10 @@ fn shared_preload_serves_databases_with_and_without_the_extension() {
     assert!(first(&mut admin, "SELECT detail FROM plio.health()").contains("shared"));
     // Here a role's own setting takes nothing away.
     admin
-        .batch_execute(&format!("ALTER ROLE \"{}\" SET session_preload_libraries = 'auto_explain'", fixture.app))
+        .batch_execute(&format!(
+            "ALTER ROLE \"{}\" SET session_preload_libraries = 'auto_explain'",
+            fixture.app
+        ))
         .unwrap();
     fixture.db.connect(&fixture.app).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
 }
@@ -198,7 +201,10 @@ fn a_session_without_the_library_cannot_set_a_tenant() {
     let mut app = fixture.db.connect(&fixture.app);
     expect_sqlstate(app.batch_execute("SET session_preload_libraries = ''"), "42501");
     expect_sqlstate(
-        app.batch_execute(&format!("ALTER ROLE \"{}\" SET session_preload_libraries = 'auto_explain'", fixture.app)),
+        app.batch_execute(&format!(
+            "ALTER ROLE \"{}\" SET session_preload_libraries = 'auto_explain'",
+            fixture.app
+        )),
         "42501",
     );
     let mut config = fixture.db.config(&fixture.app);
