@@ -197,6 +197,27 @@ fn a_committed_change_is_seen_by_a_transaction_that_began_before_it() {
     }
 }
 
+// A session's tenant takes its lock with the first statement. A savepoint undoes that statement, and the lock with
+// it; then the change is committed; what app does next in its transaction must see it.
+#[test]
+fn a_sessions_lock_that_a_savepoint_undid_is_taken_again() {
+    for (change, code) in CHANGES {
+        let fixture = two_tenants("undone");
+        let mut app = warm(&fixture, &fixture.app);
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        app.batch_execute("BEGIN; SAVEPOINT s; SELECT * FROM users; ROLLBACK TO s").unwrap();
+        if fixture.db.superuser().batch_execute(&format!("SET lock_timeout = '100ms'; {change}")).is_ok() {
+            let result = app.query("SELECT name FROM users", &[]);
+            assert!(result.is_err(), "{change}: rows of a tenant that is not what it was");
+            if code == "55000" {
+                refused(result, code);
+            }
+        } else {
+            app.batch_execute("SELECT name FROM users").unwrap();
+        }
+    }
+}
+
 // Access is taken away while app is in the tenant: the transaction goes on to its end, the next one is refused.
 #[test]
 fn revoked_access_ends_with_the_transaction() {

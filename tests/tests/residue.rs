@@ -81,6 +81,41 @@ fn a_switch_that_was_rolled_back_does_not_bring_the_residue_into_the_tenant() {
     }
 }
 
+// The same where the transaction commits, what it entered having been undone by a savepoint or a caught error.
+#[test]
+fn a_switch_undone_in_a_transaction_that_commits_counts_for_nothing() {
+    let fixture = two_tenants("savepoint");
+    let caught = "DO $$ BEGIN
+                      PERFORM plio.set_tenant('bravo'); PERFORM 1/0;
+                  EXCEPTION WHEN division_by_zero THEN NULL; END $$";
+    for undone in ["BEGIN; SAVEPOINT s; SELECT plio.set_tenant('bravo'); ROLLBACK TO s; COMMIT", caught] {
+        let mut app = fixture.db.connect(&fixture.app);
+        inside(&mut app, "acme", "CREATE TEMPORARY TABLE copied AS SELECT * FROM users");
+        app.batch_execute(undone).unwrap();
+        app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+        expect_sqlstate(first(&mut app, "SELECT name FROM copied LIMIT 1"), "42P01");
+    }
+}
+
+// A session's tenant and a transaction's take turns on one connection.
+#[test]
+fn a_sessions_tenant_and_a_transactions_leave_each_other_nothing() {
+    let fixture = two_tenants("turns");
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        let mut client = fixture.db.connect(role);
+        client.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        inside(&mut client, "bravo", "CREATE TEMPORARY TABLE copied AS SELECT * FROM users");
+        expect_sqlstate(first(&mut client, "SELECT name FROM copied LIMIT 1"), "42P01");
+        // Made by the session's tenant after the transaction's.
+        client.batch_execute("CREATE TEMPORARY TABLE later AS SELECT * FROM users").unwrap();
+        client.batch_execute("BEGIN; SELECT plio.set_tenant('bravo'); SAVEPOINT s").unwrap();
+        expect_sqlstate(first(&mut client, "SELECT name FROM later LIMIT 1"), "42P01");
+        client.batch_execute("ROLLBACK TO s; CREATE TEMPORARY TABLE own AS SELECT 1 AS x; COMMIT").unwrap();
+        client.batch_execute("RESET plio.tenant").unwrap();
+        inside(&mut client, "bravo", "SELECT * FROM own");
+    }
+}
+
 // The same where entering itself fails after the leftovers were looked at.
 #[test]
 fn a_refused_switch_leaves_nothing_half_removed() {

@@ -252,22 +252,58 @@ fn the_next_transaction_is_refused_once_the_tenant_is_closed() {
     assert_inside(&mut app, "acme");
 }
 
-// The form that poolers and connection strings use.
+// Set for the session and for the transaction in one transaction: each ends as it would alone.
 #[test]
-fn a_connection_string_can_name_the_tenant() {
-    let fixture = two_tenants("options");
-    let mut config = fixture.db.config(&fixture.app);
-    config.options("-c plio.tenant=acme");
-    match config.connect(NoTls) {
-        Ok(mut app) => assert_inside(&mut app, "acme"),
-        Err(error) => panic!("the design promises options=-c plio.tenant=acme: {error:?}"),
+fn both_scopes_may_begin_in_one_transaction() {
+    let fixture = two_tenants("both");
+    let mut app = fixture.db.connect(&fixture.app);
+    for (end, stays) in [("COMMIT", true), ("ROLLBACK", false)] {
+        app.batch_execute("BEGIN; SET plio.tenant = 'acme'; SELECT plio.set_tenant('bravo')").unwrap();
+        assert_inside(&mut app, "bravo");
+        app.batch_execute(end).unwrap();
+        if stays {
+            assert_inside(&mut app, "acme");
+            app.batch_execute("RESET plio.tenant").unwrap();
+        }
+        assert_outside(&mut app);
     }
-    for (role, org) in [(&fixture.carol, "acme"), (&fixture.app, "nobody")] {
-        let mut config = fixture.db.config(role);
-        config.options(&format!("-c plio.tenant={org}"));
-        if let Ok(mut client) = config.connect(NoTls) {
-            assert!(first(&mut client, "SELECT name FROM users LIMIT 1").is_err());
-            assert_eq!(first(&mut client, "SELECT coalesce(plio.current_tenant(), '-')").unwrap(), "-");
+}
+
+// The forms that connection strings and administrators use; what is wrong refuses the login, never silently.
+#[test]
+fn a_connection_or_a_role_can_name_the_tenant() {
+    let fixture = two_tenants("options");
+    let mut admin = fixture.db.superuser();
+    admin.batch_execute("SELECT plio.create_tenant('shut'); SELECT plio.suspend_tenant('shut')").unwrap();
+    admin.execute("SELECT plio.grant_access($1, 'shut')", &[&fixture.app]).unwrap();
+    for (role, org, code) in [
+        (&fixture.app, "acme", ""),
+        (&fixture.app, "bravo", ""),
+        (&fixture.carol, "acme", "42501"),
+        (&fixture.app, "nobody", "42704"),
+        (&fixture.app, "shut", "55000"),
+        (&fixture.app, "Bad", "42602"),
+    ] {
+        let mut by_options = fixture.db.config(role);
+        by_options.options(&format!("-c plio.tenant={org}"));
+        let by_role = fixture.db.config(role);
+        for (config, setting) in [(&by_options, "RESET"), (&by_role, "SET")] {
+            let value =
+                if setting == "SET" { format!("SET plio.tenant = '{org}'") } else { "RESET ALL".to_owned() };
+            // A superuser with the library may not be able to write it; one in another database is.
+            let mut other = fixture.db.cluster().config(SUPERUSER, "postgres").connect(NoTls).unwrap();
+            other.batch_execute(&format!("ALTER ROLE \"{role}\" {value}")).unwrap();
+            match (config.connect(NoTls), code) {
+                (Ok(mut client), "") => {
+                    assert_inside(&mut client, org);
+                    refused(client.batch_execute("BEGIN; SELECT plio.set_tenant('nobody')"), "42704");
+                    client.batch_execute("ROLLBACK").unwrap();
+                    client.batch_execute("DISCARD ALL").unwrap();
+                    assert_outside(&mut client);
+                }
+                (result, code) => refused(result.map(drop), code),
+            }
+            other.batch_execute(&format!("ALTER ROLE \"{role}\" RESET ALL")).unwrap();
         }
     }
 }

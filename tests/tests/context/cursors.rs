@@ -35,7 +35,7 @@ fn a_cursor_over_another_tenants_rows_does_not_survive_the_entering() {
     admin.batch_execute("ROLLBACK").unwrap();
     // Held over from a transaction without a tenant.
     admin
-        .batch_execute("BEGIN; DECLARE h CURSOR {hold} FOR SELECT name FROM tenant_bravo.users; COMMIT")
+        .batch_execute("BEGIN; DECLARE h CURSOR WITH HOLD FOR SELECT name FROM tenant_bravo.users; COMMIT")
         .unwrap();
     admin.batch_execute("BEGIN").unwrap();
     if admin.batch_execute("SELECT plio.set_tenant('acme')").is_ok() {
