@@ -8,6 +8,7 @@
 
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
+use crate::hooks::planner;
 use crate::pg::guc::{self, KnownRecord, Lifetime, Record};
 use crate::pg::session::{self, Cursor};
 use crate::tenant::{Org, Status, TenantId};
@@ -115,6 +116,7 @@ pub fn assign(state: State) {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+    planner::on_transaction_end();
     let made = MADE_BY.replace(LeftBy::Nobody);
     if made != LeftBy::Nobody {
         LEFT_BY.set(if is_commit { made } else { LEFT_BY.get().and(made) });
@@ -344,6 +346,7 @@ pub fn note_free_access() {
 
 /// Removes what another tenant left in this session: temporary tables (they would mask this tenant's), `lastval`.
 fn clear_residue(entering: TenantId) {
+    planner::forget_plans();
     let is_residue = has_residue(entering);
     MADE_BY.set(MADE_BY.get().and(LeftBy::Tenant(entering)));
     if is_residue {

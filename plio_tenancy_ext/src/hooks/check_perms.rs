@@ -10,7 +10,7 @@
 use crate::cache;
 use crate::context;
 use crate::error::{Error, Result, or_raise};
-use crate::hooks;
+use crate::hooks::{self, planner};
 use crate::pg::nodes::pointers;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Access, Context, Place, Verdict, Why};
@@ -85,6 +85,7 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
             if !is_relation(*entry) || (**entry).relid.to_u32() < FIRST_NORMAL_OID {
                 continue;
             }
+            planner::note_relation();
             let schema = raw::get_rel_namespace((**entry).relid);
             match active {
                 Some(active) if active == schema => {}

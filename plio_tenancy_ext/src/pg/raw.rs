@@ -20,6 +20,13 @@ unsafe extern "C-unwind" {
     );
     /// execMain.c: prepares a plan for execution.
     pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
+    /// planner.c: makes a plan.
+    pub fn standard_planner(
+        query: *mut pg_sys::Query,
+        text: *const c_char,
+        options: i32,
+        params: pg_sys::ParamListInfo,
+    ) -> *mut pg_sys::PlannedStmt;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: a function's schema, `InvalidOid` when there is none.

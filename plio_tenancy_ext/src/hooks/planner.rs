@@ -1,0 +1,68 @@
+//! Notices rows that were read while a plan was made.
+//!
+//! The planner evaluates IMMUTABLE functions of constants and keeps the result in the plan. A function that is
+//! declared so wrongly, and reads a table, leaves one tenant's row there; and where a function's SET clause makes the
+//! search_path equal, the plan serves the next tenant. So while a plan is made, every user relation that an executor
+//! opens is noted (check_perms.rs calls [`note_relation`]), and the session's plans are made anew when the tenant
+//! changes or the transaction ends. What no table was read for (`current_user`, say) is nobody's row, and not noted.
+//!
+//! The counter may stay too high after an error: that costs plans made anew, never a kept one. The previous hook, or
+//! the standard planner, runs in the middle.
+
+use crate::pg::raw;
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::ffi::c_char;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+static mut PREVIOUS: pg_sys::planner_hook_type = None;
+
+/// How many planners are running, one inside the other.
+static PLANNING: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static HAS_READ: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets the hook.
+pub fn install() {
+    // SAFETY: `_PG_init` runs once, in one thread.
+    unsafe {
+        PREVIOUS = pg_sys::planner_hook;
+        pg_sys::planner_hook = Some(on_plan);
+    }
+}
+
+unsafe extern "C-unwind" fn on_plan(
+    query: *mut pg_sys::Query,
+    text: *const c_char,
+    options: i32,
+    params: pg_sys::ParamListInfo,
+) -> *mut pg_sys::PlannedStmt {
+    PLANNING.fetch_add(1, Relaxed);
+    // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
+    let planned = unsafe { PREVIOUS.unwrap_or(raw::standard_planner)(query, text, options, params) };
+    PLANNING.fetch_sub(1, Relaxed);
+    planned
+}
+
+/// An executor opens a user relation.
+pub fn note_relation() {
+    if PLANNING.load(Relaxed) > 0 {
+        HAS_READ.set(true);
+    }
+}
+
+/// The tenant changes, or the transaction has ended: plans that may hold a row are made anew.
+pub fn forget_plans() {
+    if HAS_READ.replace(false) {
+        // SAFETY: marks the session's saved plans as invalid; reads no catalog, frees nothing, cannot fail.
+        unsafe { pg_sys::ResetPlanCache() };
+    }
+}
+
+/// The transaction has ended: no planner is running.
+pub fn on_transaction_end() {
+    PLANNING.store(0, Relaxed);
+    forget_plans();
+}
