@@ -183,3 +183,27 @@ fn a_dump_with_create_restores_the_database_itself() {
     assert_protected(&fixture.db, &fixture.app, &fixture.carol);
     assert_goes_on(&fixture.db);
 }
+
+// CREATE DATABASE .. TEMPLATE copies everything but the database's settings: the copy is not protected, says so, and
+// what health() tells to do mends it.
+#[test]
+fn a_database_made_from_the_protected_one_is_not_protected_until_it_is_mended() {
+    let cluster = Cluster::start(&[]);
+    let fixture = source(&cluster);
+    let copy = cluster.database("copy");
+    let mut elsewhere = cluster.config(plio_tests::SUPERUSER, "postgres").connect(postgres::NoTls).unwrap();
+    elsewhere.batch_execute(&format!("DROP DATABASE \"{}\"", copy.name())).unwrap();
+    let create = format!("CREATE DATABASE \"{}\" TEMPLATE \"{}\"", copy.name(), fixture.db.name());
+    elsewhere.batch_execute(&create).unwrap();
+    let mut app = copy.connect(&fixture.app);
+    refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    app.batch_execute("ROLLBACK").unwrap();
+    assert!(app.query("SELECT * FROM tenant_acme.users", &[]).is_err());
+    let mut admin = copy.superuser();
+    let fix = "SELECT fix FROM plio.health() WHERE finding = 'not_preloaded' AND severity = 'critical'";
+    let fix = first(&mut admin, fix);
+    admin.batch_execute(&fix).unwrap();
+    assert_protected(&copy, &fixture.app, &fixture.carol);
+    assert_goes_on(&copy);
+    assert_protected(&fixture.db, &fixture.app, &fixture.carol);
+}

@@ -226,6 +226,38 @@ fn a_session_without_the_library_cannot_set_a_tenant() {
     fixture.db.connect(&fixture.app).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
 }
 
+// The owner of a database is no superuser: the library stays, and so does the judging.
+#[test]
+fn the_owner_of_the_database_cannot_take_the_library_out() {
+    let fixture = two_tenants("owner");
+    let name = fixture.db.name();
+    fixture
+        .db
+        .superuser()
+        .batch_execute(&format!("ALTER DATABASE \"{name}\" OWNER TO \"{}\"", fixture.app))
+        .unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    for change in [
+        "RESET session_preload_libraries",
+        "SET session_preload_libraries = 'auto_explain'",
+        "SET plio.enforcement = off",
+    ] {
+        expect_sqlstate(app.batch_execute(&format!("ALTER DATABASE \"{name}\" {change}")), "42501");
+    }
+    app.batch_execute(&format!("ALTER DATABASE \"{name}\" RESET ALL")).unwrap();
+    assert_eq!(preloaded(&fixture.db), "{session_preload_libraries=plio_tenancy}");
+    // Nor by the connection's options: they are refused, or without effect.
+    let mut config = fixture.db.config(&fixture.app);
+    config.options("-c plio.enforcement=off");
+    if let Ok(mut client) = config.connect(postgres::NoTls) {
+        assert_eq!(first(&mut client, "SHOW plio.enforcement"), "on");
+        refused(client.query("SELECT * FROM tenant_acme.users", &[]), "55000");
+    }
+    for change in ["SET plio.enforcement = off", "SELECT set_config('plio.enforcement', 'off', false)"] {
+        expect_sqlstate(app.batch_execute(change), "42501");
+    }
+}
+
 // Each defect is planted, found, and gone once it is mended.
 #[test]
 fn health_finds_each_defect() {

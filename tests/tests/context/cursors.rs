@@ -118,3 +118,44 @@ fn a_portal_that_sets_the_tenant_itself_does_so_once() {
     assert_eq!(row.get::<_, &str>(0), "canary-acme");
     refused(transaction.query_portal(&portal, 1), "25001");
 }
+
+// A query goes on with the rows and the rights it began with: it may not be reading when a tenant is set.
+#[test]
+fn a_query_that_is_reading_rows_cannot_set_the_tenant() {
+    let fixture = two_tenants("reading");
+    let mut admin = fixture.db.superuser();
+    admin
+        .batch_execute(
+            "CREATE FUNCTION public.enter() RETURNS int LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM plio.set_tenant('acme'); RETURN 1; END $$;
+             CREATE FUNCTION public.entering() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM plio.set_tenant('acme'); RETURN NEW; END $$;
+             CREATE FUNCTION public.keep(name text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM plio.set_tenant('acme'); INSERT INTO users (name) VALUES (name); END $$;
+             CREATE TABLE public.log (x int); GRANT ALL ON public.log TO PUBLIC;
+             CREATE TRIGGER enter BEFORE INSERT ON public.log FOR EACH ROW EXECUTE FUNCTION public.entering()",
+        )
+        .unwrap();
+    let mut accepted = Vec::new();
+    for query in [
+        "SELECT public.keep(name) FROM tenant_bravo.users",
+        "DO $$ BEGIN PERFORM public.keep(name) FROM tenant_bravo.users; END $$",
+        "COPY (SELECT name, public.enter() FROM tenant_bravo.users) TO '/dev/null'",
+        "SELECT name, public.enter() FROM tenant_bravo.users",
+        "SELECT name FROM tenant_bravo.users WHERE public.enter() = id",
+        "INSERT INTO tenant_bravo.users (id, name) SELECT id + 10, name FROM tenant_bravo.users WHERE public.enter() = 1",
+        "INSERT INTO public.log VALUES (1)",
+        "DO $$ DECLARE r record; BEGIN SELECT name, public.enter() INTO r FROM tenant_bravo.users; END $$",
+    ] {
+        for block in ["", "BEGIN; "] {
+            match admin.batch_execute(&format!("{block}{query}")) {
+                Ok(()) => accepted.push(query),
+                result => drop(refused(result, "25001")),
+            }
+            admin.batch_execute("ROLLBACK").unwrap();
+        }
+    }
+    assert!(accepted.is_empty(), "{accepted:#?}");
+    let names = "SELECT count(*)::text FROM tenant_acme.users WHERE name LIKE 'canary-bravo%'";
+    assert_eq!(text(&mut admin, names).as_deref(), Some("0"));
+}

@@ -192,3 +192,23 @@ fn what_the_session_had_before_comes_back() {
     super::refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')"), "42501");
     app.batch_execute("ROLLBACK; RESET ROLE; BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
 }
+
+// Who asks is the role that was set, or the user that the session was given to.
+#[test]
+fn a_superuser_in_somebody_elses_name_enters_what_that_one_may_enter() {
+    let fixture = two_tenants("names");
+    let mut admin = fixture.db.superuser();
+    for (set, reset) in
+        [("SET ROLE", "RESET ROLE"), ("SET SESSION AUTHORIZATION", "RESET SESSION AUTHORIZATION")]
+    {
+        admin.batch_execute(&format!("{set} \"{}\"", fixture.carol)).unwrap();
+        super::refused(admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "42501");
+        admin.batch_execute("ROLLBACK").unwrap();
+        super::refused(admin.query("SELECT * FROM tenant_acme.users", &[]), "55000");
+        admin.batch_execute(&format!("{reset}; {set} \"{}\"", fixture.app)).unwrap();
+        admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+        assert_inside(&mut admin, "acme");
+        admin.batch_execute("ROLLBACK").unwrap();
+        admin.batch_execute(reset).unwrap();
+    }
+}
