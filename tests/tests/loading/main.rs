@@ -1,5 +1,7 @@
 //! How the library comes into a session and out of a database again, and what health() says about it.
 
+mod health;
+
 use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
 use postgres::{Client, Error};
 
@@ -256,82 +258,4 @@ fn the_owner_of_the_database_cannot_take_the_library_out() {
     for change in ["SET plio.enforcement = off", "SELECT set_config('plio.enforcement', 'off', false)"] {
         expect_sqlstate(app.batch_execute(change), "42501");
     }
-}
-
-// Each defect is planted, found, and gone once it is mended.
-#[test]
-fn health_finds_each_defect() {
-    let cluster = Cluster::start(&[]);
-    let fixture = cluster.database("defects").two_tenants();
-    let (mut admin, mut elsewhere) = (fixture.db.superuser(), cluster.database("elsewhere").superuser());
-    let name = fixture.db.name();
-    let role = first(&mut admin, "SELECT role_name FROM plio.tenants WHERE org = 'acme'");
-    let off = "SET plio.enforcement = off;";
-    for (finding, plant, mend) in [
-        (
-            "not_preloaded",
-            format!("ALTER DATABASE \"{name}\" RESET session_preload_libraries"),
-            format!("ALTER DATABASE \"{name}\" SET session_preload_libraries = 'plio_tenancy'"),
-        ),
-        ("enforcement_off", off.to_owned(), "RESET plio.enforcement".to_owned()),
-        (
-            "event_trigger_disabled",
-            "ALTER EVENT TRIGGER plio_sql_drop DISABLE".to_owned(),
-            "ALTER EVENT TRIGGER plio_sql_drop ENABLE ALWAYS".to_owned(),
-        ),
-        (
-            "event_trigger_disabled",
-            "ALTER EVENT TRIGGER plio_ddl_command_end ENABLE REPLICA".to_owned(),
-            "ALTER EVENT TRIGGER plio_ddl_command_end ENABLE ALWAYS".to_owned(),
-        ),
-        (
-            "registry_trigger_disabled",
-            "ALTER TABLE plio.access DISABLE TRIGGER ALL".to_owned(),
-            "ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend".to_owned(),
-        ),
-        (
-            "tenant_role_can_login",
-            format!("ALTER ROLE \"{role}\" LOGIN"),
-            format!("ALTER ROLE \"{role}\" NOLOGIN"),
-        ),
-        (
-            "missing_schema",
-            "UPDATE plio.tenants SET schema_name = 'lost' WHERE org = 'acme'".to_owned(),
-            "UPDATE plio.tenants SET schema_name = 'tenant_acme' WHERE org = 'acme'".to_owned(),
-        ),
-        (
-            "missing_role",
-            "UPDATE plio.tenants SET role_name = 'lost' WHERE org = 'acme'".to_owned(),
-            format!("UPDATE plio.tenants SET role_name = '{role}' WHERE org = 'acme'"),
-        ),
-        (
-            "stale_access",
-            "INSERT INTO plio.access (role_name, org) VALUES ('nobody', 'acme')".to_owned(),
-            "SELECT plio.revoke_access('nobody', 'acme')".to_owned(),
-        ),
-        (
-            "stale_share",
-            "INSERT INTO plio.shares (schema_name, mode) VALUES ('lost', 'read')".to_owned(),
-            "DELETE FROM plio.shares WHERE schema_name = 'lost'".to_owned(),
-        ),
-        (
-            "missing_group",
-            "ALTER ROLE plio_auditor RENAME TO another".to_owned(),
-            "ALTER ROLE another RENAME TO plio_auditor".to_owned(),
-        ),
-    ] {
-        assert_eq!(findings(&mut admin), ["loading"], "before {finding}");
-        // Where the extension is, a tenant's role is protected: such harm comes from another database.
-        let harm = if plant.starts_with("ALTER ROLE") { &mut elsewhere } else { &mut admin };
-        harm.batch_execute(&plant).unwrap_or_else(|error| panic!("{plant}: {error:?}"));
-        assert!(findings(&mut admin).contains(&finding.to_owned()), "{finding}: {:?}", findings(&mut admin));
-        // A tenant that has lost its schema or role cannot be entered.
-        if finding.starts_with("missing_") && finding != "missing_group" {
-            refused(admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
-            admin.batch_execute("ROLLBACK").unwrap();
-        }
-        let help = if mend.starts_with("ALTER ROLE") { &mut elsewhere } else { &mut admin };
-        help.batch_execute(&mend).unwrap_or_else(|error| panic!("{mend}: {error:?}"));
-    }
-    assert_eq!(findings(&mut admin), ["loading"]);
 }
