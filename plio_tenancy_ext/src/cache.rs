@@ -72,6 +72,7 @@ struct Cache {
     tenants: HashMap<String, Rc<Tenant>>,
     schemas: HashMap<Oid, SchemaKind>,
     relations: HashMap<Oid, Place>,
+    inheritors: HashMap<Oid, Rc<[Oid]>>,
     actors: HashMap<Oid, Actor>,
     entries: HashMap<(Oid, TenantId), bool>,
     shares: Option<Rc<Shares>>,
@@ -147,6 +148,7 @@ fn with<R>(f: impl FnOnce(&mut Cache) -> R) -> R {
             RELATIONS_STALE.set(false);
         } else if RELATIONS_STALE.replace(false) {
             cache.relations.clear();
+            cache.inheritors.clear();
         }
         f(cache)
     })
@@ -244,6 +246,17 @@ pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Pla
     };
     with(|cache| insert_bounded(&mut cache.relations, relation, place));
     place
+}
+
+/// A relation with all its children and partitions.
+pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
+    if let Some(known) = with(|cache| cache.inheritors.get(&relation).cloned()) {
+        return known;
+    }
+    let found: Rc<[Oid]> = catalog::inheritors(relation).into();
+    let kept = Rc::clone(&found);
+    with(|cache| insert_bounded(&mut cache.inheritors, relation, kept));
+    found
 }
 
 /// Where code lies (functions, and schemas as such), as seen from the active tenant's schema.

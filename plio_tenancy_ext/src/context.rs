@@ -101,6 +101,8 @@ thread_local! {
     static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
     /// Whose leftovers this transaction may make: a rollback brings back what entering removed.
     static MADE_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
+    /// A part of this transaction was rolled back: so may be the removal of what was there before it.
+    static IS_PARTLY_UNDONE: Cell<bool> = const { Cell::new(false) };
     /// A session's tenant was checked against the registry, and locked, in this transaction.
     static IS_CONFIRMED: Cell<bool> = const { Cell::new(false) };
 }
@@ -117,10 +119,17 @@ pub fn assign(state: State) {
 pub fn on_transaction_end(is_commit: bool) {
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
     planner::on_transaction_end();
+    let is_undone = IS_PARTLY_UNDONE.replace(false) || !is_commit;
     let made = MADE_BY.replace(LeftBy::Nobody);
     if made != LeftBy::Nobody {
-        LEFT_BY.set(if is_commit { made } else { LEFT_BY.get().and(made) });
+        LEFT_BY.set(if is_undone { LEFT_BY.get().and(made) } else { made });
     }
+}
+
+/// A subtransaction was rolled back, and with it the lock that it may have taken on a session's tenant.
+pub fn on_subtransaction_abort() {
+    IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+    IS_PARTLY_UNDONE.set(true);
 }
 
 /// The active tenant's schema.
@@ -181,7 +190,8 @@ pub fn enter(org: &Org, is_alone: bool) -> Result<()> {
     }
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
-    ensure_no_open_cursor(tenant.id)?;
+    ensure_no_open_cursor()?;
+    close_residual_cursors(tenant.id)?;
     clear_residue(tenant.id);
     apply(&tenant, schema, Scope::Transaction);
     Ok(())
@@ -198,7 +208,8 @@ pub fn enter_session(org: &Org) -> Result<()> {
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
     if STATE.get().tenant != tenant.id {
-        ensure_no_open_cursor(tenant.id)?;
+        ensure_no_open_cursor()?;
+        close_residual_cursors(tenant.id)?;
         clear_residue(tenant.id);
     }
     apply(&tenant, schema, Scope::Session);
@@ -242,6 +253,8 @@ pub fn confirm() -> Result<()> {
     if tenant.id != STATE.get().tenant || Some(schema) != active_schema() {
         return Err(Error::UnknownTenant { org: org.as_str().to_owned() });
     }
+    close_residual_cursors(tenant.id)?;
+    clear_residue(tenant.id);
     IS_CONFIRMED.set(true);
     Ok(())
 }
@@ -302,19 +315,19 @@ fn ensure_permitted(tenant: &Tenant) -> Result<()> {
     if cache::may_enter(user, tenant) { Ok(()) } else { Err(Error::NotPermitted { org: tenant.org.clone() }) }
 }
 
-/// A cursor of this transaction would go on returning rows of before; one held from an earlier transaction is
-/// residue when it was another tenant's.
-fn ensure_no_open_cursor(entering: TenantId) -> Result<()> {
+/// A cursor of this transaction would go on returning rows of before.
+fn ensure_no_open_cursor() -> Result<()> {
     if !session::has_ready_portals() {
         return Ok(());
     }
-    let is_residue = has_residue(entering);
-    for name in registry::open_cursors()? {
-        match session::cursor_state(&name) {
-            Some(Cursor::Open) => return Err(Error::OpenCursors),
-            Some(Cursor::Held) if is_residue => session::close_held_cursor(&name),
-            _ => {}
-        }
+    let is_open = |name: &String| session::cursor_state(name) == Some(Cursor::Open);
+    if registry::open_cursors()?.iter().any(is_open) { Err(Error::OpenCursors) } else { Ok(()) }
+}
+
+/// Closes the cursors WITH HOLD that another tenant left: their rows are stored.
+fn close_residual_cursors(entering: TenantId) -> Result<()> {
+    if has_residue(entering) && session::has_ready_portals() {
+        registry::open_cursors()?.iter().for_each(|name| session::close_held_cursor(name));
     }
     Ok(())
 }

@@ -89,7 +89,10 @@ pub extern "C-unwind" fn _PG_init() {
     let wanted = if how == "session" { guc::take_wanted_tenant() } else { None };
     guc::install();
     cache::install();
-    pg::session::install(context::on_transaction_end);
+    pg::session::install(pg::session::Callbacks {
+        on_end: context::on_transaction_end,
+        on_subtransaction_abort: context::on_subtransaction_abort,
+    });
     hooks::install();
     if let Some(wanted) = wanted {
         pg::session::in_transaction(|| error::or_raise(context::enter_session_at_start(&wanted)));

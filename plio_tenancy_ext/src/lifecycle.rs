@@ -36,12 +36,24 @@ fn managing<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     f()
 }
 
+/// What every management function does first: no tenant may be active, and one administrator works at a time.
+///
+/// # Errors
+/// 25001, 55000.
+pub fn begin_management(function: &'static str) -> Result<()> {
+    context::ensure_no_tenant(function)?;
+    let extension = catalog::extension_oid(registry::EXTENSION).ok_or(Error::NotInstalled)?;
+    session::lock_extension(extension);
+    session::accept_invalidations();
+    Ok(())
+}
+
 /// Creates registry row, role and schema; gives the schema's name.
 ///
 /// # Errors
 /// 42602, 42939 (names), 42710 (the org or the schema exists), 25001 (inside a tenant).
 pub fn create(org: &Org, schema_name: Option<&str>, settings: JsonB) -> Result<String> {
-    context::ensure_no_tenant("create_tenant")?;
+    begin_management("create_tenant")?;
     if cache::tenant(org).is_some() {
         return Err(Error::TenantExists { org: org.to_string() });
     }
@@ -98,7 +110,7 @@ pub fn resume(org: &Org) -> Result<()> {
 }
 
 fn change_status(org: &Org, status: Status, function: &'static str) -> Result<()> {
-    context::ensure_no_tenant(function)?;
+    begin_management(function)?;
     let tenant = lock(org)?;
     if tenant.status == status {
         return Ok(());
@@ -112,7 +124,7 @@ fn change_status(org: &Org, status: Status, function: &'static str) -> Result<()
 /// # Errors
 /// 42704, 42710 (the new org or its schema exists), 55006, 25001.
 pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
-    context::ensure_no_tenant("rename_tenant")?;
+    begin_management("rename_tenant")?;
     let tenant = lock(org)?;
     if new_org == org {
         return Ok(());
@@ -127,13 +139,17 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
         return Err(Error::SchemaExists { schema });
     }
     let old_role = tenant.role.as_ref().map(|role| role.name.to_string_lossy().into_owned());
-    let role = old_role.as_ref().map(|_| free_role_name(new_org));
+    let is_role_shared = tenant.role.as_ref().is_some_and(|role| catalog::is_role_used_elsewhere(role.oid));
+    let role =
+        if is_role_shared { old_role.clone() } else { old_role.as_ref().map(|_| free_role_name(new_org)) };
     managing(|| {
         if has_default_name {
             let (old, new) = (quote_identifier(&old_schema), quote_identifier(&schema));
             registry::run(&format!("ALTER SCHEMA {old} RENAME TO {new}"))?;
         }
-        if let (Some(old), Some(new)) = (&old_role, &role) {
+        if let (Some(old), Some(new)) = (&old_role, &role)
+            && old != new
+        {
             let (old, new) = (quote_identifier(old), quote_identifier(new));
             registry::run(&format!("ALTER ROLE {old} RENAME TO {new}"))?;
         }
@@ -148,7 +164,7 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
 /// # Errors
 /// 22023 (confirm differs), 42704, 55006, 25001.
 pub fn drop(org: &Org, confirm: &str) -> Result<()> {
-    context::ensure_no_tenant("drop_tenant")?;
+    begin_management("drop_tenant")?;
     if confirm != org.as_str() {
         return Err(Error::BadArgument {
             message: "argument \"confirm\" of drop_tenant() does not repeat the organization".to_owned(),
@@ -164,7 +180,8 @@ pub fn drop(org: &Org, confirm: &str) -> Result<()> {
         if let Some(schema) = tenant.schema.and_then(catalog::schema_name) {
             registry::run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", quote_identifier(&schema)))?;
         }
-        if let Some(role) = &tenant.role {
+        // A copy of this database in the same cluster names the same role: the last one to drop it does.
+        if let Some(role) = tenant.role.as_ref().filter(|role| !catalog::is_role_used_elsewhere(role.oid)) {
             registry::run(&format!("DROP ROLE {}", quote_identifier(&role.name.to_string_lossy())))?;
         }
         registry::delete_tenant(org)?;
@@ -236,7 +253,7 @@ pub fn on_role_rename(old: &str, new: &str) -> Result<()> {
 /// # Errors
 /// 42704 (no such role or tenant), 25001.
 pub fn grant_access(role: &str, org: Option<&Org>) -> Result<()> {
-    context::ensure_no_tenant("grant_access")?;
+    begin_management("grant_access")?;
     let role_oid = catalog::role_oid(role)
         .ok_or_else(|| Error::UnknownObject { kind: "role", name: role.to_owned() })?;
     ensure_tenant_exists(org)?;
@@ -256,7 +273,7 @@ pub fn grant_access(role: &str, org: Option<&Org>) -> Result<()> {
 /// # Errors
 /// As [`grant_access`].
 pub fn revoke_access(role: &str, org: Option<&Org>) -> Result<()> {
-    context::ensure_no_tenant("revoke_access")?;
+    begin_management("revoke_access")?;
     ensure_tenant_exists(org)?;
     registry::delete_access(role, org)?;
     if !registry::has_any_access(role)? && catalog::role_oid(role).is_some() {

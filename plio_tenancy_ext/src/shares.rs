@@ -5,9 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::context;
 use crate::error::{Error, Result};
-use crate::lifecycle::{ensure_shareable, qualified};
+use crate::lifecycle::{begin_management, ensure_shareable, qualified};
 use crate::pg::{catalog, quote_identifier, session};
 use crate::registry::{self, ShareRow};
 use crate::tenant::ShareMode;
@@ -72,7 +71,7 @@ fn resolve(object: &str) -> Result<Target> {
 /// # Errors
 /// 22023 (mode, or not to be shared), 42704, 25001.
 pub fn share(object: &str, mode: &str) -> Result<()> {
-    context::ensure_no_tenant("share")?;
+    begin_management("share")?;
     let mode = ShareMode::parse(mode).ok_or_else(|| Error::BadArgument {
         message: format!("\"{mode}\" is no mode to share in"),
         hint: "Use 'read' or 'write'.",
@@ -99,7 +98,7 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
 /// # Errors
 /// 42704 (nothing of that name is shared), 25001.
 pub fn unshare(object: &str) -> Result<()> {
-    context::ensure_no_tenant("unshare")?;
+    begin_management("unshare")?;
     let was_shared = match resolve(object)? {
         Target::Schema { name } => {
             let was_shared = registry::delete_share(&name, None)?;

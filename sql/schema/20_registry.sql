@@ -20,6 +20,7 @@ COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organiz
 COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
 COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
 COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
+COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
 CREATE TABLE plio.access (
     role_name  text COLLATE "C" NOT NULL,
@@ -30,6 +31,9 @@ CREATE TABLE plio.access (
 );
 REVOKE ALL ON plio.access FROM PUBLIC;
 COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
+COMMENT ON COLUMN plio.access.role_name IS 'The role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.granted_at IS 'When it was granted';
+COMMENT ON COLUMN plio.access.granted_by IS 'The session''s user who granted it';
 COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';
 
 CREATE TABLE plio.shares (
@@ -42,6 +46,10 @@ CREATE TABLE plio.shares (
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
 COMMENT ON TABLE plio.shares IS 'What tenants may reach outside their own schema; written by plio.share() and plio.unshare()';
+COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that holds what is shared';
+COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
+COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
+COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
 COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
 
 CREATE TABLE plio.history (
@@ -55,6 +63,14 @@ CREATE TABLE plio.history (
 );
 REVOKE ALL ON plio.history FROM PUBLIC;
 COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction';
+
+COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
+COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
+COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
+COMMENT ON COLUMN plio.history.action IS 'The function that was called';
+COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
+COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
+COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
 
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
     FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();

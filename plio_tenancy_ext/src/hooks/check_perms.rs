@@ -86,6 +86,9 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
                 continue;
             }
             planner::note_relation();
+            if is_routed(*entry) {
+                return false;
+            }
             let schema = raw::get_rel_namespace((**entry).relid);
             match active {
                 Some(active) if active == schema => {}
@@ -105,6 +108,16 @@ unsafe fn is_relation(entry: *const pg_sys::RangeTblEntry) -> bool {
     (kind == RTE_RELATION || kind == RTE_SUBQUERY) && relid != pg_sys::InvalidOid
 }
 
+/// Whether rows may be routed to the relation's partitions, which are no part of the range table then: a partitioned
+/// table that is locked as INSERT, UPDATE, DELETE and MERGE lock it.
+unsafe fn is_routed(entry: *const pg_sys::RangeTblEntry) -> bool {
+    // SAFETY: the caller passes a valid entry.
+    unsafe {
+        (*entry).relkind as u8 == pg_sys::RELKIND_PARTITIONED_TABLE
+            && (*entry).rellockmode >= pg_sys::RowExclusiveLock as i32
+    }
+}
+
 #[pg_guard]
 unsafe extern "C-unwind" fn check(range_table: *mut pg_sys::List, permissions: *mut pg_sys::List) {
     if !hooks::is_judged() {
@@ -118,6 +131,8 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
     if cache::location().is_none() {
         return Ok(());
     }
+    // A lock that is held already takes in no news; what was unshared since must count.
+    session::accept_invalidations();
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
     // SAFETY: a range table is a list of range table entries.
@@ -127,10 +142,19 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
         // SAFETY: as above.
         if unsafe { is_relation(*entry) } && relation.to_u32() >= FIRST_NORMAL_OID {
             // SAFETY: the entry and the permission infos belong together.
-            ensure_access(relation, unsafe { access_of(*entry, permissions) })?;
+            let (access, is_routed) = unsafe { (access_of(*entry, permissions), is_routed(*entry)) };
+            if is_routed { ensure_access_to_all(relation, access)? } else { ensure_access(relation, access)? }
         }
     }
     Ok(())
+}
+
+/// Judges a relation with all its children and partitions.
+///
+/// # Errors
+/// As [`ensure_access`].
+pub fn ensure_access_to_all(relation: Oid, access: Access) -> Result<()> {
+    cache::inheritors(relation).iter().try_for_each(|child| ensure_access(*child, access))
 }
 
 /// Judges one relation.

@@ -9,7 +9,7 @@
 //! role cannot reach it by any other way, and this is the checked way. They do not go on to the previous hook.
 
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::check_perms::ensure_access;
+use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::pg::{nodes, owned, raw, session};
 use crate::policy::{self, Access, Verdict};
 use crate::tenant::Org;
@@ -308,7 +308,12 @@ unsafe fn ensure_relations(relations: *mut pg_sys::List, access: Access) -> Resu
     for relation in unsafe { nodes::pointers::<pg_sys::RangeVar>(relations) } {
         // SAFETY: as above.
         if let Some(oid) = unsafe { nodes::relation_of(*relation) } {
-            ensure_access(oid, access)?;
+            // SAFETY: as above.
+            if unsafe { (**relation).inh } {
+                ensure_access_to_all(oid, access)?
+            } else {
+                ensure_access(oid, access)?
+            }
         }
     }
     Ok(())
@@ -323,7 +328,7 @@ unsafe fn ensure_target(
     // SAFETY: the caller passes NULL or a RangeVar.
     match unsafe { nodes::relation_of(relation) } {
         Some(oid) => {
-            ensure_access(oid, Access::Write)?;
+            ensure_access_to_all(oid, Access::Write)?;
             if is_active { ensure_own(oid) } else { Ok(()) }
         }
         None if is_active && relation.is_null() => {

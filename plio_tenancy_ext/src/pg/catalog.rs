@@ -1,6 +1,7 @@
 //! Look-ups in the system catalogs: schemas, relations, roles. Every function needs a transaction.
 
 use super::owned;
+use super::scan::{self, Key};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -202,19 +203,59 @@ fn split(list: &str, separator: u8, splitter: Splitter) -> Vec<String> {
 
 /// The sequences that columns of a table own.
 pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    // SAFETY: any relation may be asked for; the result is NIL or a list of oids.
-    unsafe {
-        let list = pg_sys::getOwnedSequences(table);
-        if list.is_null() {
-            return Vec::new();
-        }
-        (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect()
-    }
+    // SAFETY: any relation may be asked for.
+    unsafe { oids(pg_sys::getOwnedSequences(table)) }
 }
 
 /// The sequences that columns of a table own, as (schema, name).
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
+}
+
+/// Whether another database of the cluster has objects or grants of this role (pg_shdepend, by reference).
+pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
+    let here = super::session::database_oid();
+    let mut found = false;
+    let columns = [(5, pg_sys::AuthIdRelationId), (6, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(SHDEPEND_BY_REFERENCE), columns: &columns };
+    scan::for_each_row(pg_sys::Oid::from(SHDEPEND), &key, |row| {
+        found |= row.oid(1).is_some_and(|database| database != pg_sys::InvalidOid && database != here);
+    });
+    found
+}
+
+/// pg_shdepend and its index on (refclassid, refobjid), columns 5 and 6; column 1 is dbid (pg_shdepend.h).
+const SHDEPEND: u32 = 1214;
+const SHDEPEND_BY_REFERENCE: u32 = 1233;
+
+/// A relation, and all that inherits from it or is a partition of it, however deep.
+pub fn inheritors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut found = vec![relation];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        let key = Key::Oids { index: pg_sys::Oid::from(INHERITS_BY_PARENT), columns: &[(2, parent)] };
+        scan::for_each_row(pg_sys::Oid::from(INHERITS), &key, |row| {
+            found.extend(row.oid(1).filter(|child| !found.contains(child)));
+        });
+        next += 1;
+    }
+    found
+}
+
+/// pg_inherits and its index on inhparent, column 2; column 1 is inhrelid (pg_inherits.h).
+const INHERITS: u32 = 2611;
+const INHERITS_BY_PARENT: u32 = 2187;
+
+/// The oids of a list.
+///
+/// # Safety
+/// `list` is NIL or a list of oids.
+unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: an oid list's cells are a union that holds an oid, `length` of them (pg_list.h).
+    unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect() }
 }
 
 /// Whether a role is a tenant's: a member of the group `plio_tenant`.

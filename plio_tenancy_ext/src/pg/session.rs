@@ -170,6 +170,15 @@ pub fn lock_schema_exclusive(schema: pg_sys::Oid) {
     };
 }
 
+/// Keeps other administrators from changing the registry until this transaction ends; waits for those who do.
+///
+/// A lock on the extension that conflicts with itself, and with dropping or updating the extension.
+pub fn lock_extension(extension: pg_sys::Oid) {
+    let lock = pg_sys::ShareUpdateExclusiveLock as i32;
+    // SAFETY: as above.
+    unsafe { pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, lock) };
+}
+
 /// Whether some portal besides the running ones is ready to be fetched from: an open cursor.
 pub fn has_ready_portals() -> bool {
     // SAFETY: walks the portal table.
@@ -272,19 +281,43 @@ pub fn as_superuser<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Calls `on_end` whenever a transaction of this process has ended, with whether it was committed. It may neither raise nor allocate.
-pub fn install(on_end: fn(bool)) {
-    static ON_END: std::sync::OnceLock<fn(bool)> = std::sync::OnceLock::new();
-    unsafe extern "C-unwind" fn callback(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
+/// What to call when transactions of this process end. Neither may raise or allocate.
+pub struct Callbacks {
+    /// A transaction has ended; whether it was committed.
+    pub on_end: fn(bool),
+    /// A subtransaction was rolled back.
+    pub on_subtransaction_abort: fn(),
+}
+
+/// Registers the callbacks.
+pub fn install(callbacks: Callbacks) {
+    static CALLBACKS: std::sync::OnceLock<Callbacks> = std::sync::OnceLock::new();
+    unsafe extern "C-unwind" fn on_transaction(
+        event: pg_sys::XactEvent::Type,
+        _argument: *mut std::ffi::c_void,
+    ) {
         use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-        if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(on_end)) =
-            (event, ON_END.get())
+        if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(callbacks)) =
+            (event, CALLBACKS.get())
         {
-            on_end(event != XACT_EVENT_ABORT);
+            (callbacks.on_end)(event != XACT_EVENT_ABORT);
         }
     }
-    if ON_END.set(on_end).is_ok() {
-        // SAFETY: registered once a process; the callback lives as long as the library.
-        unsafe { pg_sys::RegisterXactCallback(Some(callback), std::ptr::null_mut()) };
+    unsafe extern "C-unwind" fn on_subtransaction(
+        event: pg_sys::SubXactEvent::Type,
+        _subtransaction: pg_sys::SubTransactionId,
+        _parent: pg_sys::SubTransactionId,
+        _argument: *mut std::ffi::c_void,
+    ) {
+        if let (pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB, Some(callbacks)) = (event, CALLBACKS.get()) {
+            (callbacks.on_subtransaction_abort)();
+        }
+    }
+    if CALLBACKS.set(callbacks).is_ok() {
+        // SAFETY: registered once a process; the callbacks live as long as the library.
+        unsafe {
+            pg_sys::RegisterXactCallback(Some(on_transaction), std::ptr::null_mut());
+            pg_sys::RegisterSubXactCallback(Some(on_subtransaction), std::ptr::null_mut());
+        }
     }
 }
