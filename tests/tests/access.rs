@@ -145,6 +145,29 @@ fn a_new_role_under_a_dropped_roles_name_inherits_nothing() {
 }
 
 #[test]
+fn roles_may_have_any_legal_name() {
+    let fixture = two_tenants("odd");
+    let mut admin = fixture.db.superuser();
+    let number = Cluster::shared().unique("");
+    let long = format!("{}{number}", "x".repeat(63 - number.len()));
+    for name in [format!("We \"ird{number}"), format!("sch\u{fc}le{number}"), format!("a'b.c{number}"), long]
+    {
+        let quoted = name.replace('"', "\"\"");
+        admin.batch_execute(&format!("CREATE ROLE \"{quoted}\" LOGIN")).unwrap();
+        let mut client = fixture.db.connect(&name);
+        assert_enters(&mut client, &[], &["acme"]);
+        admin.execute("SELECT plio.grant_access($1, 'acme')", &[&name]).unwrap();
+        assert_enters(&mut client, &["acme"], &["bravo"]);
+        admin.execute("SELECT plio.revoke_access($1, 'acme')", &[&name]).unwrap();
+        assert_enters(&mut client, &[], &["acme"]);
+    }
+    // PUBLIC and the words for the current role are no roles.
+    for word in ["public", "PUBLIC", "current_user", "session_user", "none", ""] {
+        refused(admin.execute("SELECT plio.grant_access($1, 'acme')", &[&word]), "42704");
+    }
+}
+
+#[test]
 fn only_administrators_manage() {
     let fixture = two_tenants("manage");
     let mut admin = fixture.db.superuser();
