@@ -1,0 +1,14 @@
+//! Attacks on the boundary: nothing that an ordinary login role, or a superuser inside a tenant, does reaches another
+//! tenant's rows; the same inside the own tenant goes on working.
+
+mod code;
+mod names;
+mod native;
+mod plans;
+mod roles;
+mod settings;
+mod shared;
+mod world;
+
+#[path = "../common/judge.rs"]
+mod judge;

@@ -1,0 +1,145 @@
+//! Paths that no hook sees: PostgreSQL's own privileges hold there, because a tenant has a role of its own.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::judge::Judge;
+use crate::world::{inside, value, world};
+
+/// Sequences by oid, statistics of values, large objects, files: refused or empty, for the application and for a
+/// superuser inside a tenant.
+#[test]
+fn privileges_stop_what_hooks_do_not_see() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    for org in ["acme", "bravo"] {
+        inside(
+            &mut admin,
+            org,
+            "ANALYZE users; SELECT lo_from_bytea(0, 'canary-of-a-tenant'); SELECT nextval('users_id_seq')",
+        );
+    }
+    let sequence = value(&mut admin, "SELECT 'tenant_bravo.users_id_seq'::regclass::oid");
+    let own_sequence = value(&mut admin, "SELECT 'tenant_acme.users_id_seq'::regclass::oid");
+    let table = value(&mut admin, "SELECT 'tenant_bravo.users'::regclass::oid");
+    let owner = |org: &str| {
+        format!(
+            "(SELECT oid FROM pg_roles WHERE rolname = (SELECT role_name FROM plio.tenants WHERE org = '{org}'))"
+        )
+    };
+    let large = value(
+        &mut admin,
+        &format!("SELECT oid FROM pg_largeobject_metadata WHERE lomowner = {}", owner("bravo")),
+    );
+    let own_large = value(
+        &mut admin,
+        &format!("SELECT oid FROM pg_largeobject_metadata WHERE lomowner = {}", owner("acme")),
+    );
+    for role in [world.app.as_str(), plio_tests::SUPERUSER] {
+        let mut client = world.db.connect(role);
+        let mut acme = Judge::inside(&mut client, "acme");
+        acme.allowed(&format!("SELECT nextval({own_sequence}::regclass), currval({own_sequence}::regclass)"));
+        acme.allowed(&format!("SELECT pg_sequence_last_value({own_sequence}::regclass)"));
+        acme.gives(&format!("SELECT convert_from(lo_get({own_large}), 'utf8')"), &["canary-of-a-tenant"]);
+        acme.gives(
+            "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'users' AND schemaname = 'tenant_acme'",
+            &["t"],
+        );
+        for statement in [
+            "SELECT nextval({})",
+            "SELECT setval({}, 1)",
+            "SELECT currval({})",
+            "SELECT nextval({}::regclass)",
+        ] {
+            acme.denied(&statement.replace("{}", &sequence), "42501");
+        }
+        for statement in [
+            "SELECT lo_get({})",
+            "SELECT loread(lo_open({}, 262144), 100)",
+            "SELECT lo_put({}, 0, 'x')",
+            "SELECT lo_unlink({})",
+            "SELECT lo_truncate(lo_open({}, 131072), 0)",
+        ] {
+            acme.denied(&statement.replace("{}", &large), "42501");
+        }
+        acme.refused(&format!("SELECT table_to_xml({table}::regclass, true, false, '')"), "42501");
+        acme.refused(
+            &format!("SELECT query_to_xml(format('SELECT * FROM %s', {table}::regclass), true, false, '')"),
+            "42501",
+        );
+        acme.gives("SELECT count(*) FROM pg_stats WHERE schemaname = 'tenant_bravo'", &["0"]);
+        acme.gives("SELECT count(*) FROM pg_stats_ext WHERE schemaname = 'tenant_bravo'", &["0"]);
+        acme.gives(
+            "SELECT count(*) FROM pg_sequences WHERE schemaname = 'tenant_bravo' AND last_value IS NOT NULL",
+            &["0"],
+        );
+        for statement in [
+            "SELECT * FROM pg_statistic",
+            "SELECT * FROM pg_largeobject",
+            "SELECT * FROM pg_authid",
+            "SELECT pg_read_file('postgresql.conf')",
+            "SELECT pg_ls_dir('.')",
+            "SELECT lo_import('/etc/passwd')",
+            "SELECT pg_terminate_backend(1) FROM pg_stat_activity WHERE pg_terminate_backend(pid)",
+        ] {
+            for answer in acme.answers(statement) {
+                assert!(answer.is_err_and(|error| error.code().code() == "42501"), "{statement}");
+            }
+        }
+        for statement in [
+            "COPY users TO '/tmp/stolen'",
+            "COPY users FROM '/etc/passwd'",
+            "COPY users TO PROGRAM 'cat'",
+            "COPY (SELECT 1) TO PROGRAM 'cat'",
+            "COPY users FROM PROGRAM 'id'",
+        ] {
+            acme.refused(statement, "42501");
+        }
+    }
+}
+
+/// What another session of the same login role runs in bravo is not shown in acme.
+#[test]
+fn query_texts_of_other_tenants_are_hidden() {
+    let world = world();
+    let mut busy = world.db.connect(&world.app);
+    let role = world.app.clone();
+    let mut watcher = world.db.connect(&role);
+    let sleeper = thread::spawn(move || {
+        busy.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+        busy.batch_execute("SELECT 'canary-bravo', pg_sleep(2)").unwrap();
+    });
+    thread::sleep(Duration::from_millis(700));
+    // The control: the same role with no tenant sees its own sessions.
+    let seen =
+        "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%canary-bravo%'";
+    assert_eq!(value(&mut watcher, seen), "1");
+    Judge::inside(&mut watcher, "acme").gives(seen, &["0"]);
+    sleeper.join().unwrap();
+}
+
+/// A notification sent inside a tenant reaches nobody outside it, or is not sent at all; nobody listens inside one.
+#[test]
+fn notifications_do_not_cross() {
+    let world = world();
+    let mut app = world.db.connect(&world.app);
+    let mut acme = Judge::inside(&mut app, "acme");
+    acme.refused("LISTEN news", "42501");
+    acme.refused("NOTIFY news, 'canary-acme'", "42501");
+    acme.allowed("UNLISTEN *");
+    drop(acme);
+    // The control: with no tenant, notifications are PostgreSQL's as ever.
+    let mut listener = world.db.connect(&world.app);
+    listener.batch_execute("LISTEN news").unwrap();
+    app.batch_execute("NOTIFY news, 'public'").unwrap();
+    let arrived = |listener: &mut postgres::Client| {
+        use postgres::fallible_iterator::FallibleIterator;
+        let found = listener.notifications().timeout_iter(Duration::from_millis(500)).next().unwrap();
+        found.map(|notification| notification.payload().to_owned())
+    };
+    assert_eq!(arrived(&mut listener).as_deref(), Some("public"));
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    let sent = app.batch_execute("SELECT pg_notify('news', 'canary-acme')");
+    app.batch_execute(if sent.is_ok() { "COMMIT" } else { "ROLLBACK" }).unwrap();
+    assert_eq!(arrived(&mut listener), None);
+}

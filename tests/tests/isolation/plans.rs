@@ -1,0 +1,246 @@
+//! What was prepared, planned or opened under one tenant, or none, and is used under another.
+
+use plio_tests::{assert_refusal, expect_sqlstate};
+use postgres::Client;
+
+use crate::judge::{BRAVOS, Judge};
+use crate::world::{unguarded, value, world};
+
+fn enter(client: &mut Client, org: &str) {
+    client.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')")).unwrap();
+}
+
+fn leave(client: &mut Client) {
+    client.batch_execute("ROLLBACK").unwrap();
+}
+
+/// An unqualified statement prepared in one tenant reads the tenant in which it is executed, generic plan or custom.
+#[test]
+fn a_prepared_statement_follows_the_tenant() {
+    let world = world();
+    let mut app = world.db.connect(&world.app);
+    for mode in ["auto", "force_generic_plan", "force_custom_plan"] {
+        app.batch_execute(&format!("SET plan_cache_mode = {mode}")).unwrap();
+        enter(&mut app, "bravo");
+        let statement = app.prepare("SELECT name FROM users WHERE id = $1").unwrap();
+        app.batch_execute("PREPARE p (bigint) AS SELECT name FROM users WHERE id = $1").unwrap();
+        for _ in 0..7 {
+            assert_eq!(app.query_one(&statement, &[&1i64]).unwrap().get::<_, &str>(0), "canary-bravo");
+            assert_eq!(value(&mut app, "EXECUTE p (1)"), "canary-bravo");
+        }
+        leave(&mut app);
+        enter(&mut app, "acme");
+        assert_eq!(app.query_one(&statement, &[&1i64]).unwrap().get::<_, &str>(0), "canary-acme");
+        assert_eq!(value(&mut app, "EXECUTE p (1)"), "canary-acme");
+        leave(&mut app);
+        // With no tenant the names lead nowhere.
+        expect_sqlstate(app.query(&statement, &[&1i64]), "42P01");
+        expect_sqlstate(app.simple_query("EXECUTE p (1)"), "42P01");
+        app.batch_execute("DEALLOCATE p").unwrap();
+    }
+}
+
+/// A statement that names bravo, prepared where that was allowed, is refused in acme: in bravo, or with no tenant by an
+/// administrator; over both protocols.
+#[test]
+fn a_plan_made_elsewhere_is_judged_where_it_runs() {
+    let world = world();
+    for (role, org) in
+        [(world.app.as_str(), "bravo"), (plio_tests::SUPERUSER, ""), (plio_tests::SUPERUSER, "bravo")]
+    {
+        for mode in ["auto", "force_generic_plan"] {
+            let mut client = world.db.connect(role);
+            client.batch_execute(&format!("SET plan_cache_mode = {mode}")).unwrap();
+            client.batch_execute("BEGIN").unwrap();
+            if !org.is_empty() {
+                client.batch_execute(&format!("SELECT plio.set_tenant('{org}')")).unwrap();
+            }
+            let select = client.prepare("SELECT name FROM tenant_bravo.users WHERE id = $1").unwrap();
+            let update = client.prepare("UPDATE tenant_bravo.users SET name = 'x' WHERE false").unwrap();
+            client.batch_execute("PREPARE p AS SELECT tenant_bravo.peek()").unwrap();
+            client.batch_execute("PREPARE q (tenant_bravo.mood) AS SELECT $1").unwrap();
+            for _ in 0..7 {
+                let row = client.query_one(&select, &[&1i64]).unwrap();
+                assert_eq!(row.get::<_, &str>(0), "canary-bravo");
+                client.execute(&update, &[]).unwrap();
+                if !org.is_empty() {
+                    client.batch_execute("EXECUTE p; EXECUTE q ('calm')").unwrap();
+                }
+            }
+            client.batch_execute("COMMIT").unwrap();
+            for attempt in 0..4 {
+                enter(&mut client, "acme");
+                assert_eq!(value(&mut client, "SELECT min(name) FROM users"), "canary-acme");
+                let refused = match attempt {
+                    0 => client.query(&select, &[&1i64]).map(|_| ()),
+                    1 => client.execute(&update, &[]).map(|_| ()),
+                    2 => client.batch_execute("EXPLAIN EXECUTE p"),
+                    _ => client.batch_execute("EXECUTE p"),
+                };
+                let refused = match refused {
+                    // Planning alone does not run the function.
+                    Ok(()) if attempt == 2 => continue_after(&mut client),
+                    other => other,
+                };
+                if let Err(error) = refused {
+                    assert_refusal(&expect_sqlstate::<()>(Err(error), "42501"), "42501", BRAVOS);
+                    leave(&mut client);
+                } else {
+                    assert_eq!(attempt, 2, "{role} {org} {mode}: attempt {attempt} went through");
+                }
+            }
+        }
+    }
+}
+
+fn continue_after(client: &mut Client) -> Result<(), postgres::Error> {
+    client.batch_execute("ROLLBACK")
+}
+
+/// plpgsql keeps plans as long as the session: a function's own follow the tenant, and those that name bravo are refused
+/// although they ran in bravo before.
+#[test]
+fn plans_kept_by_functions_are_judged_again() {
+    let world = world();
+    world
+        .db
+        .superuser()
+        .batch_execute(
+            "SET check_function_bodies = off;
+             CREATE FUNCTION public.first_name() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT min(name) FROM users); END';
+             CREATE FUNCTION public.first_name_sql() RETURNS text LANGUAGE sql AS 'SELECT min(name) FROM users';
+             CREATE FUNCTION public.first_row() RETURNS text LANGUAGE plpgsql
+               AS 'DECLARE r users%ROWTYPE; BEGIN SELECT * INTO r FROM users ORDER BY id LIMIT 1; RETURN r.name; END';
+             CREATE FUNCTION public.named() RETURNS text LANGUAGE plpgsql
+               AS 'BEGIN RETURN (SELECT min(name) FROM tenant_bravo.users); END';
+             CREATE FUNCTION public.named_on_a_path() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+               AS 'BEGIN RETURN (SELECT min(name) FROM tenant_bravo.users); END';
+             CREATE FUNCTION public.calls() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+               AS 'BEGIN RETURN tenant_bravo.peek(); END'",
+        )
+        .unwrap();
+    let mut app = world.db.connect(&world.app);
+    for mode in ["auto", "force_generic_plan"] {
+        app.batch_execute(&format!("SET plan_cache_mode = {mode}")).unwrap();
+        for org in ["bravo", "acme", "bravo"] {
+            enter(&mut app, org);
+            for function in ["first_name", "first_name_sql", "first_row"] {
+                for _ in 0..7 {
+                    assert_eq!(value(&mut app, &format!("SELECT {function}()")), format!("canary-{org}"));
+                }
+            }
+            leave(&mut app);
+        }
+        for _ in 0..7 {
+            enter(&mut app, "bravo");
+            assert_eq!(value(&mut app, "SELECT named() || named_on_a_path()"), "canary-bravocanary-bravo");
+            leave(&mut app);
+        }
+        let mut acme = Judge::inside(&mut app, "acme");
+        for function in ["named", "named_on_a_path", "calls"] {
+            acme.refused(&format!("SELECT {function}()"), "42501");
+        }
+    }
+}
+
+/// A constant that an IMMUTABLE function became in a plan of bravo's does not reach acme, even where the plan was made
+/// under a path that is the same in both.
+#[test]
+fn a_constant_folded_in_one_tenant_stays_there() {
+    let world = world();
+    unguarded(
+        &world.db,
+        "CREATE FUNCTION public.motto() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+           DECLARE found text; BEGIN
+             EXECUTE format('SELECT min(name) FROM %I.users', 'tenant_' || plio.current_tenant()) INTO found;
+             RETURN found; END $$;
+         CREATE FUNCTION public.fixed_path() RETURNS text LANGUAGE plpgsql SET search_path = public, pg_temp
+           AS 'BEGIN RETURN public.motto(); END';
+         CREATE FUNCTION public.fixed_path_query() RETURNS text LANGUAGE plpgsql SET search_path = public, pg_temp
+           AS 'DECLARE found text; BEGIN SELECT public.motto() INTO found FROM public.countries LIMIT 1; RETURN found; END'",
+    );
+    let mut app = world.db.connect(&world.app);
+    app.batch_execute("PREPARE p AS SELECT public.motto() WHERE plio.current_tenant() IS NOT NULL")
+        .unwrap_or_default();
+    for org in ["bravo", "acme"] {
+        enter(&mut app, org);
+        app.batch_execute("DEALLOCATE ALL; PREPARE p AS SELECT public.motto()").unwrap();
+        for _ in 0..7 {
+            for query in ["SELECT public.fixed_path()", "SELECT public.fixed_path_query()", "EXECUTE p"] {
+                assert_eq!(value(&mut app, query), format!("canary-{org}"), "{query}");
+            }
+        }
+        leave(&mut app);
+    }
+}
+
+/// A cursor opened before set_tenant would go on giving the old rows: set_tenant refuses, SQL cursors, cursors of
+/// functions and portals of the protocol alike.
+#[test]
+fn no_cursor_crosses_into_a_tenant() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    for open in [
+        "DECLARE c CURSOR FOR SELECT name FROM tenant_bravo.users",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT name FROM tenant_bravo.users",
+        "DECLARE c SCROLL CURSOR FOR SELECT name FROM tenant_bravo.users; FETCH c",
+        "DO $$ DECLARE c refcursor := 'c'; BEGIN OPEN c FOR SELECT name FROM tenant_bravo.users; END $$",
+    ] {
+        admin.batch_execute(&format!("BEGIN; {open}")).unwrap();
+        let error = expect_sqlstate(admin.batch_execute("SELECT plio.set_tenant('acme')"), "25001");
+        assert_refusal(&error, "25001", BRAVOS);
+        leave(&mut admin);
+    }
+    let mut transaction = admin.transaction().unwrap();
+    let portal = transaction.bind("SELECT name FROM tenant_bravo.users", &[]).unwrap();
+    assert_eq!(transaction.query_portal(&portal, 1).unwrap().len(), 1);
+    expect_sqlstate(transaction.execute("SELECT plio.set_tenant('acme')", &[]), "25001");
+    drop(transaction);
+    // Inside a tenant cursors work, and one that is held does not reach the next tenant.
+    let mut app = world.db.connect(&world.app);
+    enter(&mut app, "bravo");
+    app.batch_execute("DECLARE held CURSOR WITH HOLD FOR SELECT name FROM users ORDER BY id").unwrap();
+    assert_eq!(value(&mut app, "FETCH held"), "canary-bravo");
+    app.batch_execute("COMMIT").unwrap();
+    enter(&mut app, "acme");
+    expect_sqlstate(app.batch_execute("FETCH held"), "34000");
+    leave(&mut app);
+}
+
+/// After a refusal the transaction is as PostgreSQL leaves it: a savepoint or an EXCEPTION block goes on in the same
+/// tenant, with the same lock.
+#[test]
+fn a_caught_refusal_changes_nothing() {
+    let world = world();
+    let mut app = world.db.connect(&world.app);
+    enter(&mut app, "acme");
+    for _ in 0..3 {
+        app.batch_execute("SAVEPOINT s").unwrap();
+        expect_sqlstate(app.batch_execute("SELECT * FROM tenant_bravo.users"), "42501");
+        expect_sqlstate(app.batch_execute("SELECT 1"), "25P02");
+        app.batch_execute("ROLLBACK TO s").unwrap();
+        assert_eq!(value(&mut app, "SELECT min(name) FROM users"), "canary-acme");
+    }
+    leave(&mut app);
+    // The attacker's own words may come back in the context; the data may not.
+    let mut acme = Judge::inside(&mut app, "acme").silent_about(&["canary-bravo"]);
+    let block = |attack: &str, after: &str| {
+        format!(
+            "DO $$ BEGIN BEGIN {attack}; RAISE 'went through'; EXCEPTION WHEN insufficient_privilege OR active_sql_transaction THEN NULL; END; {after}; END $$"
+        )
+    };
+    for attack in [
+        "PERFORM name FROM tenant_bravo.users",
+        "EXECUTE 'SELECT * FROM tenant_bravo.users'",
+        "PERFORM plio.set_tenant('bravo')",
+        "PERFORM set_config('search_path', 'tenant_bravo', true)",
+        "RESET ROLE",
+        "SET LOCAL search_path = tenant_bravo",
+        "CREATE TABLE public.x ()",
+    ] {
+        acme.allowed(&block(attack, "PERFORM name FROM users; ASSERT plio.current_tenant() = 'acme'"));
+        acme.refused(&block(attack, "PERFORM name FROM tenant_bravo.users"), "42501");
+        acme.refused(&block(attack, "PERFORM plio.set_tenant('bravo')"), "25001");
+        acme.refused(&block(attack, "SET LOCAL ROLE NONE"), "25001");
+    }
+}
