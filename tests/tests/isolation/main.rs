@@ -2,6 +2,7 @@
 //! tenant's rows; the same inside the own tenant goes on working.
 
 mod code;
+mod inheritance;
 mod names;
 mod native;
 mod plans;
