@@ -19,7 +19,7 @@ fn parse_org(value: Option<&str>, function: &'static str, argument: &'static str
 fn set_tenant(org: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) {
     let is_alone =
         !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(fcinfo);
-    or_raise(parse_org(org, "set_tenant", "org").and_then(|org| context::enter(&org, is_alone)));
+    or_raise(required(org, "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
 }
 
 /// The tenant in force; null when there is none.

@@ -14,6 +14,7 @@ use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -66,16 +67,46 @@ struct Shares {
     path_tail: String,
 }
 
+/// Oids are PostgreSQL's own numbers, not an attacker's: a multiplication spreads them well enough.
+#[derive(Clone, Copy, Default)]
+struct OidHasher(u64);
+
+impl Hasher for OidHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+}
+
+/// A map whose keys are made of oids.
+type OidMap<K, V> = HashMap<K, V, BuildHasherDefault<OidHasher>>;
+
 #[derive(Default)]
 struct Cache {
     location: Option<Option<Location>>,
     tenants: HashMap<String, Rc<Tenant>>,
-    schemas: HashMap<Oid, SchemaKind>,
-    relations: HashMap<Oid, Place>,
-    inheritors: HashMap<Oid, Rc<[Oid]>>,
-    actors: HashMap<Oid, Actor>,
-    entries: HashMap<(Oid, TenantId), bool>,
+    schemas: OidMap<Oid, SchemaKind>,
+    relations: OidMap<Oid, Place>,
+    inheritors: OidMap<Oid, Rc<[Oid]>>,
+    actors: OidMap<Oid, Actor>,
+    entries: OidMap<(Oid, TenantId), bool>,
     shares: Option<Rc<Shares>>,
+    admitted: Option<(Oid, Rc<Tenant>)>,
 }
 
 thread_local! {
@@ -154,7 +185,7 @@ fn with<R>(f: impl FnOnce(&mut Cache) -> R) -> R {
     })
 }
 
-fn insert_bounded<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+fn insert_bounded<K: Hash + Eq, V, S: BuildHasher>(map: &mut HashMap<K, V, S>, key: K, value: V) {
     if map.len() >= MOST_ENTRIES {
         map.clear();
     }
@@ -169,6 +200,22 @@ pub fn location() -> Option<Location> {
     let found = registry::locate();
     with(|cache| cache.location = Some(found));
     found
+}
+
+/// The tenant that this user was admitted to last, if it is that org's and nothing has changed since.
+pub fn admitted(user: Oid, org: &str) -> Option<Rc<Tenant>> {
+    with(|cache| {
+        cache
+            .admitted
+            .as_ref()
+            .filter(|(who, tenant)| *who == user && tenant.org == org)
+            .map(|(_, t)| Rc::clone(t))
+    })
+}
+
+/// Remembers a tenant for [`admitted`].
+pub fn remember_admitted(user: Oid, tenant: &Rc<Tenant>) {
+    with(|cache| cache.admitted = Some((user, Rc::clone(tenant))));
 }
 
 /// The tenant of that org.

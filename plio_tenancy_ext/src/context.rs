@@ -166,25 +166,20 @@ pub fn needs_confirmation() -> bool {
 
 /// The active tenant's org.
 pub fn active_org() -> Option<String> {
-    if is_active() { settings::tenant_value().map(|value| org_of(&value).to_owned()) } else { None }
-}
-
-/// The org in a value of `plio.tenant`.
-pub fn org_of(value: &str) -> &str {
-    value.split(' ').next().unwrap_or_default()
+    is_active().then(settings::shown_tenant)
 }
 
 /// `plio.set_tenant`: the tenant of this transaction. `is_alone`: a bare statement in autocommit.
 ///
 /// # Errors
 /// As the README's table says; the transaction then has no tenant.
-pub fn enter(org: &Org, is_alone: bool) -> Result<()> {
+pub fn enter(org: &str, is_alone: bool) -> Result<()> {
     if is_alone {
         return Err(Error::OutsideTransaction);
     }
     if is_locked() {
         return match active_org() {
-            Some(active) if active == org.as_str() => Ok(()),
+            Some(active) if active == org => Ok(()),
             active => Err(Error::Locked { active: active.unwrap_or_default() }),
         };
     }
@@ -201,7 +196,7 @@ pub fn enter(org: &Org, is_alone: bool) -> Result<()> {
 ///
 /// # Errors
 /// As [`enter`].
-pub fn enter_session(org: &Org) -> Result<()> {
+pub fn enter_session(org: &str) -> Result<()> {
     if is_locked() {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
@@ -214,14 +209,6 @@ pub fn enter_session(org: &Org) -> Result<()> {
     }
     apply(&tenant, schema, Scope::Session);
     Ok(())
-}
-
-/// The tenant that the connection asked for: the session's from its first statement on.
-///
-/// # Errors
-/// As [`enter`]; the login is refused then.
-pub fn enter_session_at_start(wanted: &str) -> Result<()> {
-    enter_session(&Org::parse(wanted).map_err(Error::BadOrg)?)
 }
 
 /// `RESET plio.tenant`, `RESET ALL`, `DISCARD ALL`: the session has no tenant any more.
@@ -248,10 +235,9 @@ pub fn leave_session() -> Result<()> {
 /// The tenant was suspended, dropped or taken away since.
 pub fn confirm() -> Result<()> {
     let org = active_org().ok_or_else(|| Error::Bug("an active tenant without an org".to_owned()))?;
-    let org = Org::parse(&org).map_err(Error::BadOrg)?;
     let (tenant, schema) = admit(&org)?;
     if tenant.id != STATE.get().tenant || Some(schema) != active_schema() {
-        return Err(Error::UnknownTenant { org: org.as_str().to_owned() });
+        return Err(Error::UnknownTenant { org });
     }
     close_residual_cursors(tenant.id)?;
     clear_residue(tenant.id);
@@ -284,14 +270,38 @@ fn ensure_may_set() -> Result<()> {
 
 /// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.
 ///
-/// The lock waits for whoever suspends, renames or drops the tenant, and takes in what they changed; so the tenant
-/// is looked up again under the lock, until two looks agree.
-fn admit(org: &Org) -> Result<(Rc<Tenant>, Oid)> {
-    let unknown = || Error::UnknownTenant { org: org.as_str().to_owned() };
+/// The lock waits for whoever suspends, renames or drops the tenant, and takes in what they changed; so what was
+/// known before the lock counts only if it still holds under it.
+fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
+    // Inside a session's tenant the outer user is the tenant's role; who asks is the login role behind it.
+    let user = if holds_role() { session::session_user() } else { session::outer_user() };
+    if let Some(tenant) = cache::admitted(user, org)
+        && let Some(schema) = tenant.schema
+    {
+        session::lock_schema_shared(schema);
+        if cache::admitted(user, org).is_some() {
+            return Ok((tenant, schema));
+        }
+    }
+    let org = Org::parse(org).map_err(Error::BadOrg)?;
+    let (tenant, schema) = admit_anew(&org, user)?;
+    cache::remember_admitted(user, &tenant);
+    Ok((tenant, schema))
+}
+
+fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
+    let unknown = || Error::UnknownTenant { org: org.to_string() };
+    let ensure_permitted = |tenant: &Tenant| {
+        if cache::may_enter(user, tenant) {
+            Ok(())
+        } else {
+            Err(Error::NotPermitted { org: org.to_string() })
+        }
+    };
     let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
     loop {
         ensure_permitted(&tenant)?;
-        let lost = |what| Error::Broken { org: org.as_str().to_owned(), what };
+        let lost = |what| Error::Broken { org: org.to_string(), what };
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
         session::lock_schema_shared(schema);
         let again = cache::tenant(org).ok_or_else(unknown)?;
@@ -301,18 +311,12 @@ fn admit(org: &Org) -> Result<(Rc<Tenant>, Oid)> {
                 return Err(lost("role"));
             }
             if again.status == Status::Suspended {
-                return Err(Error::Suspended { org: org.as_str().to_owned() });
+                return Err(Error::Suspended { org: org.to_string() });
             }
             return Ok((again, schema));
         }
         tenant = again;
     }
-}
-
-fn ensure_permitted(tenant: &Tenant) -> Result<()> {
-    // Inside a session's tenant the outer user is the tenant's role; who asks is the login role behind it.
-    let user = if active_role().is_some() { session::session_user() } else { session::outer_user() };
-    if cache::may_enter(user, tenant) { Ok(()) } else { Err(Error::NotPermitted { org: tenant.org.clone() }) }
 }
 
 /// A cursor of this transaction would go on returning rows of before.
@@ -387,7 +391,7 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
         tenant: tenant.id,
         scope,
     };
-    guc::set(c"plio.tenant", Some(&state.value(&tenant.org)), lifetime);
+    settings::set_state(state, &tenant.org, lifetime);
 }
 
 /// Refuses access when the session's role is no longer the tenant's.

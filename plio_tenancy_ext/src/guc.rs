@@ -15,6 +15,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::prelude::*;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::thread::LocalKey;
 
 /// Whether the boundary holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
@@ -33,11 +34,6 @@ static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(
 /// Whether the boundary holds: `plio.enforcement`.
 pub fn is_enforced() -> bool {
     ENFORCEMENT.get() == Enforcement::On
-}
-
-/// The whole value of `plio.tenant`.
-pub fn tenant_value() -> Option<String> {
-    TENANT.get().map(|value| value.to_string_lossy().into_owned())
 }
 
 /// What the connection string (`options=-c plio.tenant=..`) or ALTER ROLE SET asked for before the library was there.
@@ -102,8 +98,9 @@ unsafe extern "C-unwind" fn check_tenant(
     extra: *mut *mut c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string.
-    let text = unsafe { owned(*value) }.unwrap_or_default();
+    // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string that lives as long as this call.
+    let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
+    let text = text.to_str().unwrap_or_default();
     let is_harmless = text.is_empty() && !context::is_active();
     if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
         Error::TenantSettingRefused.raise();
@@ -111,38 +108,81 @@ unsafe extern "C-unwind" fn check_tenant(
     if text.is_empty() {
         return true;
     }
-    let Some(state) = State::parse(&text) else { return false };
+    let Some(state) = STATE_TO_SET.get().or_else(|| State::parse(text)) else { return false };
     let handed = guc::hand_out(state);
     // SAFETY: PostgreSQL passes a valid place for the extra, and owns what is put there.
     unsafe { *extra = handed };
     !handed.is_null()
 }
 
+thread_local! {
+    /// The state to hand out when `plio.tenant` is next checked, so that nobody need read it from the text.
+    static STATE_TO_SET: Cell<Option<State>> = const { Cell::new(None) };
+}
+
+/// Sets `plio.tenant`.
+pub fn set_state(state: State, org: &str, lifetime: guc::Lifetime) {
+    let _forget = Handing::over(&STATE_TO_SET, state);
+    guc::set(c"plio.tenant", Some(&state.value(org)), lifetime);
+}
+
+/// What a check hook is to hand out, until this is dropped: also when setting fails.
+struct Handing<T: Copy + 'static>(&'static LocalKey<Cell<Option<T>>>);
+
+impl<T: Copy> Handing<T> {
+    fn over(place: &'static LocalKey<Cell<Option<T>>>, value: T) -> Self {
+        place.set(Some(value));
+        Self(place)
+    }
+}
+
+impl<T: Copy> Drop for Handing<T> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
 #[pg_guard]
-unsafe extern "C-unwind" fn assign_tenant(_value: *const c_char, extra: *mut c_void) {
+unsafe extern "C-unwind" fn assign_tenant(value: *const c_char, extra: *mut c_void) {
     if is_foreign_change() {
         Error::LockedSetting { setting: "plio.tenant" }.raise();
     }
     // SAFETY: the extra is NULL or what check_tenant handed out for this value.
     let state = if extra.is_null() { State::NONE } else { unsafe { extra.cast::<State>().read() } };
     context::assign(state);
+    // SAFETY: the value is NULL or a C string.
+    unsafe { keep_shown(value) };
 }
 
-/// Shows the org alone: the rest of the value is nobody's business.
-unsafe extern "C-unwind" fn show_tenant() -> *const c_char {
-    struct Shown(UnsafeCell<[u8; 64]>);
-    // SAFETY: a backend has one thread.
-    unsafe impl Sync for Shown {}
-    static SHOWN: Shown = Shown(UnsafeCell::new([0; 64]));
-    let value = TENANT.get();
-    let org = value.as_deref().map_or(&b""[..], CStr::to_bytes);
-    let org = org.split(|byte| *byte == b' ').next().unwrap_or_default();
-    // SAFETY: one thread, and no reference to the buffer is kept; PostgreSQL copies the text at once.
-    let buffer = unsafe { &mut *SHOWN.0.get() };
-    let length = org.len().min(buffer.len() - 1);
-    buffer[..length].copy_from_slice(&org[..length]);
+/// The org of the value in force, as a C string. An org has 63 bytes at most.
+struct Shown(UnsafeCell<[u8; 64]>);
+
+// SAFETY: a backend has one thread.
+unsafe impl Sync for Shown {}
+
+static SHOWN: Shown = Shown(UnsafeCell::new([0; 64]));
+
+/// Keeps the org of a value for showing: the rest of it is nobody's business.
+///
+/// # Safety
+/// `value` is NULL or a C string.
+unsafe fn keep_shown(value: *const c_char) {
+    // SAFETY: the caller's promise; one thread, and no other reference to the buffer is alive.
+    let (value, buffer) =
+        unsafe { (if value.is_null() { c"" } else { CStr::from_ptr(value) }, &mut *SHOWN.0.get()) };
+    let org = value.to_bytes().iter().take_while(|byte| **byte != b' ').take(buffer.len() - 1);
+    let length = org.zip(buffer.iter_mut()).map(|(byte, place)| *place = *byte).count();
     buffer[length] = 0;
-    buffer.as_ptr().cast()
+}
+
+unsafe extern "C-unwind" fn show_tenant() -> *const c_char {
+    SHOWN.0.get().cast_const().cast()
+}
+
+/// The org in force; empty when there is none.
+pub fn shown_tenant() -> String {
+    // SAFETY: the buffer always holds a C string; nobody writes while it is read.
+    unsafe { CStr::from_ptr(show_tenant()) }.to_string_lossy().into_owned()
 }
 
 thread_local! {
@@ -160,14 +200,7 @@ struct RoleAuthExtra {
 
 /// Switches to a role for the rest of the transaction or the session, without a membership.
 pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: guc::Lifetime) {
-    struct Forget;
-    impl Drop for Forget {
-        fn drop(&mut self) {
-            ROLE_TO_SWITCH_TO.set(None);
-        }
-    }
-    let _forget = Forget;
-    ROLE_TO_SWITCH_TO.set(Some(role));
+    let _forget = Handing::over(&ROLE_TO_SWITCH_TO, role);
     guc::set(c"role", Some(name), lifetime);
 }
 

@@ -12,7 +12,6 @@ use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::pg::{nodes, owned, raw, session};
 use crate::policy::{self, Access, Verdict};
-use crate::tenant::Org;
 use crate::{cache, context, hooks, lifecycle};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -42,7 +41,7 @@ unsafe extern "C-unwind" fn on_utility(
 ) {
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     unsafe {
-        if before((*planned).utilityStmt) {
+        if !is_transaction_control((*planned).utilityStmt) && before((*planned).utilityStmt) {
             return;
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
@@ -61,11 +60,6 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
     }
     // SAFETY: the tag says what the node is.
     let tag = unsafe { nodes::tag(statement) };
-    if tag == NodeTag::T_TransactionStmt {
-        // SAFETY: as above.
-        or_raise(unsafe { ensure_not_prepared(statement.cast()) });
-        return false;
-    }
     if cache::location().is_none() {
         return false;
     }
@@ -90,14 +84,15 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// A prepared transaction would be the tenant's role's, which nobody can be: its locks would stay for ever.
-unsafe fn ensure_not_prepared(statement: *const pg_sys::TransactionStmt) -> Result<()> {
-    // SAFETY: the caller passes a TransactionStmt.
-    let kind = unsafe { (*statement).kind };
-    if context::is_active() && kind == pg_sys::TransactionStmtKind::TRANS_STMT_PREPARE {
-        return Err(Error::StatementRefused { tag: "PREPARE TRANSACTION".to_owned() });
+/// BEGIN, COMMIT, savepoints and the like: nothing to judge. PREPARE TRANSACTION is on no list of what may run in a
+/// tenant: it would be the tenant's role's, which nobody can be, and its locks would stay for ever.
+unsafe fn is_transaction_control(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a utility statement; its tag says what it is.
+    unsafe {
+        nodes::tag(statement) == NodeTag::T_TransactionStmt
+            && (*statement.cast::<pg_sys::TransactionStmt>()).kind
+                != pg_sys::TransactionStmtKind::TRANS_STMT_PREPARE
     }
-    Ok(())
 }
 
 /// SET and RESET: ours are carried out, all others go on (the locked settings refuse by themselves).
@@ -122,11 +117,10 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
             match value.as_deref() {
                 Some("") => context::leave_session()?,
                 Some(value) => {
-                    let org = Org::parse(value).map_err(Error::BadOrg)?;
                     if is_local {
-                        context::enter(&org, !session::is_in_block() && session::is_outside_spi())?;
+                        context::enter(value, !session::is_in_block() && session::is_outside_spi())?;
                     } else {
-                        context::enter_session(&org)?;
+                        context::enter_session(value)?;
                     }
                 }
                 None => return Err(Error::TenantSettingRefused),

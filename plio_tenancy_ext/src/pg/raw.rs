@@ -27,6 +27,14 @@ unsafe extern "C-unwind" {
         options: i32,
         params: pg_sys::ParamListInfo,
     ) -> *mut pg_sys::PlannedStmt;
+    /// xact.c: whether a transaction is in progress.
+    pub fn IsTransactionState() -> bool;
+    /// xact.c: whether a transaction block is open.
+    pub fn IsTransactionBlock() -> bool;
+    /// miscinit.c: whether a security-definer function runs.
+    pub fn InLocalUserIdChange() -> bool;
+    /// portalmem.c: whether no portal can be fetched from.
+    pub fn ThereAreNoReadyPortals() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: a function's schema, `InvalidOid` when there is none.

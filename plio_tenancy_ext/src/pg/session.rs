@@ -1,4 +1,6 @@
 //! The session's users, transaction, portals and leftovers; locks on schemas.
+//!
+//! What only reads a global, and so cannot raise, is called without pgrx's guard.
 
 use super::{owned, raw};
 use pgrx::pg_sys;
@@ -7,7 +9,7 @@ use std::ffi::{CStr, CString};
 /// The login role, or what it `SET ROLE` to; not a definer function's owner.
 pub fn outer_user() -> pg_sys::Oid {
     // SAFETY: reads a global; the user is set before any statement runs.
-    unsafe { pg_sys::GetOuterUserId() }
+    unsafe { raw::GetOuterUserId() }
 }
 
 /// The login role (or what SET SESSION AUTHORIZATION made of it).
@@ -31,19 +33,19 @@ pub fn is_initializing_worker() -> bool {
 /// Whether a transaction is in progress: neither being committed nor aborted.
 pub fn is_in_progress() -> bool {
     // SAFETY: reads the transaction state.
-    unsafe { pg_sys::IsTransactionState() }
+    unsafe { raw::IsTransactionState() }
 }
 
 /// Whether a transaction block is open, an implicit one of a multi-statement query included.
 pub fn is_in_block() -> bool {
     // SAFETY: reads the transaction state.
-    unsafe { pg_sys::IsTransactionBlock() }
+    unsafe { raw::IsTransactionBlock() }
 }
 
 /// Whether a security-definer function (or core in another user's name) is running.
 pub fn is_in_definer_function() -> bool {
     // SAFETY: reads the security context.
-    unsafe { pg_sys::InLocalUserIdChange() }
+    unsafe { raw::InLocalUserIdChange() }
 }
 
 /// Whether the library is being loaded by the postmaster.
@@ -182,7 +184,7 @@ pub fn lock_extension(extension: pg_sys::Oid) {
 /// Whether some portal besides the running ones is ready to be fetched from: an open cursor.
 pub fn has_ready_portals() -> bool {
     // SAFETY: walks the portal table.
-    unsafe { !pg_sys::ThereAreNoReadyPortals() }
+    unsafe { !raw::ThereAreNoReadyPortals() }
 }
 
 /// `InvalidSubTransactionId`, c.h.
