@@ -11,7 +11,7 @@ use crate::registry::{self, Location, ShareRow};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
@@ -35,6 +35,8 @@ pub struct Tenant {
     pub has_lost_role: bool,
     /// The search_path inside the tenant.
     pub search_path: CString,
+    /// The value of `plio.tenant` for a transaction in the tenant, once it was needed.
+    pub state_value: OnceCell<CString>,
 }
 
 /// A role, by oid and name.
@@ -237,6 +239,7 @@ pub fn tenant(org: &Org) -> Option<Rc<Tenant>> {
         has_lost_role: row.role_name.is_some() && role.is_none(),
         role,
         search_path: CString::new(path).ok()?,
+        state_value: OnceCell::new(),
     });
     let kept = Rc::clone(&tenant);
     with(|cache| insert_bounded(&mut cache.tenants, org.as_str().to_owned(), kept));

@@ -8,7 +8,7 @@
 
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
-use crate::hooks::planner;
+use crate::hooks::{check_perms, planner};
 use crate::pg::guc::{self, KnownRecord, Lifetime, Record};
 use crate::pg::session::{self, Cursor};
 use crate::tenant::{Org, Status, TenantId};
@@ -118,6 +118,7 @@ pub fn assign(state: State) {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+    check_perms::forget_judged();
     planner::on_transaction_end();
     let is_undone = IS_PARTLY_UNDONE.replace(false) || !is_commit;
     let made = MADE_BY.replace(LeftBy::Nobody);
@@ -128,6 +129,7 @@ pub fn on_transaction_end(is_commit: bool) {
 
 /// A subtransaction was rolled back, and with it the lock that it may have taken on a session's tenant.
 pub fn on_subtransaction_abort() {
+    check_perms::forget_judged();
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
     IS_PARTLY_UNDONE.set(true);
 }
@@ -391,7 +393,11 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
         tenant: tenant.id,
         scope,
     };
-    settings::set_state(state, &tenant.org, lifetime);
+    let value = match scope {
+        Scope::Transaction => tenant.state_value.get_or_init(|| state.value(&tenant.org)),
+        Scope::Session => &state.value(&tenant.org),
+    };
+    settings::set_state(state, value, lifetime);
 }
 
 /// Refuses access when the session's role is no longer the tenant's.

@@ -120,10 +120,10 @@ thread_local! {
     static STATE_TO_SET: Cell<Option<State>> = const { Cell::new(None) };
 }
 
-/// Sets `plio.tenant`.
-pub fn set_state(state: State, org: &str, lifetime: guc::Lifetime) {
+/// Sets `plio.tenant` to a state and its value.
+pub fn set_state(state: State, value: &CStr, lifetime: guc::Lifetime) {
     let _forget = Handing::over(&STATE_TO_SET, state);
-    guc::set(c"plio.tenant", Some(&state.value(org)), lifetime);
+    guc::set(c"plio.tenant", Some(value), lifetime);
 }
 
 /// What a check hook is to hand out, until this is dropped: also when setting fails.

@@ -16,6 +16,7 @@ use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Access, Context, Place, Verdict, Why};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 static mut PREVIOUS: pg_sys::ExecutorCheckPerms_hook_type = None;
 static mut PREVIOUS_START: pg_sys::ExecutorStart_hook_type = None;
@@ -31,6 +32,21 @@ pub fn install() {
     }
 }
 
+/// The range table that the first hook has judged a moment ago: the second need not do it again.
+///
+/// The executor asks the second before it does anything else, so nothing can have changed in between. An error in
+/// between ends the (sub)transaction, and that forgets the range table, whose memory may become another's.
+static JUDGED: AtomicPtr<pg_sys::List> = AtomicPtr::new(std::ptr::null_mut());
+
+fn take_judged(range_table: *mut pg_sys::List) -> bool {
+    JUDGED.swap(std::ptr::null_mut(), Relaxed) == range_table && !range_table.is_null()
+}
+
+/// A transaction or a subtransaction has ended.
+pub fn forget_judged() {
+    JUDGED.store(std::ptr::null_mut(), Relaxed);
+}
+
 unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
     // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
     unsafe {
@@ -38,6 +54,7 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
         if !is_own_tenants((*planned).rtable) {
             check((*planned).rtable, raw::permission_infos(planned));
         }
+        JUDGED.store((*planned).rtable, Relaxed);
         PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart)(query, flags);
     }
 }
@@ -50,7 +67,7 @@ unsafe extern "C-unwind" fn on_check_perms(
 ) -> bool {
     // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
     unsafe {
-        if !is_own_tenants(range_table) {
+        if !take_judged(range_table) && !is_own_tenants(range_table) {
             check(range_table, permissions);
         }
         PREVIOUS.is_none_or(|previous| previous(range_table, permissions, raise))
@@ -61,7 +78,7 @@ unsafe extern "C-unwind" fn on_check_perms(
 unsafe extern "C-unwind" fn on_check_perms(range_table: *mut pg_sys::List, raise: bool) -> bool {
     // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
     unsafe {
-        if !is_own_tenants(range_table) {
+        if !take_judged(range_table) && !is_own_tenants(range_table) {
             check(range_table, std::ptr::null_mut());
         }
         PREVIOUS.is_none_or(|previous| previous(range_table, raise))

@@ -8,6 +8,8 @@
 //! `SET plio.tenant` and `RESET plio.tenant` are carried out here: the setting is a superuser's, so that an ordinary
 //! role cannot reach it by any other way, and this is the checked way. They do not go on to the previous hook.
 
+mod targets;
+
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::pg::{nodes, owned, raw, session};
@@ -164,6 +166,10 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
     let is_active = context::is_active();
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
+    if is_active {
+        // SAFETY: the caller passes a statement with that tag.
+        unsafe { targets::ensure_target(tag, statement)? };
+    }
     // SAFETY: each branch casts to the struct that its tag stands for.
     unsafe {
         match tag {
@@ -178,7 +184,6 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
             | T_IndexStmt
             | T_CreateSeqStmt
             | T_AlterSeqStmt
-            | T_AlterObjectSchemaStmt
             | T_AlterDomainStmt
             | T_AlterEnumStmt
             | T_AlterFunctionStmt
@@ -204,6 +209,11 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
             T_DropStmt => {
                 ensure_schema_object((*statement.cast::<pg_sys::DropStmt>()).removeType, statement, is_active)
             }
+            T_AlterObjectSchemaStmt => ensure_schema_object(
+                (*statement.cast::<pg_sys::AlterObjectSchemaStmt>()).objectType,
+                statement,
+                is_active,
+            ),
             T_RenameStmt => ensure_schema_object(
                 (*statement.cast::<pg_sys::RenameStmt>()).renameType,
                 statement,
