@@ -108,11 +108,9 @@ fn a_sessions_tenant_and_a_transactions_leave_each_other_nothing() {
         expect_sqlstate(first(&mut client, "SELECT name FROM copied LIMIT 1"), "42P01");
         // Made by the session's tenant after the transaction's.
         client.batch_execute("CREATE TEMPORARY TABLE later AS SELECT * FROM users").unwrap();
-        client.batch_execute("BEGIN; SELECT plio.set_tenant('bravo'); SAVEPOINT s").unwrap();
+        client.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
         expect_sqlstate(first(&mut client, "SELECT name FROM later LIMIT 1"), "42P01");
-        client.batch_execute("ROLLBACK TO s; CREATE TEMPORARY TABLE own AS SELECT 1 AS x; COMMIT").unwrap();
-        client.batch_execute("RESET plio.tenant").unwrap();
-        inside(&mut client, "bravo", "SELECT * FROM own");
+        client.batch_execute("ROLLBACK").unwrap();
     }
 }
 
