@@ -7,6 +7,10 @@ use plio_tests::{Cluster, Db, TwoTenants};
 use postgres::Client;
 use postgres::error::{DbError, ErrorPosition};
 
+use crate::statements::FAILURES;
+
+mod statements;
+
 /// The same objects everywhere; `users` is the fixture's.
 const OBJECTS: &str = "
     CREATE TABLE orders (id int PRIMARY KEY, code text NOT NULL UNIQUE, amount int CONSTRAINT positive CHECK (amount > 0),
@@ -30,104 +34,6 @@ const OBJECTS: &str = "
     CREATE VIEW checked AS SELECT id, code FROM orders WHERE id < 100 WITH CHECK OPTION;
     CREATE TABLE dependent (id int REFERENCES orders);
     INSERT INTO dependent VALUES (1);";
-
-/// One failing statement each, in every way that passes through a hook.
-const FAILURES: &[&str] = &[
-    // Constraints.
-    "INSERT INTO orders VALUES (1, 'two', 5)",
-    "INSERT INTO orders VALUES (2, 'one', 5)",
-    "INSERT INTO orders VALUES (2, NULL, 5)",
-    "INSERT INTO orders VALUES (2, 'two', -5)",
-    "INSERT INTO orders VALUES (2, 'two', 5, 999)",
-    "INSERT INTO orders VALUES (2, 'two', 10); SET CONSTRAINTS ALL IMMEDIATE",
-    "DELETE FROM orders",
-    "INSERT INTO checked VALUES (200, 'x')",
-    "SELECT 'longer'::short",
-    "SELECT 'sad'::mood",
-    "ALTER TABLE orders ADD CONSTRAINT big CHECK (amount > 100)",
-    "ALTER TABLE orders ALTER buyer SET NOT NULL; UPDATE orders SET buyer = NULL",
-    "MERGE INTO orders o USING users u ON false WHEN NOT MATCHED THEN INSERT VALUES (1, 'x', 3)",
-    "WITH n AS (INSERT INTO orders VALUES (1, 'y', 3) RETURNING 1) SELECT * FROM n",
-    // Positions, names, types.
-    "SELECT * FROM missing",
-    "SELECT missing FROM orders",
-    "SELECT id, missing(id) FROM orders",
-    "SELECT nowhere.missing()",
-    "SELECT 1 +",
-    "SELECT * FROM orders WHERE id = 'x'",
-    "SELECT 1 / 0",
-    "SELECT 'x'::int",
-    "SELECT 99999999999::int",
-    "SELECT id FROM orders GROUP BY code",
-    "SELECT '{bad json'::json",
-    "SELECT * FROM public.missing",
-    "LOCK TABLE missing",
-    "TRUNCATE missing",
-    "LOCK TABLE orders, missing",
-    "COPY missing TO STDOUT",
-    "COPY orders (missing) TO STDOUT",
-    "ANALYZE missing",
-    "ANALYZE orders (missing)",
-    "REINDEX TABLE missing",
-    "REINDEX INDEX orders",
-    "CLUSTER orders USING missing",
-    "REFRESH MATERIALIZED VIEW orders",
-    "CREATE INDEX ON orders (missing)",
-    "CREATE TABLE t (a missing)",
-    "CREATE VIEW v AS SELECT missing FROM orders",
-    "DROP TABLE orders",
-    "DROP TABLE missing",
-    "DROP TYPE short, mood, missing",
-    "ALTER TABLE orders ADD COLUMN code text",
-    "ALTER TABLE orders DROP COLUMN missing",
-    "COMMENT ON COLUMN orders.missing IS 'x'",
-    "DECLARE c CURSOR FOR SELECT 1 / 0; FETCH c",
-    "EXECUTE nothing",
-    "FETCH nothing",
-    "SET work_mem = 'x'",
-    "SET nothing.at_all.ever TO 1; SET work_mem = -1",
-    "SET search_path_ = 1",
-    "SHOW missing",
-    "SELECT current_setting('missing.one')",
-    "SELECT set_config('work_mem', 'x', true)",
-    "EXPLAIN SELECT * FROM missing",
-    "EXPLAIN ANALYZE SELECT 1 / 0",
-    "PREPARE q AS SELECT missing FROM orders",
-    "PREPARE q (int) AS SELECT 1 / $1; EXECUTE q (0)",
-    "CALL missing()",
-    "NOTHING",
-    // Inside functions, DO, CALL, EXECUTE, triggers: where it happened, and the position in the inner statement.
-    "SELECT fail_custom()",
-    "SELECT fail_odd()",
-    "SELECT fail_deep(3)",
-    "SELECT fail_sql()",
-    "CALL fail_procedure()",
-    "INSERT INTO guarded VALUES (0)",
-    "INSERT INTO guarded VALUES (3)",
-    "DO $$ BEGIN INSERT INTO orders VALUES (1, 'two', 5); END $$",
-    "DO $$ BEGIN PERFORM fail_custom(); END $$",
-    "DO $$ BEGIN PERFORM missing FROM orders; END $$",
-    "DO $$ BEGIN EXECUTE 'INSERT INTO orders VALUES (2, NULL, 5)'; END $$",
-    "DO $$ BEGIN EXECUTE 'SELECT missing FROM orders'; END $$",
-    "DO $$ BEGIN EXECUTE 'DO $x$ BEGIN PERFORM fail_custom(); END $x$'; END $$",
-    "DO $$ BEGIN CALL fail_procedure(); END $$",
-    "DO $$ BEGIN CREATE TABLE orders (a int); END $$",
-    "DO $$ BEGIN LOCK TABLE missing; END $$",
-    "DO $$ BEGIN RAISE 'plain'; END $$",
-    "DO $$ BEGIN RAISE unique_violation USING MESSAGE = 'mine', CONSTRAINT = 'theirs', TABLE = 'a_table'; END $$",
-    "DO $$ BEGIN RAISE SQLSTATE 'XX000' USING MESSAGE = 'mine'; END $$",
-    "DO $$ BEGIN RAISE SQLSTATE '42501' USING MESSAGE = 'mine', HINT = 'theirs'; END $$",
-    "DO $$ BEGIN ASSERT false, 'asserted'; END $$",
-    "DO $$ BEGIN BEGIN PERFORM fail_custom(); EXCEPTION WHEN SQLSTATE 'PL001' THEN RAISE; END; END $$",
-    "DO $$ BEGIN nonsense; END $$",
-    "PREPARE q AS INSERT INTO orders VALUES (1, 'two', 5); EXECUTE q",
-    "PREPARE q AS SELECT fail_custom(); EXECUTE q",
-    "CREATE TABLE made AS SELECT fail_custom()",
-    "CREATE MATERIALIZED VIEW made AS SELECT 1 / 0 AS a",
-    "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN nonsense END'",
-    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT missing FROM orders'",
-    "COPY (SELECT 1 / 0) TO STDOUT",
-];
 
 /// COPY FROM STDIN: the rows are at fault. (The line; the table and its columns.)
 const COPIES: &[(&str, &str)] = &[
