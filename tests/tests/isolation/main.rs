@@ -9,6 +9,7 @@ mod plans;
 mod roles;
 mod settings;
 mod shared;
+mod transactions;
 mod world;
 
 #[path = "../common/judge.rs"]
