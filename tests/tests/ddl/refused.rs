@@ -216,7 +216,7 @@ fn targets_in_other_schemas_are_refused() {
             "CREATE POLICY p ON public.countries USING (true)",
             "COMMENT ON TABLE public.countries IS 'x'",
             "ALTER TABLE public.countries RENAME TO lands",
-            "CREATE STATISTICS ON code, name FROM public.countries",
+            "CREATE STATISTICS stat ON code, name FROM public.countries",
             "REFRESH MATERIALIZED VIEW public.nothing; SELECT * FROM public.unshared",
         ] {
             for answer in acme.answers(statement) {

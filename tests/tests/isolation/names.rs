@@ -108,7 +108,7 @@ const STATEMENTS: &[&str] = &[
     "COMMENT ON TABLE {s}.users IS 'x'",
     "COMMENT ON COLUMN {s}.users.name IS 'x'",
     "CREATE INDEX ON {s}.users (name)",
-    "CREATE STATISTICS ON id, name FROM {s}.users",
+    "CREATE STATISTICS {s}.stat ON id, name FROM {s}.users",
     "CREATE RULE quiet AS ON DELETE TO {s}.users DO INSTEAD NOTHING",
     "CREATE POLICY mine ON {s}.users USING (true)",
     "DROP TABLE {s}.users CASCADE",

@@ -1,7 +1,7 @@
 //! Paths that no hook sees: PostgreSQL's own privileges hold there, because a tenant has a role of its own.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::judge::Judge;
 use crate::world::{inside, value, world};
@@ -102,20 +102,24 @@ fn privileges_stop_what_hooks_do_not_see() {
 #[test]
 fn query_texts_of_other_tenants_are_hidden() {
     let world = world();
-    let mut busy = world.db.connect(&world.app);
-    let role = world.app.clone();
-    let mut watcher = world.db.connect(&role);
-    let sleeper = thread::spawn(move || {
+    let (mut busy, mut watcher) = (world.db.connect(&world.app), world.db.connect(&world.app));
+    // The other session waits for this lock in the middle of its query.
+    watcher.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
+    let waiting = thread::spawn(move || {
         busy.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
-        busy.batch_execute("SELECT 'canary-bravo', pg_sleep(2)").unwrap();
+        busy.batch_execute("SELECT 'canary-bravo', pg_advisory_xact_lock(1)").unwrap();
     });
-    thread::sleep(Duration::from_millis(700));
     // The control: the same role with no tenant sees its own sessions.
     let seen =
         "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%canary-bravo%'";
-    assert_eq!(value(&mut watcher, seen), "1");
+    let end = Instant::now() + Duration::from_secs(30);
+    while value(&mut watcher, seen) != "1" {
+        assert!(Instant::now() < end, "the other session never began to wait");
+        thread::sleep(Duration::from_millis(20));
+    }
     Judge::inside(&mut watcher, "acme").gives(seen, &["0"]);
-    sleeper.join().unwrap();
+    watcher.batch_execute("SELECT pg_advisory_unlock(1)").unwrap();
+    waiting.join().unwrap();
 }
 
 /// A notification sent inside a tenant reaches nobody outside it, or is not sent at all; nobody listens inside one.
@@ -132,14 +136,14 @@ fn notifications_do_not_cross() {
     let mut listener = world.db.connect(&world.app);
     listener.batch_execute("LISTEN news").unwrap();
     app.batch_execute("NOTIFY news, 'public'").unwrap();
-    let arrived = |listener: &mut postgres::Client| {
+    let arrived = |listener: &mut postgres::Client, within: u64| {
         use postgres::fallible_iterator::FallibleIterator;
-        let found = listener.notifications().timeout_iter(Duration::from_millis(500)).next().unwrap();
+        let found = listener.notifications().timeout_iter(Duration::from_millis(within)).next().unwrap();
         found.map(|notification| notification.payload().to_owned())
     };
-    assert_eq!(arrived(&mut listener).as_deref(), Some("public"));
+    assert_eq!(arrived(&mut listener, 10_000).as_deref(), Some("public"));
     app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
     let sent = app.batch_execute("SELECT pg_notify('news', 'canary-acme')");
     app.batch_execute(if sent.is_ok() { "COMMIT" } else { "ROLLBACK" }).unwrap();
-    assert_eq!(arrived(&mut listener), None);
+    assert_eq!(arrived(&mut listener, 500), None);
 }
