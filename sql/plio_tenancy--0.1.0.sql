@@ -215,7 +215,8 @@ COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
 CREATE TABLE plio.access (
     role_name  text COLLATE "C" NOT NULL,
-    org        text COLLATE "C" REFERENCES plio.tenants (org) ON UPDATE CASCADE ON DELETE CASCADE,
+    -- No foreign key to plio.tenants: a parallel pg_restore does not order the data of an extension's tables by it.
+    org        text COLLATE "C",
     granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     granted_by text NOT NULL DEFAULT SESSION_USER,
     CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
@@ -367,6 +368,11 @@ AS $health$
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        UNION ALL
+        SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
+               format('DELETE FROM plio.access WHERE org = %L', a.org)
+          FROM plio.access a
+         WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),

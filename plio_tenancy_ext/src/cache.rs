@@ -5,7 +5,7 @@
 //! moments when nothing may be read, allocated or raised. Nothing is borrowed while PostgreSQL is called, so a
 //! callback, a nested look-up or an error can never meet a borrowed cache.
 
-use crate::pg::{self, catalog, session};
+use crate::pg::{self, catalog, depend, session};
 use crate::policy::{Actor, Place};
 use crate::registry::{self, Location, ShareRow};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
@@ -105,6 +105,7 @@ struct Cache {
     schemas: OidMap<Oid, SchemaKind>,
     relations: OidMap<Oid, Place>,
     inheritors: OidMap<Oid, Rc<[Oid]>>,
+    connectors: OidMap<Oid, Option<&'static str>>,
     actors: OidMap<Oid, Actor>,
     entries: OidMap<(Oid, TenantId), bool>,
     shares: Option<Rc<Shares>>,
@@ -284,6 +285,11 @@ pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Pla
         return Place::OwnTemporary;
     }
     let place = match schema_kind(schema) {
+        // A TOAST table is as its table is.
+        SchemaKind::System if catalog::is_toast(schema) => match depend::owner_of_toast(relation) {
+            Some((table, schema)) => return place_of_relation(table, schema, active),
+            None => Place::System,
+        },
         SchemaKind::System => Place::System,
         SchemaKind::Tenant => return Place::ForeignTenant,
         SchemaKind::Registry => Place::Registry,
@@ -306,6 +312,20 @@ pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
     let found: Rc<[Oid]> = catalog::inheritors(relation).into();
     let kept = Rc::clone(&found);
     with(|cache| insert_bounded(&mut cache.inheritors, relation, kept));
+    found
+}
+
+/// Extensions whose functions open other connections or the server's files.
+const CONNECTORS: [&str; 3] = ["adminpack", "dblink", "pg_background"];
+
+/// The extension of [`CONNECTORS`] that a function belongs to.
+pub fn connector_of(function: Oid) -> Option<&'static str> {
+    if let Some(known) = with(|cache| cache.connectors.get(&function).copied()) {
+        return known;
+    }
+    let extension = catalog::extension_of_function(function);
+    let found = CONNECTORS.into_iter().find(|connector| extension.as_deref() == Some(connector));
+    with(|cache| insert_bounded(&mut cache.connectors, function, found));
     found
 }
 
@@ -350,10 +370,10 @@ pub struct Renaming {
 }
 
 impl Renaming {
-    /// The share that stood for the object before the command.
-    pub fn share_before(&self, object: Oid) -> Option<&ShareRow> {
-        let rows = &self.shares.as_ref()?.rows;
-        rows.iter().find(|(oid, _)| *oid == Some(object)).map(|(_, row)| row)
+    /// What was shared before the command: the object, and the row that stood for it.
+    pub fn shares_before(&self) -> impl Iterator<Item = (Oid, &ShareRow)> {
+        let rows = self.shares.iter().flat_map(|shares| &shares.rows);
+        rows.filter_map(|(object, row)| Some(((*object)?, row)))
     }
 }
 

@@ -8,7 +8,7 @@
 
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
-use crate::hooks::{check_perms, planner};
+use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::{self, KnownRecord, Lifetime, Record};
 use crate::pg::session::{self, Cursor};
 use crate::tenant::{Org, Status, TenantId};
@@ -119,6 +119,7 @@ pub fn assign(state: State) {
 pub fn on_transaction_end(is_commit: bool) {
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
     check_perms::forget_judged();
+    running::on_transaction_end();
     planner::on_transaction_end();
     let is_undone = IS_PARTLY_UNDONE.replace(false) || !is_commit;
     let made = MADE_BY.replace(LeftBy::Nobody);
@@ -127,8 +128,12 @@ pub fn on_transaction_end(is_commit: bool) {
     }
 }
 
-/// A subtransaction was rolled back, and with it the lock that it may have taken on a session's tenant.
-pub fn on_subtransaction_abort() {
+/// A subtransaction has ended. Rolled back, it has lost the lock that it may have taken on a session's tenant.
+pub fn on_subtransaction_end(is_commit: bool) {
+    running::on_subtransaction_end(is_commit);
+    if is_commit {
+        return;
+    }
     check_perms::forget_judged();
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
     IS_PARTLY_UNDONE.set(true);
@@ -185,9 +190,9 @@ pub fn enter(org: &str, is_alone: bool) -> Result<()> {
             active => Err(Error::Locked { active: active.unwrap_or_default() }),
         };
     }
+    ensure_no_open_cursor()?;
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
-    ensure_no_open_cursor()?;
     close_residual_cursors(tenant.id)?;
     clear_residue(tenant.id);
     apply(&tenant, schema, Scope::Transaction);
@@ -258,7 +263,7 @@ fn ensure_may_set() -> Result<()> {
     if session::is_in_definer_function() {
         return Err(Error::InDefinerFunction);
     }
-    if session::is_query_reading() {
+    if running::is_any() {
         return Err(Error::InQuery);
     }
     OURS.with(|settings| {

@@ -33,9 +33,7 @@ fn bug(error: pgrx::spi::SpiError) -> Error {
 
 /// `ddl_command_end`.
 fn on_command_end() -> Result<()> {
-    if cache::location().is_none() {
-        return Ok(());
-    }
+    let Some(location) = cache::location() else { return Ok(()) };
     let changed = changed_objects()?;
     let renaming = cache::take_renaming();
     if hooks::is_judged() && !changed.is_empty() {
@@ -44,22 +42,24 @@ fn on_command_end() -> Result<()> {
         }
         ensure_untied(&changed)?;
     }
-    changed.iter().try_for_each(|object| settle_shares(object, renaming.as_ref()))
+    if changed.iter().any(|object| object.class == pg_sys::ExtensionRelationId) {
+        // What belongs to an extension is open to tenants, and its schema is on their path.
+        location.announce_change();
+    }
+    settle_shares(&changed, renaming.as_ref())
 }
 
 /// What is created in a shared schema, or moved into or out of one, or renamed, is shared as the registry says.
-fn settle_shares(changed: &Changed, renaming: Option<&cache::Renaming>) -> Result<()> {
-    let is_relation = changed.class == pg_sys::RelationRelationId;
-    if is_relation && changed.is_created {
-        return shares::on_relation_created(changed.object);
+fn settle_shares(changed: &[Changed], renaming: Option<&cache::Renaming>) -> Result<()> {
+    let relations = changed.iter().filter(|object| object.class == pg_sys::RelationRelationId);
+    if let Some(renaming) = renaming {
+        shares::on_rename(renaming)?;
     }
-    let Some(renaming) = renaming else { return Ok(()) };
-    if is_relation || changed.class == pg_sys::NamespaceRelationId {
-        if let Some(row) = renaming.share_before(changed.object) {
-            shares::on_object_renamed(row, changed.object, !is_relation)?;
-        }
-        if is_relation && renaming.is_move {
-            shares::on_relation_moved(changed.object)?;
+    for relation in relations {
+        if relation.is_created {
+            shares::on_relation_created(relation.object)?;
+        } else if renaming.is_some_and(|renaming| renaming.is_move) && !context::is_active() {
+            shares::on_relation_moved(relation.object)?;
         }
     }
     Ok(())
@@ -184,6 +184,9 @@ fn on_drop() -> Result<()> {
         if own.is_some() && hooks::is_judged() && schema != own && !is_toast {
             return Err(Error::DdlOutside);
         }
+        if kind == "extension" {
+            location.announce_change();
+        }
         let (of_schema, of_relation) = match (kind.as_str(), schema, name) {
             ("schema", _, Some(name)) => (name, None),
             (
@@ -207,8 +210,8 @@ struct Dropped {
     kind: String,
 }
 
-/// What was dropped, without temporary objects, and without the triggers with which PostgreSQL enforces a foreign key
-/// on the table that it points at.
+/// What was dropped, without temporary objects, and without what is only part of something else: a view's rule, a range
+/// type's cast, the triggers with which PostgreSQL enforces a foreign key on the table that it points at.
 fn dropped_objects() -> Result<Vec<Dropped>> {
     Spi::connect(|client| {
         let rows = client.select(DROPPED, None, &[])?;
@@ -216,8 +219,8 @@ fn dropped_objects() -> Result<Vec<Dropped>> {
         for row in rows {
             let kind = row.get::<String>(4)?.unwrap_or_default();
             let is = |column| row.get::<bool>(column).map(|value| value.unwrap_or(false));
-            let is_foreign_keys_own = kind == "trigger" && !is(6)? && !is(7)?;
-            if !is(5)? && !is_foreign_keys_own {
+            let is_part = !is(6)? && !is(7)?;
+            if !is(5)? && !is_part {
                 let schema = row.get::<String>(1)?.or(row.get::<String>(2)?);
                 dropped.push(Dropped { schema, name: row.get(3)?, kind });
             }

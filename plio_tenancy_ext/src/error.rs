@@ -21,6 +21,9 @@ pub enum Error {
     /// A server file, program or library named inside a tenant.
     #[error("access to the server's files is not allowed while a tenant is active")]
     ServerFileRefused,
+    /// A foreign server, or an extension that opens connections, that nobody listed.
+    #[error("cannot use \"{name}\" while a tenant is active")]
+    ConnectionRefused { name: String },
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -122,6 +125,7 @@ impl Error {
             Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
             | Self::StatementRefused { .. }
             | Self::ServerFileRefused
+            | Self::ConnectionRefused { .. }
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
@@ -161,6 +165,9 @@ impl Error {
                 "Run it in a transaction without a tenant, as an administrator.".to_owned()
             }
             Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
+            Self::ConnectionRefused { .. } => {
+                "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
+            }
             Self::DdlOutside => {
                 "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
                     .to_owned()

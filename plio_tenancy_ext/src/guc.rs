@@ -28,12 +28,19 @@ pub enum Enforcement {
     On,
 }
 
+static ALLOWED_CONNECTIONS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ENFORCEMENT: GucSetting<Enforcement> = GucSetting::<Enforcement>::new(Enforcement::On);
 static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// Whether the boundary holds: `plio.enforcement`.
 pub fn is_enforced() -> bool {
     ENFORCEMENT.get() == Enforcement::On
+}
+
+/// Whether an administrator listed a foreign server, or an extension that opens connections, for use inside tenants.
+pub fn is_connection_allowed(name: &str) -> bool {
+    let allowed = ALLOWED_CONNECTIONS.get().unwrap_or_default();
+    catalog::split_identifiers(&allowed.to_string_lossy()).iter().any(|one| one == name)
 }
 
 /// What the connection string (`options=-c plio.tenant=..`) or ALTER ROLE SET asked for before the library was there.
@@ -46,6 +53,14 @@ pub fn take_wanted_tenant() -> Option<String> {
 
 /// Defines the settings and puts the locks in front of PostgreSQL's own.
 pub fn install() {
+    GucRegistry::define_string_guc(
+        c"plio.allowed_connections",
+        c"Foreign servers, and extensions such as dblink, that may be used inside tenants.",
+        c"They connect elsewhere: what they reach there is judged by nobody here.",
+        &ALLOWED_CONNECTIONS,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
     // SAFETY: the hooks are guarded, or call nothing that can fail.
     unsafe {
         GucRegistry::define_enum_guc_with_hooks(

@@ -5,6 +5,7 @@
 //! | `ExecutorStart_hook`, `ExecutorCheckPerms_hook` | every range table, after views and cached plans, workers included | utility statements; partitions that an INSERT routes to | ours first, then the previous hook: a refusal of ours needs no second opinion |
 //! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire | previous hook first, as sepgsql does |
 //! | `planner_hook` | that a plan is being made | what for | around the previous hook or the standard planner |
+//! | `ExecutorEnd_hook` | that a plan has ended | plans that an error cut off | ours first: it only counts |
 //! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()`, `UPDATE pg_settings` | ours first; then the previous hook or the standard function |
 //!
 //! All keep to one shape: the outer function holds plain data and has no guard, so an error that is not ours passes
@@ -13,6 +14,7 @@
 pub mod check_perms;
 pub mod object_access;
 pub mod planner;
+pub mod running;
 pub mod utility;
 
 use crate::pg::session;
@@ -23,6 +25,7 @@ pub fn install() {
     check_perms::install();
     object_access::install();
     planner::install();
+    running::install();
     utility::install();
 }
 

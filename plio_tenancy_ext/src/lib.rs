@@ -91,7 +91,8 @@ pub extern "C-unwind" fn _PG_init() {
     cache::install();
     pg::session::install(pg::session::Callbacks {
         on_end: context::on_transaction_end,
-        on_subtransaction_abort: context::on_subtransaction_abort,
+        on_subtransaction_start: hooks::running::on_subtransaction_start,
+        on_subtransaction_end: context::on_subtransaction_end,
     });
     hooks::install();
     if let Some(wanted) = wanted {

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
-use crate::pg::{catalog, scan};
+use crate::pg::{catalog, scan, session};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -66,6 +66,11 @@ impl Location {
     /// Whether a change of that relation changes what the registry says.
     pub fn has_table(&self, relation: Oid) -> bool {
         [self.tenants, self.access, self.shares].contains(&relation)
+    }
+
+    /// Tells every backend, at commit, that something else changed which the registry's readers keep in mind.
+    pub fn announce_change(&self) {
+        session::invalidate_relation(self.shares);
     }
 
     /// The tenant of that org.
@@ -147,18 +152,26 @@ pub fn update_status(org: &Org, status: Status) -> Result<()> {
     .map_err(bug)
 }
 
-/// Gives the tenant another org, schema name and role name; access follows by its foreign key.
+/// Gives the tenant another org, schema name and role name; access follows.
 pub fn update_names(org: &Org, new_org: &Org, schema_name: &str, role_name: Option<&str>) -> Result<()> {
     Spi::run_with_args(
         "UPDATE plio.tenants SET org = $2, schema_name = $3, role_name = $4 WHERE org = $1",
         &[org.as_str().into(), new_org.as_str().into(), schema_name.into(), role_name.into()],
+    )
+    .map_err(bug)?;
+    Spi::run_with_args(
+        "UPDATE plio.access SET org = $2 WHERE org = $1",
+        &[org.as_str().into(), new_org.as_str().into()],
     )
     .map_err(bug)
 }
 
 /// Removes the tenant's row, and its access rows with it.
 pub fn delete_tenant(org: &Org) -> Result<()> {
-    Spi::run_with_args("DELETE FROM plio.tenants WHERE org = $1", &[org.as_str().into()]).map_err(bug)
+    for statement in ["DELETE FROM plio.access WHERE org = $1", "DELETE FROM plio.tenants WHERE org = $1"] {
+        Spi::run_with_args(statement, &[org.as_str().into()]).map_err(bug)?;
+    }
+    Ok(())
 }
 
 /// Lets a role enter an org, or every tenant; a second time changes nothing.

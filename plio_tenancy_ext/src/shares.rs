@@ -195,21 +195,23 @@ fn settle(relation: Oid) -> Result<()> {
     }
 }
 
-/// A shared relation or schema was renamed or moved: its share follows.
+/// Something was renamed or moved: every share follows its object, owned sequences that went along included.
 ///
 /// # Errors
 /// XX000.
-pub fn on_object_renamed(row: &ShareRow, object: Oid, is_schema: bool) -> Result<()> {
-    let names = if is_schema {
-        catalog::schema_name(object).map(|schema| (schema, None))
-    } else {
-        catalog::relation_names(object).map(|(schema, name)| (schema, Some(name)))
-    };
-    let Some((schema, relation)) = names else { return Ok(()) };
-    if schema == row.schema_name && relation == row.relation_name {
-        return Ok(());
+pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
+    for (object, row) in renaming.shares_before() {
+        let names = match row.relation_name {
+            None => catalog::schema_name(object).map(|schema| (schema, None)),
+            Some(_) => catalog::relation_names(object).map(|(schema, name)| (schema, Some(name))),
+        };
+        if let Some((schema, relation)) = names
+            && (schema != row.schema_name || relation != row.relation_name)
+        {
+            session::as_superuser(|| registry::rename_share(row, &schema, relation.as_deref()))?;
+        }
     }
-    session::as_superuser(|| registry::rename_share(row, &schema, relation.as_deref()))
+    Ok(())
 }
 
 /// A relation or a schema was dropped: so is its share.

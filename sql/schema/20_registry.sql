@@ -24,7 +24,8 @@ COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
 CREATE TABLE plio.access (
     role_name  text COLLATE "C" NOT NULL,
-    org        text COLLATE "C" REFERENCES plio.tenants (org) ON UPDATE CASCADE ON DELETE CASCADE,
+    -- No foreign key to plio.tenants: a parallel pg_restore does not order the data of an extension's tables by it.
+    org        text COLLATE "C",
     granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     granted_by text NOT NULL DEFAULT SESSION_USER,
     CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)

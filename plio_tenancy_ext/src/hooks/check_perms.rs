@@ -10,7 +10,8 @@
 use crate::cache;
 use crate::context;
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{self, planner};
+use crate::guc;
+use crate::hooks::{self, planner, running};
 use crate::pg::nodes::pointers;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Access, Context, Place, Verdict, Why};
@@ -56,6 +57,7 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
         }
         JUDGED.store((*planned).rtable, Relaxed);
         PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart)(query, flags);
+        running::on_start(planned);
     }
 }
 
@@ -103,7 +105,7 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
                 continue;
             }
             planner::note_relation();
-            if is_routed(*entry) {
+            if is_routed(*entry) || (**entry).relkind as u8 == pg_sys::RELKIND_FOREIGN_TABLE {
                 return false;
             }
             let schema = raw::get_rel_namespace((**entry).relid);
@@ -187,6 +189,9 @@ pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
     let actor = cache::actor(session::outer_user());
     match policy::decide_relation(actor, context, place, access) {
         Verdict::Allow => {
+            if active.is_some() {
+                ensure_local(relation)?;
+            }
             match place {
                 Place::ForeignTenant => context::note_free_access(),
                 _ if active.is_none() => cache::remember_neutral(schema),
@@ -197,6 +202,19 @@ pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
         Verdict::Deny(why) => {
             Err(Error::Denied { why, relation: label(relation, why), active: context::active_org() })
         }
+    }
+}
+
+/// A foreign table is as good as the server behind it, which knows no tenant.
+fn ensure_local(relation: Oid) -> Result<()> {
+    if catalog::relation_kind(relation) != Some('f') {
+        return Ok(());
+    }
+    match catalog::server_of(relation) {
+        Some(server) if !guc::is_connection_allowed(&server) => {
+            Err(Error::ConnectionRefused { name: server })
+        }
+        _ => Ok(()),
     }
 }
 

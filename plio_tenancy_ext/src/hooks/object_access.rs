@@ -11,7 +11,7 @@
 use crate::error::{Error, Result, or_raise};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
-use crate::{cache, context, hooks, lifecycle, preload};
+use crate::{cache, context, guc, hooks, lifecycle, preload};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::ffi::c_void;
@@ -59,8 +59,17 @@ unsafe fn is_interesting(
     match access {
         Type::OAT_FUNCTION_EXECUTE if object == PG_NOTIFY => context::is_active(),
         Type::OAT_FUNCTION_EXECUTE => {
-            // SAFETY: any function's oid may be looked up.
-            object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(unsafe { raw::get_func_namespace(object) })
+            // Inside a tenant every function that is not the tenant's own is looked at, wherever it lies: it may lead
+            // out of the database.
+            object.to_u32() >= FIRST_NORMAL_OID && {
+                // SAFETY: any function's oid may be looked up.
+                let schema = unsafe { raw::get_func_namespace(object) };
+                if context::is_active() {
+                    context::active_schema() != Some(schema)
+                } else {
+                    is_unjudged(schema)
+                }
+            }
         }
         Type::OAT_NAMESPACE_SEARCH => {
             // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
@@ -103,12 +112,21 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => {
             Err(Error::StatementRefused { tag: "pg_notify()".to_owned() })
         }
-        Type::OAT_FUNCTION_EXECUTE if is_judged => match catalog::function_schema(object) {
-            Some(schema) => ensure_code(schema),
-            None => Ok(()),
-        },
+        Type::OAT_FUNCTION_EXECUTE if is_judged => ensure_function(object),
         _ => Ok(()),
     });
+}
+
+/// Judges a function that is about to run: where it lies, and whether it leads out of the database.
+fn ensure_function(function: Oid) -> Result<()> {
+    let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
+    ensure_code(schema)?;
+    match cache::connector_of(function) {
+        Some(name) if context::is_active() && !guc::is_connection_allowed(name) => {
+            Err(Error::ConnectionRefused { name: name.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Judges a schema whose names are being looked up, or whose function is about to run.

@@ -189,6 +189,8 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
             | T_AlterFunctionStmt
             | T_AlterPolicyStmt
             | T_AlterStatsStmt
+            | T_AlterOperatorStmt
+            | T_AlterCollationStmt
             | T_AlterTSConfigurationStmt
             | T_AlterTSDictionaryStmt
             | T_AlterTypeStmt

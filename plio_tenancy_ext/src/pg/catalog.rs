@@ -72,6 +72,23 @@ pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
     valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
 }
 
+/// The extension that a function is a member of.
+pub fn extension_of_function(function: pg_sys::Oid) -> Option<String> {
+    // SAFETY: any object and any extension may be asked for; NULL when there is none.
+    owned(unsafe {
+        pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function))
+    })
+}
+
+/// The foreign server of a foreign table.
+pub fn server_of(foreign_table: pg_sys::Oid) -> Option<String> {
+    // SAFETY: the caller names a foreign table; both results are palloc'd, and raise an error when there is none.
+    unsafe {
+        let table = pg_sys::GetForeignTable(foreign_table);
+        owned((*pg_sys::GetForeignServer((*table).serverid)).servername)
+    }
+}
+
 /// Whether the schema holds TOAST tables.
 pub fn is_toast(schema: pg_sys::Oid) -> bool {
     schema == pg_sys::Oid::from(pg_sys::PG_TOAST_NAMESPACE)

@@ -62,6 +62,13 @@ fn dependencies(index: u32, columns: &[(i16, Oid)]) -> Vec<Dependency> {
     found
 }
 
+/// The table that a TOAST table belongs to, and its schema.
+pub fn owner_of_toast(toast: Oid) -> Option<(Oid, Oid)> {
+    let references = references_of((pg_sys::RelationRelationId, toast));
+    let owner = references.iter().find(|tie| tie.kind == 'i' && tie.to.0 == pg_sys::RelationRelationId)?.to.1;
+    Some((owner, catalog::relation_schema(owner)?))
+}
+
 /// The schema that an object lies in, or that its relation lies in; `None` for objects that lie in none.
 pub fn schema_of((class, object): Address) -> Option<Oid> {
     let inside = INSIDE_RELATION.iter().find(|(catalog, _, _)| *catalog == class.to_u32());

@@ -20,6 +20,8 @@ unsafe extern "C-unwind" {
     );
     /// execMain.c: prepares a plan for execution.
     pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
+    /// execMain.c: releases a plan's execution.
+    pub fn standard_ExecutorEnd(query: *mut pg_sys::QueryDesc);
     /// planner.c: makes a plan.
     pub fn standard_planner(
         query: *mut pg_sys::Query,

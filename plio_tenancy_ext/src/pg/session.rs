@@ -118,21 +118,6 @@ pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     }
 }
 
-/// Whether the client's query reads a relation: its rows would go on coming after a change of tenant.
-pub fn is_query_reading() -> bool {
-    // SAFETY: the active portal and its query are valid while it runs, or NULL.
-    unsafe {
-        let portal = pg_sys::ActivePortal;
-        if portal.is_null() || (*portal).queryDesc.is_null() {
-            return false;
-        }
-        let planned = (*(*portal).queryDesc).plannedstmt;
-        super::nodes::pointers::<pg_sys::RangeTblEntry>((*planned).rtable)
-            .iter()
-            .any(|entry| (**entry).rtekind == pg_sys::RTEKind::RTE_RELATION)
-    }
-}
-
 /// Runs `f` in a transaction: the one that is open, or one of its own.
 pub fn in_transaction(f: impl FnOnce()) {
     let is_open = is_in_progress();
@@ -283,12 +268,14 @@ pub fn as_superuser<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// What to call when transactions of this process end. Neither may raise or allocate.
+/// What to call when transactions of this process begin and end. None may raise.
 pub struct Callbacks {
     /// A transaction has ended; whether it was committed.
     pub on_end: fn(bool),
-    /// A subtransaction was rolled back.
-    pub on_subtransaction_abort: fn(),
+    /// A subtransaction has begun.
+    pub on_subtransaction_start: fn(),
+    /// A subtransaction has ended; whether it was committed.
+    pub on_subtransaction_end: fn(bool),
 }
 
 /// Registers the callbacks.
@@ -311,8 +298,15 @@ pub fn install(callbacks: Callbacks) {
         _parent: pg_sys::SubTransactionId,
         _argument: *mut std::ffi::c_void,
     ) {
-        if let (pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB, Some(callbacks)) = (event, CALLBACKS.get()) {
-            (callbacks.on_subtransaction_abort)();
+        use pg_sys::SubXactEvent::{
+            SUBXACT_EVENT_ABORT_SUB, SUBXACT_EVENT_COMMIT_SUB, SUBXACT_EVENT_START_SUB,
+        };
+        let Some(callbacks) = CALLBACKS.get() else { return };
+        match event {
+            SUBXACT_EVENT_START_SUB => (callbacks.on_subtransaction_start)(),
+            SUBXACT_EVENT_COMMIT_SUB => (callbacks.on_subtransaction_end)(true),
+            SUBXACT_EVENT_ABORT_SUB => (callbacks.on_subtransaction_end)(false),
+            _ => {}
         }
     }
     if CALLBACKS.set(callbacks).is_ok() {

@@ -64,10 +64,10 @@ unsafe fn of_range_var(range_var: *const pg_sys::RangeVar) -> Option<String> {
     if range_var.is_null() { None } else { unsafe { owned((*range_var).schemaname) } }
 }
 
-/// The first of a name in two parts.
+/// The last but one of a name in two parts or in three, with the database's name in front.
 unsafe fn of_names(names: *mut pg_sys::List) -> Option<String> {
     // SAFETY: the caller passes NIL or a list of String nodes.
-    let [schema, _] = (unsafe { nodes::pointers::<pg_sys::String>(names) }) else { return None };
+    let [.., schema, _] = (unsafe { nodes::pointers::<pg_sys::String>(names) }) else { return None };
     // SAFETY: as above; the tag tells an operator's name from others.
     unsafe { if nodes::tag(schema.cast()) == NodeTag::T_String { owned((**schema).sval) } else { None } }
 }
