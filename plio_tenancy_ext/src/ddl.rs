@@ -179,9 +179,11 @@ fn on_drop() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();
-    for Dropped { schema, name, kind } in dropped_objects()? {
-        let is_toast = schema.as_deref() == Some("pg_toast");
-        if own.is_some() && hooks::is_judged() && schema != own && !is_toast {
+    for Dropped { schema, name, kind, is_part } in dropped_objects()? {
+        // What lies inside a temporary or a TOAST table is not marked as temporary itself.
+        let is_neutral =
+            matches!(schema.as_deref(), Some(name) if name == "pg_toast" || name.starts_with("pg_temp"));
+        if own.is_some() && hooks::is_judged() && schema != own && !is_neutral && !is_part {
             return Err(Error::DdlOutside);
         }
         if kind == "extension" {
@@ -208,10 +210,12 @@ struct Dropped {
     schema: Option<String>,
     name: Option<String>,
     kind: String,
+    /// Only part of something else that was dropped: a view's rule, a range type's cast, an owned sequence, the triggers
+    /// with which PostgreSQL enforces a foreign key on the table that it points at.
+    is_part: bool,
 }
 
-/// What was dropped, without temporary objects, and without what is only part of something else: a view's rule, a range
-/// type's cast, the triggers with which PostgreSQL enforces a foreign key on the table that it points at.
+/// What was dropped, without temporary objects.
 fn dropped_objects() -> Result<Vec<Dropped>> {
     Spi::connect(|client| {
         let rows = client.select(DROPPED, None, &[])?;
@@ -219,10 +223,9 @@ fn dropped_objects() -> Result<Vec<Dropped>> {
         for row in rows {
             let kind = row.get::<String>(4)?.unwrap_or_default();
             let is = |column| row.get::<bool>(column).map(|value| value.unwrap_or(false));
-            let is_part = !is(6)? && !is(7)?;
-            if !is(5)? && !is_part {
+            if !is(5)? {
                 let schema = row.get::<String>(1)?.or(row.get::<String>(2)?);
-                dropped.push(Dropped { schema, name: row.get(3)?, kind });
+                dropped.push(Dropped { schema, name: row.get(3)?, kind, is_part: !is(6)? && !is(7)? });
             }
         }
         Ok(dropped)
