@@ -9,7 +9,7 @@
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
 use crate::hooks::{check_perms, planner, running};
-use crate::pg::guc::{self, KnownRecord, Lifetime, Record};
+use crate::pg::guc::Lifetime;
 use crate::pg::session::{self, Cursor};
 use crate::tenant::{Org, Status, TenantId};
 use crate::{guc as settings, registry};
@@ -88,14 +88,6 @@ static SCHEMA: AtomicU32 = AtomicU32::new(0);
 static ROLE: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// What entering a tenant sets, and what a function's SET clause would therefore take back.
-    static OURS: [KnownRecord; 3] = const {
-        [
-            KnownRecord::new("search_path", c"search_path"),
-            KnownRecord::new("role", c"role"),
-            KnownRecord::new("plio.tenant", c"plio.tenant"),
-        ]
-    };
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
     /// Whose leftovers may still be here, from the transactions before this one.
     static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
@@ -227,11 +219,7 @@ pub fn leave_session() -> Result<()> {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
     if is_active() {
-        if active_role().is_some() {
-            guc::set(c"role", Some(c"none"), Lifetime::Session);
-        }
-        guc::set(c"plio.tenant", Some(c""), Lifetime::Session);
-        guc::set(c"search_path", None, Lifetime::Session);
+        settings::reset_entered(active_role().is_some());
     }
     Ok(())
 }
@@ -266,13 +254,10 @@ fn ensure_may_set() -> Result<()> {
     if running::is_any() {
         return Err(Error::InQuery);
     }
-    OURS.with(|settings| {
-        match settings.iter().find(|setting| setting.get().is_some_and(Record::will_revert_at_function_exit))
-        {
-            Some(setting) => Err(Error::UnderFunctionSet { setting: setting.name }),
-            None => Ok(()),
-        }
-    })
+    match settings::reverting_at_function_exit() {
+        Some(setting) => Err(Error::UnderFunctionSet { setting }),
+        None => Ok(()),
+    }
 }
 
 /// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.
@@ -386,10 +371,10 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
         Scope::Session => Lifetime::Session,
     };
     let role = tenant.role.as_ref();
-    guc::set(c"search_path", Some(&tenant.search_path), lifetime);
+    settings::set_path(&tenant.search_path, lifetime);
     match role {
         Some(role) => settings::switch_role(role.oid, &role.name, lifetime),
-        None if active_role().is_some() => guc::set(c"role", Some(c"none"), lifetime),
+        None if active_role().is_some() => settings::leave_role(lifetime),
         None => {}
     }
     let state = State {

@@ -8,6 +8,7 @@
 
 use crate::context::{self, State};
 use crate::error::{Error, or_raise};
+use crate::pg::guc::{KnownRecord, Lifetime};
 use crate::pg::{catalog, guc, owned, session};
 use crate::policy::{self, Actor, Context, Verdict};
 use crate::{cache, hooks};
@@ -31,6 +32,54 @@ pub enum Enforcement {
 static ALLOWED_CONNECTIONS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static ENFORCEMENT: GucSetting<Enforcement> = GucSetting::<Enforcement>::new(Enforcement::On);
 static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+
+/// What entering a tenant sets, and what a function's SET clause would therefore take back.
+struct Entered {
+    role: KnownRecord,
+    search_path: KnownRecord,
+    tenant: KnownRecord,
+}
+
+thread_local! {
+    static ENTERED: Entered = const {
+        Entered {
+            role: KnownRecord::new("role", c"role"),
+            search_path: KnownRecord::new("search_path", c"search_path"),
+            tenant: KnownRecord::new("plio.tenant", c"plio.tenant"),
+        }
+    };
+}
+
+/// The setting that the exit of a running function would put back, if one would.
+pub fn reverting_at_function_exit() -> Option<&'static str> {
+    ENTERED.with(|entered| {
+        [&entered.search_path, &entered.role, &entered.tenant]
+            .into_iter()
+            .find(|setting| setting.get().is_some_and(guc::Record::will_revert_at_function_exit))
+            .map(|setting| setting.name)
+    })
+}
+
+/// Sets the search_path of a tenant.
+pub fn set_path(path: &CStr, lifetime: Lifetime) {
+    ENTERED.with(|entered| guc::set(&entered.search_path, Some(path), lifetime));
+}
+
+/// Puts the session's own role back.
+pub fn leave_role(lifetime: Lifetime) {
+    ENTERED.with(|entered| guc::set(&entered.role, Some(c"none"), lifetime));
+}
+
+/// Takes back what entering a session's tenant set.
+pub fn reset_entered(has_role: bool) {
+    if has_role {
+        leave_role(Lifetime::Session);
+    }
+    ENTERED.with(|entered| {
+        guc::set(&entered.tenant, Some(c""), Lifetime::Session);
+        guc::set(&entered.search_path, None, Lifetime::Session);
+    });
+}
 
 /// Whether the boundary holds: `plio.enforcement`.
 pub fn is_enforced() -> bool {
@@ -136,9 +185,9 @@ thread_local! {
 }
 
 /// Sets `plio.tenant` to a state and its value.
-pub fn set_state(state: State, value: &CStr, lifetime: guc::Lifetime) {
+pub fn set_state(state: State, value: &CStr, lifetime: Lifetime) {
     let _forget = Handing::over(&STATE_TO_SET, state);
-    guc::set(c"plio.tenant", Some(value), lifetime);
+    ENTERED.with(|entered| guc::set(&entered.tenant, Some(value), lifetime));
 }
 
 /// What a check hook is to hand out, until this is dropped: also when setting fails.
@@ -214,9 +263,9 @@ struct RoleAuthExtra {
 }
 
 /// Switches to a role for the rest of the transaction or the session, without a membership.
-pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: guc::Lifetime) {
+pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: Lifetime) {
     let _forget = Handing::over(&ROLE_TO_SWITCH_TO, role);
-    guc::set(c"role", Some(name), lifetime);
+    ENTERED.with(|entered| guc::set(&entered.role, Some(name), lifetime));
 }
 
 /// A change that this extension does not make, of a setting that the active tenant locks.

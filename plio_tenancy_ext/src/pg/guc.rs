@@ -47,11 +47,11 @@ pub enum Lifetime {
     Session,
 }
 
-/// Sets `name` as the extension; a `None` value puts the session's default back.
+/// Sets a setting as the extension; a `None` value puts the session's default back.
 ///
 /// # Errors
 /// Raises what the setting's own check raises.
-pub fn set(name: &CStr, value: Option<&CStr>, lifetime: Lifetime) {
+pub fn set(setting: &KnownRecord, value: Option<&CStr>, lifetime: Lifetime) {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -63,18 +63,21 @@ pub fn set(name: &CStr, value: Option<&CStr>, lifetime: Lifetime) {
         Lifetime::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
         Lifetime::Session => pg_sys::GucAction::GUC_ACTION_SET,
     };
-    // SAFETY: NUL-terminated strings that PostgreSQL copies; PGC_SUSET because the extension, not the user, sets it.
+    let value = value.map_or(std::ptr::null(), CStr::as_ptr);
+    let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_SESSION);
+    // SAFETY: NUL-terminated strings that PostgreSQL copies; PGC_SUSET because the extension, not the user, sets it. From
+    // 17 on the record is the handle that saves looking the name up (NULL makes PostgreSQL look).
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
     unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.map_or(std::ptr::null(), CStr::as_ptr),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            action,
-            true,
-            0,
-            false,
-        );
+        let handle = setting.get().map_or(std::ptr::null_mut(), |record| record.0);
+        let user = pg_sys::GetUserId();
+        let name = setting.c_name.as_ptr();
+        pg_sys::set_config_with_handle(name, handle, value, context, source, user, action, true, 0, false);
+    }
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::set_config_option(setting.c_name.as_ptr(), value, context, source, action, true, 0, false);
     }
 }
 

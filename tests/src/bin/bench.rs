@@ -20,6 +20,7 @@ const TABLE: &str = "CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NU
     INSERT INTO users SELECT i, 'name ' || i FROM generate_series(1, 10000) AS i";
 const SELECT: &str = "SELECT name FROM users WHERE id = $1";
 const ENTER: &str = "SELECT plio.set_tenant('acme')";
+const ENTER_BY_SET: &str = "SET LOCAL plio.tenant = 'acme'";
 const PATH: &str = "SET LOCAL search_path = tenant_acme";
 /// The server alone: no round trips that would hide a cost.
 const LOOP: &str = "DO $$ DECLARE found text; BEGIN
@@ -78,8 +79,10 @@ fn run(args: &Args) -> Outcome<bool> {
     good &= report(
         "BEGIN; set_tenant | SET LOCAL; PK SELECT; COMMIT",
         Some(0.95),
-        &short_transactions(args, &sides)?,
+        &short_transactions(args, &sides, ENTER)?,
     );
+    good &=
+        report("the same with SET LOCAL plio.tenant", None, &short_transactions(args, &sides, ENTER_BY_SET)?);
     good &= report("PK SELECT inside one transaction", Some(0.98), &selects(args, &sides)?);
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     Ok(good)
@@ -112,9 +115,9 @@ fn prepare() -> Outcome<Sides> {
 }
 
 /// What `pgbench -M prepared` does: each statement of the script a prepared one, each a round trip.
-fn short_transactions(args: &Args, sides: &Sides) -> Outcome<Vec<Round>> {
+fn short_transactions(args: &Args, sides: &Sides, enter: &str) -> Outcome<Vec<Round>> {
     let (mut tenancy, mut plain) = (sides.tenancy.connect(&sides.role), sides.plain.connect(&sides.role));
-    let (in_tenancy, in_plain) = (Script::prepare(&mut tenancy, ENTER)?, Script::prepare(&mut plain, PATH)?);
+    let (in_tenancy, in_plain) = (Script::prepare(&mut tenancy, enter)?, Script::prepare(&mut plain, PATH)?);
     alternate(args, |id| in_tenancy.run(&mut tenancy, id), |id| in_plain.run(&mut plain, id))
 }
 
