@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, or_raise};
 use crate::pg::session;
 use crate::tenant::Org;
-use crate::{context, lifecycle, preload, shares};
+use crate::{access, context, lifecycle, preload, shares};
 use pgrx::prelude::*;
 
 fn required<'a>(value: Option<&'a str>, function: &'static str, argument: &'static str) -> Result<&'a str> {
@@ -84,7 +84,7 @@ fn drop_tenant(org: Option<&str>, confirm: Option<&str>) {
 fn grant_access(role: Option<&str>, org: Option<&str>) {
     or_raise((|| {
         let role = required(role, "grant_access", "role")?;
-        lifecycle::grant_access(role, Some(&parse_org(org, "grant_access", "org")?))
+        access::grant(role, Some(&parse_org(org, "grant_access", "org")?))
     })());
 }
 
@@ -93,7 +93,7 @@ fn grant_access(role: Option<&str>, org: Option<&str>) {
 fn revoke_access(role: Option<&str>, org: Option<&str>) {
     or_raise((|| {
         let role = required(role, "revoke_access", "role")?;
-        lifecycle::revoke_access(role, Some(&parse_org(org, "revoke_access", "org")?))
+        access::revoke(role, Some(&parse_org(org, "revoke_access", "org")?))
     })());
 }
 
@@ -101,8 +101,7 @@ fn revoke_access(role: Option<&str>, org: Option<&str>) {
 #[search_path(pg_catalog, pg_temp)]
 fn grant_access_to_every_tenant(role: Option<&str>) {
     or_raise(
-        required(role, "grant_access_to_every_tenant", "role")
-            .and_then(|role| lifecycle::grant_access(role, None)),
+        required(role, "grant_access_to_every_tenant", "role").and_then(|role| access::grant(role, None)),
     );
 }
 
@@ -110,8 +109,7 @@ fn grant_access_to_every_tenant(role: Option<&str>) {
 #[search_path(pg_catalog, pg_temp)]
 fn revoke_access_to_every_tenant(role: Option<&str>) {
     or_raise(
-        required(role, "revoke_access_to_every_tenant", "role")
-            .and_then(|role| lifecycle::revoke_access(role, None)),
+        required(role, "revoke_access_to_every_tenant", "role").and_then(|role| access::revoke(role, None)),
     );
 }
 

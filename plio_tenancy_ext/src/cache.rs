@@ -5,14 +5,18 @@
 //! moments when nothing may be read, allocated or raised. Nothing is borrowed while PostgreSQL is called, so a
 //! callback, a nested look-up or an error can never meet a borrowed cache.
 
+mod shares;
+
+use self::shares::Shares;
+pub use self::shares::{Renaming, remember_shares, take_renaming};
 use crate::pg::{self, catalog, depend, session};
 use crate::policy::{Actor, Place};
-use crate::registry::{self, Location, ShareRow};
+use crate::registry::{self, Location};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
@@ -59,14 +63,6 @@ pub enum SchemaKind {
     Shared(ShareMode),
     /// Any other.
     Other,
-}
-
-#[derive(Default)]
-struct Shares {
-    rows: Vec<(Option<Oid>, ShareRow)>,
-    relations: HashMap<Oid, ShareMode>,
-    schemas: HashMap<Oid, ShareMode>,
-    path_tail: String,
 }
 
 /// Oids are PostgreSQL's own numbers, not an attacker's: a multiplication spreads them well enough.
@@ -358,76 +354,15 @@ fn share_of(relation: Oid) -> Option<ShareMode> {
     shares()?.relations.get(&relation).copied()
 }
 
-thread_local! {
-    static BEFORE_RENAME: RefCell<Option<Renaming>> = const { RefCell::new(None) };
-}
-
-/// A running command that renames or moves an object.
-pub struct Renaming {
-    shares: Option<Rc<Shares>>,
-    /// It moves the object into another schema.
-    pub is_move: bool,
-}
-
-impl Renaming {
-    /// What was shared before the command: the object, and the row that stood for it.
-    pub fn shares_before(&self) -> impl Iterator<Item = (Oid, &ShareRow)> {
-        let rows = self.shares.iter().flat_map(|shares| &shares.rows);
-        rows.filter_map(|(object, row)| Some(((*object)?, row)))
-    }
-}
-
-/// A command is about to rename or move an object: once it has, the shares' names lead nowhere.
-pub fn remember_shares(is_move: bool) {
-    let shares = shares();
-    BEFORE_RENAME.set(Some(Renaming { shares, is_move }));
-}
-
-/// What [`remember_shares`] kept for the command that has just ended.
-pub fn take_renaming() -> Option<Renaming> {
-    BEFORE_RENAME.take()
-}
-
 fn shares() -> Option<Rc<Shares>> {
     if let Some(known) = with(|cache| cache.shares.clone()) {
         return Some(known);
     }
-    let location = location()?;
-    let mut shares = Shares::default();
-    let mut on_path = extension_schemas(&location);
-    for row in location.shares() {
-        let schema = catalog::schema_oid(&row.schema_name);
-        let object = match (&row.relation_name, schema) {
-            (Some(relation), Some(schema)) => catalog::relation_oid(relation, schema),
-            (None, schema) => schema,
-            (Some(_), None) => None,
-        };
-        if let Some(oid) = object {
-            on_path.insert(row.schema_name.clone());
-            if row.relation_name.is_some() { &mut shares.relations } else { &mut shares.schemas }
-                .insert(oid, row.mode);
-        }
-        shares.rows.push((object, row));
-    }
-    shares.path_tail = on_path.iter().map(|name| format!(", {}", pg::quote_identifier(name))).collect();
-    let shares = Rc::new(shares);
-    let kept = Rc::clone(&shares);
+    let loaded = Rc::new(shares::load(&location()?));
+    let kept = Rc::clone(&loaded);
     with(|cache| cache.shares = Some(kept));
-    Some(shares)
+    Some(loaded)
 }
-
-/// The schemas that hold an installed extension's objects, except PostgreSQL's own and ours.
-fn extension_schemas(location: &Location) -> BTreeSet<String> {
-    catalog::extension_schemas()
-        .into_iter()
-        .filter(|schema| *schema != location.schema && schema.to_u32() >= FIRST_USER_SCHEMA)
-        .filter_map(catalog::schema_name)
-        .filter(|name| name != "information_schema")
-        .collect()
-}
-
-/// `public` (2200) is the only schema made by initdb that applications use; lower oids are PostgreSQL's own.
-const FIRST_USER_SCHEMA: u32 = 2200;
 
 /// What a role is: a superuser or a member of plio_admin administers.
 pub fn actor(role: Oid) -> Actor {

@@ -1,10 +1,12 @@
-//! The tenant in force: entering, leaving, the lock, what a session leaves behind.
+//! The tenant in force: entering, leaving, the lock.
 //!
 //! The state is one setting, `plio.tenant`, whose value carries what the hot path needs. PostgreSQL's own stack of
 //! settings undoes it at commit, abort, savepoints and function exits and hands it to parallel workers; the assign
 //! hook (guc.rs) keeps the copies below in step. Nothing here is a cache: it is what holds.
 
 #![forbid(unsafe_code)]
+
+pub mod residue;
 
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
@@ -71,17 +73,6 @@ impl State {
     }
 }
 
-/// Whose rows the session may still hold: in temporary tables, in cursors WITH HOLD, in `lastval`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LeftBy {
-    /// No tenant's.
-    Nobody,
-    /// This one's.
-    Tenant(TenantId),
-    /// Several tenants': an administrator worked on them without a tenant.
-    Several,
-}
-
 /// The active tenant's schema, for the hot path; 0 when none is active.
 static SCHEMA: AtomicU32 = AtomicU32::new(0);
 /// The role that the session must have while the tenant is active; 0 when any will do.
@@ -89,12 +80,6 @@ static ROLE: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
-    /// Whose leftovers may still be here, from the transactions before this one.
-    static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
-    /// Whose leftovers this transaction may make: a rollback brings back what entering removed.
-    static MADE_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
-    /// A part of this transaction was rolled back: so may be the removal of what was there before it.
-    static IS_PARTLY_UNDONE: Cell<bool> = const { Cell::new(false) };
     /// A session's tenant was checked against the registry, and locked, in this transaction.
     static IS_CONFIRMED: Cell<bool> = const { Cell::new(false) };
 }
@@ -113,11 +98,7 @@ pub fn on_transaction_end(is_commit: bool) {
     check_perms::forget_judged();
     running::on_transaction_end();
     planner::on_transaction_end();
-    let is_undone = IS_PARTLY_UNDONE.replace(false) || !is_commit;
-    let made = MADE_BY.replace(LeftBy::Nobody);
-    if made != LeftBy::Nobody {
-        LEFT_BY.set(if is_undone { LEFT_BY.get().and(made) } else { made });
-    }
+    residue::on_transaction_end(is_commit);
 }
 
 /// A subtransaction has ended. Rolled back, it has lost the lock that it may have taken on a session's tenant.
@@ -128,7 +109,7 @@ pub fn on_subtransaction_end(is_commit: bool) {
     }
     check_perms::forget_judged();
     IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
-    IS_PARTLY_UNDONE.set(true);
+    residue::on_subtransaction_abort();
 }
 
 /// The active tenant's schema.
@@ -185,8 +166,7 @@ pub fn enter(org: &str, is_alone: bool) -> Result<()> {
     ensure_no_open_cursor()?;
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
-    close_residual_cursors(tenant.id)?;
-    clear_residue(tenant.id);
+    residue::clear(tenant.id)?;
     apply(&tenant, schema, Scope::Transaction);
     Ok(())
 }
@@ -203,8 +183,7 @@ pub fn enter_session(org: &str) -> Result<()> {
     let (tenant, schema) = admit(org)?;
     if STATE.get().tenant != tenant.id {
         ensure_no_open_cursor()?;
-        close_residual_cursors(tenant.id)?;
-        clear_residue(tenant.id);
+        residue::clear(tenant.id)?;
     }
     apply(&tenant, schema, Scope::Session);
     Ok(())
@@ -234,8 +213,7 @@ pub fn confirm() -> Result<()> {
     if tenant.id != STATE.get().tenant || Some(schema) != active_schema() {
         return Err(Error::UnknownTenant { org });
     }
-    close_residual_cursors(tenant.id)?;
-    clear_residue(tenant.id);
+    residue::clear(tenant.id)?;
     IS_CONFIRMED.set(true);
     Ok(())
 }
@@ -318,50 +296,6 @@ fn ensure_no_open_cursor() -> Result<()> {
     }
     let is_open = |name: &String| session::cursor_state(name) == Some(Cursor::Open);
     if registry::open_cursors()?.iter().any(is_open) { Err(Error::OpenCursors) } else { Ok(()) }
-}
-
-/// Closes the cursors WITH HOLD that another tenant left: their rows are stored.
-fn close_residual_cursors(entering: TenantId) -> Result<()> {
-    if has_residue(entering) && session::has_ready_portals() {
-        registry::open_cursors()?.iter().for_each(|name| session::close_held_cursor(name));
-    }
-    Ok(())
-}
-
-impl LeftBy {
-    /// Whether somebody other than that tenant may have left something.
-    fn is_another(self, tenant: TenantId) -> bool {
-        self != Self::Nobody && self != Self::Tenant(tenant)
-    }
-
-    /// Both may have left something.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Nobody, one) | (one, Self::Nobody) => one,
-            (one, another) if one == another => one,
-            _ => Self::Several,
-        }
-    }
-}
-
-fn has_residue(entering: TenantId) -> bool {
-    LEFT_BY.get().is_another(entering) || MADE_BY.get().is_another(entering)
-}
-
-/// An administrator reached a tenant's rows without a tenant: what is left of them belongs to nobody's session.
-pub fn note_free_access() {
-    MADE_BY.set(LeftBy::Several);
-}
-
-/// Removes what another tenant left in this session: temporary tables (they would mask this tenant's), `lastval`.
-fn clear_residue(entering: TenantId) {
-    planner::forget_plans();
-    let is_residue = has_residue(entering);
-    MADE_BY.set(MADE_BY.get().and(LeftBy::Tenant(entering)));
-    if is_residue {
-        session::drop_temporary_tables();
-        session::forget_sequences();
-    }
 }
 
 /// Sets the path, the role and the state: the state last, because from then on the other two are locked.

@@ -1,17 +1,12 @@
-//! Every setting of the extension, in alphabetical order, and the locks on PostgreSQL's own `role`,
-//! `search_path` and `session_authorization`.
-//!
-//! A locked setting refuses twice. Its check hook refuses a value. Its assign hook refuses what reaches no check
-//! hook: `RESET`, and `set_config(.., NULL, ..)`. An assign hook may not fail when PostgreSQL itself puts a value
-//! back, at the end of a (sub)transaction or of a function with a SET clause; then the transaction is not in
-//! progress, or the setting's stack says that a function set it, and nothing is judged.
+//! Every setting of the extension, in alphabetical order; what entering a tenant sets. guc/locks.rs locks PostgreSQL's own
+//! `role`, `search_path` and `session_authorization`.
+
+pub mod locks;
 
 use crate::context::{self, State};
-use crate::error::{Error, or_raise};
+use crate::error::Error;
 use crate::pg::guc::{KnownRecord, Lifetime};
-use crate::pg::{catalog, guc, owned, session};
-use crate::policy::{self, Actor, Context, Verdict};
-use crate::{cache, hooks};
+use crate::pg::{catalog, guc, session};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::prelude::*;
 use std::cell::{Cell, UnsafeCell};
@@ -136,11 +131,7 @@ pub fn install() {
         );
     }
     guc::reserve_prefix(c"plio");
-    LOCKS.with(|locks| {
-        for lock in locks {
-            lock.install();
-        }
-    });
+    locks::install();
 }
 
 #[pg_guard]
@@ -254,12 +245,9 @@ thread_local! {
     static ROLE_TO_SWITCH_TO: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
-/// The extra of PostgreSQL's `role` setting (`role_auth_extra`, variable.c).
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct RoleAuthExtra {
-    role: pg_sys::Oid,
-    is_superuser: bool,
+/// The role to hand out to the check of `role` that is running, if this extension sets it.
+fn role_to_hand_out() -> Option<pg_sys::Oid> {
+    ROLE_TO_SWITCH_TO.get()
 }
 
 /// Switches to a role for the rest of the transaction or the session, without a membership.
@@ -268,187 +256,7 @@ pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: Lifetime) {
     ENTERED.with(|entered| guc::set(&entered.role, Some(name), lifetime));
 }
 
-/// A change that this extension does not make, of a setting that the active tenant locks.
-fn must_refuse_change(setting: &CStr) -> bool {
-    is_foreign_change() && !guc::Record::find(setting).is_some_and(guc::Record::is_set_by_function)
-}
-
 /// Somebody changes a setting while a tenant is active: neither this extension nor PostgreSQL putting a value back.
 fn is_foreign_change() -> bool {
     context::is_active() && !guc::is_ours() && session::is_in_progress() && !session::is_initializing_worker()
-}
-
-/// One locked setting: PostgreSQL's own hooks, and ours in front of them.
-struct Lock {
-    name: &'static CStr,
-    check: pg_sys::GucStringCheckHook,
-    assign: pg_sys::GucStringAssignHook,
-    old: Cell<(pg_sys::GucStringCheckHook, pg_sys::GucStringAssignHook)>,
-}
-
-const ROLE: usize = 0;
-const SEARCH_PATH: usize = 1;
-const SESSION_AUTHORIZATION: usize = 2;
-
-thread_local! {
-    static LOCKS: [Lock; 3] = const {
-        [
-            Lock {
-                name: c"role",
-                check: Some(check_role),
-                assign: Some(assign_role),
-                old: Cell::new((None, None)),
-            },
-            Lock {
-                name: c"search_path",
-                check: Some(check_search_path),
-                assign: Some(assign_search_path),
-                old: Cell::new((None, None)),
-            },
-            Lock {
-                name: c"session_authorization",
-                check: Some(check_session_authorization),
-                assign: Some(assign_session_authorization),
-                old: Cell::new((None, None)),
-            },
-        ]
-    };
-}
-
-impl Lock {
-    fn install(&self) {
-        if let Some(record) = guc::Record::find(self.name) {
-            // SAFETY: all three are string settings; the hooks below hand on to the old ones.
-            self.old.set(unsafe { record.wrap_string(self.check, self.assign) });
-        }
-    }
-}
-
-fn old_check(lock: usize) -> pg_sys::GucStringCheckHook {
-    LOCKS.with(|locks| locks[lock].old.get().0)
-}
-
-fn old_assign(lock: usize) -> pg_sys::GucStringAssignHook {
-    LOCKS.with(|locks| locks[lock].old.get().1)
-}
-
-/// Calls the old check hook, unguarded: its errors are not ours.
-unsafe fn hand_on_check(
-    lock: usize,
-    value: *mut *mut c_char,
-    extra: *mut *mut c_void,
-    source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: the arguments are PostgreSQL's own, for this very setting.
-    old_check(lock).is_none_or(|check| unsafe { check(value, extra, source) })
-}
-
-unsafe fn hand_on_assign(lock: usize, value: *const c_char, extra: *mut c_void) {
-    if let Some(assign) = old_assign(lock) {
-        // SAFETY: the arguments are PostgreSQL's own, for this very setting.
-        unsafe { assign(value, extra) };
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn refuse_change(lock: usize) {
-    let (name, setting) = match lock {
-        ROLE => (c"role", "role"),
-        SEARCH_PATH => (c"search_path", "search_path"),
-        _ => (c"session_authorization", "session_authorization"),
-    };
-    if must_refuse_change(name) {
-        Error::LockedSetting { setting }.raise();
-    }
-}
-
-unsafe extern "C-unwind" fn check_role(
-    value: *mut *mut c_char,
-    extra: *mut *mut c_void,
-    source: pg_sys::GucSource::Type,
-) -> bool {
-    if let Some(role) = ROLE_TO_SWITCH_TO.get() {
-        let handed = guc::hand_out(RoleAuthExtra { role, is_superuser: false });
-        // SAFETY: PostgreSQL passes a valid place for the extra, and owns what is put there.
-        unsafe { *extra = handed };
-        return !handed.is_null();
-    }
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_value(ROLE);
-        hand_on_check(ROLE, value, extra, source)
-    }
-}
-
-unsafe extern "C-unwind" fn assign_role(value: *const c_char, extra: *mut c_void) {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_change(ROLE);
-        hand_on_assign(ROLE, value, extra);
-    }
-}
-
-unsafe extern "C-unwind" fn check_session_authorization(
-    value: *mut *mut c_char,
-    extra: *mut *mut c_void,
-    source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_value(SESSION_AUTHORIZATION);
-        hand_on_check(SESSION_AUTHORIZATION, value, extra, source)
-    }
-}
-
-unsafe extern "C-unwind" fn assign_session_authorization(value: *const c_char, extra: *mut c_void) {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_change(SESSION_AUTHORIZATION);
-        hand_on_assign(SESSION_AUTHORIZATION, value, extra);
-    }
-}
-
-/// No value of `role` or `session_authorization` is admitted while a tenant holds, a function's SET
-/// clause included: nobody needs one, and it would leave the tenant's role.
-#[pg_guard]
-unsafe extern "C-unwind" fn refuse_value(lock: usize) {
-    if is_foreign_change() && (context::is_locked() || context::holds_role()) {
-        Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } }.raise();
-    }
-}
-
-unsafe extern "C-unwind" fn check_search_path(
-    value: *mut *mut c_char,
-    extra: *mut *mut c_void,
-    source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_foreign_path(*value);
-        hand_on_check(SEARCH_PATH, value, extra, source)
-    }
-}
-
-unsafe extern "C-unwind" fn assign_search_path(value: *const c_char, extra: *mut c_void) {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_change(SEARCH_PATH);
-        hand_on_assign(SEARCH_PATH, value, extra);
-    }
-}
-
-/// A function's SET clause looks like anybody's SET here; what either may never do is name another tenant's schema.
-#[pg_guard]
-unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char) {
-    if !is_foreign_change() || !hooks::is_judged() {
-        return;
-    }
-    let Some(path) = owned(value) else { return };
-    for name in catalog::split_identifiers(&path) {
-        let Some(schema) = catalog::schema_oid(&name) else { continue };
-        let place = cache::place_of_schema(schema, context::active_schema());
-        if let Verdict::Deny(why) = policy::decide_code(Actor::Ordinary, Context::Tenant, place) {
-            or_raise(Err(Error::Denied { why, relation: None, active: context::active_org() }))
-        }
-    }
 }

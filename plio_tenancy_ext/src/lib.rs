@@ -13,6 +13,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors pass through this library as unwinds: build with panic = \"unwind\"");
 
+mod access;
 mod api;
 mod cache;
 mod context;

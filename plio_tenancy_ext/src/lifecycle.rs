@@ -8,7 +8,7 @@
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
-use crate::pg::{self, catalog, guc, quote_identifier, session};
+use crate::pg::{catalog, guc, quote_identifier, session};
 use crate::registry;
 use crate::tenant::{Org, Status, ensure_schema_name};
 use pgrx::JsonB;
@@ -238,77 +238,4 @@ pub fn ensure_not_a_tenants(class: Oid, object: Oid, verb: &'static str) -> Resu
         return Err(Error::TenantObject { verb, kind: "role", name });
     }
     Ok(())
-}
-
-/// A role was renamed by somebody: its access follows.
-///
-/// # Errors
-/// XX000.
-pub fn on_role_rename(old: &str, new: &str) -> Result<()> {
-    session::as_superuser(|| registry::rename_role(old, new))
-}
-
-/// Lets a role (and its members) enter a tenant, or every tenant when `org` is `None`.
-///
-/// # Errors
-/// 42704 (no such role or tenant), 25001.
-pub fn grant_access(role: &str, org: Option<&Org>) -> Result<()> {
-    begin_management("grant_access")?;
-    let role_oid = catalog::role_oid(role)
-        .ok_or_else(|| Error::UnknownObject { kind: "role", name: role.to_owned() })?;
-    ensure_tenant_exists(org)?;
-    let location = cache::location().ok_or(Error::NotInstalled)?;
-    if !catalog::is_named_in_schema_acl(location.schema, role_oid) {
-        // What stands under this name was another role's, dropped since.
-        registry::delete_every_access(role)?;
-    }
-    registry::insert_access(role, org)?;
-    // The entry in the schema's access list ties the grant to this very role, see cache::may_enter.
-    registry::run(&format!("GRANT USAGE ON SCHEMA plio TO {}", quote_identifier(role)))?;
-    registry::record("grant_access", org, json!({ "role": role, "every_tenant": org.is_none() }))
-}
-
-/// Takes that back. Transactions that are in the tenant go on to their end.
-///
-/// # Errors
-/// As [`grant_access`].
-pub fn revoke_access(role: &str, org: Option<&Org>) -> Result<()> {
-    begin_management("revoke_access")?;
-    ensure_tenant_exists(org)?;
-    registry::delete_access(role, org)?;
-    if !registry::has_any_access(role)? && catalog::role_oid(role).is_some() {
-        registry::run(&format!("REVOKE USAGE ON SCHEMA plio FROM {}", quote_identifier(role)))?;
-    }
-    registry::record("revoke_access", org, json!({ "role": role, "every_tenant": org.is_none() }))
-}
-
-fn ensure_tenant_exists(org: Option<&Org>) -> Result<()> {
-    match org {
-        Some(org) if cache::tenant(org).is_none() => Err(Error::UnknownTenant { org: org.to_string() }),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the schema may be shared at all.
-///
-/// # Errors
-/// 22023: a tenant's, PostgreSQL's own, or ours.
-pub fn ensure_shareable(schema: Oid, label: &str) -> Result<()> {
-    match cache::schema_kind(schema) {
-        SchemaKind::Shared(_) | SchemaKind::Other
-            if !catalog::is_own_temporary(schema)
-                && catalog::schema_name(schema).is_some_and(|name| name != "$user") =>
-        {
-            Ok(())
-        }
-        _ => Err(Error::BadArgument {
-            message: format!("\"{label}\" cannot be shared with tenants"),
-            hint: "Share what lies in a schema of the application: not a tenant's, not PostgreSQL's, not plio's.",
-        }),
-    }
-}
-
-/// The name as it stands in SQL, quoted where needed.
-pub fn qualified(schema: &str, relation: &str) -> String {
-    format!("{}.{}", pg::quote_identifier(schema), pg::quote_identifier(relation))
 }

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
-use crate::lifecycle::{begin_management, ensure_shareable, qualified};
+use crate::lifecycle::begin_management;
 use crate::pg::{catalog, quote_identifier, session};
 use crate::registry::{self, ShareRow};
 use crate::tenant::ShareMode;
@@ -220,4 +220,28 @@ pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
 /// XX000.
 pub fn on_object_dropped(schema: &str, relation: Option<&str>) -> Result<()> {
     session::as_superuser(|| registry::delete_share(schema, relation)).map(|_| ())
+}
+
+/// Whether the schema may be shared at all.
+///
+/// # Errors
+/// 22023: a tenant's, PostgreSQL's own, or ours.
+fn ensure_shareable(schema: Oid, label: &str) -> Result<()> {
+    match cache::schema_kind(schema) {
+        SchemaKind::Shared(_) | SchemaKind::Other
+            if !catalog::is_own_temporary(schema)
+                && catalog::schema_name(schema).is_some_and(|name| name != "$user") =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::BadArgument {
+            message: format!("\"{label}\" cannot be shared with tenants"),
+            hint: "Share what lies in a schema of the application: not a tenant's, not PostgreSQL's, not plio's.",
+        }),
+    }
+}
+
+/// The name as it stands in SQL, quoted where needed.
+fn qualified(schema: &str, relation: &str) -> String {
+    format!("{}.{}", quote_identifier(schema), quote_identifier(relation))
 }

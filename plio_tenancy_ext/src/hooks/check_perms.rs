@@ -193,7 +193,7 @@ pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
                 ensure_local(relation)?;
             }
             match place {
-                Place::ForeignTenant => context::note_free_access(),
+                Place::ForeignTenant => context::residue::note_free_access(),
                 _ if active.is_none() => cache::remember_neutral(schema),
                 _ => {}
             }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::pg::{nodes, owned, raw, session};
 use crate::policy::{self, Access, Verdict};
-use crate::{cache, context, hooks, lifecycle};
+use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::ffi::c_char;
@@ -377,6 +377,6 @@ unsafe extern "C-unwind" fn after_rename(statement: *const pg_sys::RenameStmt) {
         return;
     }
     if let (Some(old), Some(new)) = (old, new) {
-        or_raise(lifecycle::on_role_rename(&old, &new));
+        or_raise(access::on_role_rename(&old, &new));
     }
 }

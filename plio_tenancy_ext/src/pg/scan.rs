@@ -61,57 +61,18 @@ pub enum Key<'a> {
 ///
 /// `each` must copy what it keeps: a row lives until the next one is read.
 pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row)) {
-    // SAFETY: the relation stays open and locked while the scan runs; the scan key outlives the scan; deformed
+    let mut keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
+    // SAFETY: the relation stays open and locked while the scan runs; the scan keys outlive the scan; deformed
     // values point into a tuple that is valid until the next call of systable_getnext.
     unsafe {
         let relation = pg_sys::try_table_open(table, pg_sys::AccessShareLock as i32);
         if relation.is_null() {
             return;
         }
-        let mut scan_keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
-        let scan_key = scan_keys.as_mut_ptr();
-        let (index, count) = match key {
-            Key::Null { index, attribute } => {
-                pg_sys::ScanKeyEntryInitialize(
-                    scan_key,
-                    (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32,
-                    *attribute,
-                    0,
-                    pg_sys::InvalidOid,
-                    pg_sys::InvalidOid,
-                    pg_sys::InvalidOid,
-                    pg_sys::Datum::null(),
-                );
-                (*index, 1)
-            }
-            Key::All => (pg_sys::InvalidOid, 0),
-            Key::Oids { index, columns } => {
-                for (key, (attribute, value)) in scan_keys.iter_mut().zip(columns.iter()) {
-                    pg_sys::ScanKeyInit(
-                        key,
-                        *attribute,
-                        pg_sys::BTEqualStrategyNumber as u16,
-                        pg_sys::F_OIDEQ.into(),
-                        (*value).into(),
-                    );
-                }
-                (*index, columns.len().min(MOST_KEYS) as i32)
-            }
-            Key::Text { index, attribute, value } => {
-                let text = value.into_datum().unwrap_or(pg_sys::Datum::null());
-                pg_sys::ScanKeyInit(
-                    scan_key,
-                    *attribute,
-                    pg_sys::BTEqualStrategyNumber as u16,
-                    pg_sys::F_TEXTEQ.into(),
-                    text,
-                );
-                (*index, 1)
-            }
-        };
+        let (index, count) = key.fill(&mut keys);
         let use_index = index != pg_sys::InvalidOid;
-        let scan =
-            pg_sys::systable_beginscan(relation, index, use_index, std::ptr::null_mut(), count, scan_key);
+        let newest = std::ptr::null_mut();
+        let scan = pg_sys::systable_beginscan(relation, index, use_index, newest, count, keys.as_mut_ptr());
         let descriptor = (*relation).rd_att;
         let width = (*descriptor).natts as usize;
         let mut values = vec![pg_sys::Datum::null(); width];
@@ -127,5 +88,42 @@ pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+}
+
+impl Key<'_> {
+    /// Fills the scan keys; gives the index to use and how many keys there are.
+    fn fill(&self, keys: &mut [pg_sys::ScanKeyData; MOST_KEYS]) -> (pg_sys::Oid, i32) {
+        let equal = pg_sys::BTEqualStrategyNumber as u16;
+        match self {
+            Self::All => (pg_sys::InvalidOid, 0),
+            Self::Text { index, attribute, value } => {
+                let text = value.into_datum().unwrap_or(pg_sys::Datum::null());
+                // SAFETY: fills a key that the caller owns; the text is palloc'd and outlives the scan.
+                unsafe {
+                    pg_sys::ScanKeyInit(&mut keys[0], *attribute, equal, pg_sys::F_TEXTEQ.into(), text)
+                };
+                (*index, 1)
+            }
+            Self::Oids { index, columns } => {
+                for (key, (attribute, value)) in keys.iter_mut().zip(columns.iter()) {
+                    // SAFETY: fills a key that the caller owns.
+                    unsafe {
+                        pg_sys::ScanKeyInit(key, *attribute, equal, pg_sys::F_OIDEQ.into(), (*value).into())
+                    };
+                }
+                (*index, columns.len().min(MOST_KEYS) as i32)
+            }
+            Self::Null { index, attribute } => {
+                let none = pg_sys::InvalidOid;
+                let flags = (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32;
+                let (key, nothing) = (&mut keys[0], pg_sys::Datum::null());
+                // SAFETY: fills a key that the caller owns; a search for NULL has no strategy and no procedure.
+                unsafe {
+                    pg_sys::ScanKeyEntryInitialize(key, flags, *attribute, 0, none, none, none, nothing)
+                };
+                (*index, 1)
+            }
+        }
     }
 }

@@ -1,0 +1,88 @@
+//! What a session's work for one tenant leaves behind, and its removal before the next tenant is entered.
+//!
+//! Temporary tables, cursors WITH HOLD, `lastval` and plans with folded rows outlive a transaction. Whose they may be is
+//! remembered by the transactions that were committed, since a rollback brings back what entering removed. What is
+//! not removed, by decision: the application's settings, advisory locks, LISTEN, and the texts of prepared statements.
+
+#![forbid(unsafe_code)]
+
+use crate::error::Result;
+use crate::hooks::planner;
+use crate::pg::session;
+use crate::registry;
+use crate::tenant::TenantId;
+use std::cell::Cell;
+
+/// Whose rows the session may still hold: in temporary tables, in cursors WITH HOLD, in `lastval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftBy {
+    /// No tenant's.
+    Nobody,
+    /// This one's.
+    Tenant(TenantId),
+    /// Several tenants': an administrator worked on them without a tenant.
+    Several,
+}
+
+thread_local! {
+    /// Whose leftovers may still be here, from the transactions before this one.
+    static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
+    /// Whose leftovers this transaction may make: a rollback brings back what entering removed.
+    static MADE_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
+    /// A part of this transaction was rolled back: so may be the removal of what was there before it.
+    static IS_PARTLY_UNDONE: Cell<bool> = const { Cell::new(false) };
+}
+
+impl LeftBy {
+    /// Whether somebody other than that tenant may have left something.
+    fn is_another(self, tenant: TenantId) -> bool {
+        self != Self::Nobody && self != Self::Tenant(tenant)
+    }
+
+    /// Both may have left something.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, one) | (one, Self::Nobody) => one,
+            (one, another) if one == another => one,
+            _ => Self::Several,
+        }
+    }
+}
+
+/// An administrator reached a tenant's rows without a tenant: what is left of them belongs to nobody's session.
+pub fn note_free_access() {
+    MADE_BY.set(LeftBy::Several);
+}
+
+/// Removes what another tenant left in this session: plans with its rows, cursors WITH HOLD (their rows are stored),
+/// temporary tables (they would mask this tenant's), `lastval`.
+///
+/// # Errors
+/// 55006, PostgreSQL's: something of it is being used at this moment.
+pub fn clear(entering: TenantId) -> Result<()> {
+    planner::forget_plans();
+    let is_residue = LEFT_BY.get().is_another(entering) || MADE_BY.get().is_another(entering);
+    MADE_BY.set(MADE_BY.get().and(LeftBy::Tenant(entering)));
+    if is_residue {
+        if session::has_ready_portals() {
+            registry::open_cursors()?.iter().for_each(|name| session::close_held_cursor(name));
+        }
+        session::drop_temporary_tables();
+        session::forget_sequences();
+    }
+    Ok(())
+}
+
+/// A transaction has ended: what was made stays, or does not.
+pub fn on_transaction_end(is_commit: bool) {
+    let is_undone = IS_PARTLY_UNDONE.replace(false) || !is_commit;
+    let made = MADE_BY.replace(LeftBy::Nobody);
+    if made != LeftBy::Nobody {
+        LEFT_BY.set(if is_undone { LEFT_BY.get().and(made) } else { made });
+    }
+}
+
+/// A subtransaction was rolled back.
+pub fn on_subtransaction_abort() {
+    IS_PARTLY_UNDONE.set(true);
+}
