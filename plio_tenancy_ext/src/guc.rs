@@ -4,9 +4,10 @@
 pub mod locks;
 
 use crate::context::{self, State};
-use crate::error::Error;
+use crate::error::{Error, or_raise};
 use crate::pg::guc::{KnownRecord, Lifetime};
 use crate::pg::{catalog, guc, session};
+use crate::tenant::Org;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::prelude::*;
 use std::cell::{Cell, UnsafeCell};
@@ -146,16 +147,23 @@ unsafe extern "C-unwind" fn check_enforcement(
     true
 }
 
-/// Admits only what this extension writes, and what a leader hands to its parallel worker.
+/// Admits only what this extension writes, what a leader hands to its parallel worker, and an org that ALTER ROLE or
+/// ALTER DATABASE keeps for later logins: it is tested here, and checked when it is to come into force.
 #[pg_guard]
 unsafe extern "C-unwind" fn check_tenant(
     value: *mut *mut c_char,
     extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
+    source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string that lives as long as this call.
     let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
     let text = text.to_str().unwrap_or_default();
+    if source == pg_sys::GucSource::PGC_S_TEST {
+        if !text.is_empty() {
+            or_raise(Org::parse(text).map_err(Error::BadOrg));
+        }
+        return true;
+    }
     let is_harmless = text.is_empty() && !context::is_active();
     if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
         Error::TenantSettingRefused.raise();

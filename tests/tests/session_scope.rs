@@ -307,3 +307,23 @@ fn a_connection_or_a_role_can_name_the_tenant() {
         }
     }
 }
+
+/// A superuser pins a role to a tenant in the protected database itself; an ordinary role cannot, and no bad name is kept.
+#[test]
+fn a_superuser_pins_a_role_to_a_tenant() {
+    let fixture = two_tenants("pinned");
+    let mut admin = fixture.db.superuser();
+    let pin = |org: &str| {
+        format!(
+            "ALTER ROLE \"{}\" IN DATABASE \"{}\" SET plio.tenant = '{org}'",
+            fixture.app,
+            fixture.db.name()
+        )
+    };
+    admin.batch_execute(&pin("acme")).unwrap();
+    assert_inside(&mut fixture.db.connect(&fixture.app), "acme");
+    refused(admin.batch_execute(&pin("Bad!")), "42602");
+    let mut carol = fixture.db.connect(&fixture.carol);
+    let own = format!("ALTER ROLE \"{}\" SET plio.tenant = 'acme'", fixture.carol);
+    assert_eq!(carol.batch_execute(&own).unwrap_err().as_db_error().unwrap().code().code(), "42501");
+}
