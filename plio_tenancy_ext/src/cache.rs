@@ -15,12 +15,12 @@ use crate::registry::{self, Location};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Beyond so many entries of a kind the cache starts afresh: bounded memory, whatever a backend touches.
 const MOST_ENTRIES: usize = 4096;
@@ -110,9 +110,11 @@ struct Cache {
 
 thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
-    static STALE: Cell<bool> = const { Cell::new(true) };
-    static RELATIONS_STALE: Cell<bool> = const { Cell::new(false) };
 }
+
+// Statics, since reading a thread-local costs a call in a library.
+static STALE: AtomicBool = AtomicBool::new(true);
+static RELATIONS_STALE: AtomicBool = AtomicBool::new(false);
 
 /// A few schemas known to be no tenant's, so that the hot path need not ask again. 0 for none.
 static NEUTRAL_SCHEMAS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
@@ -143,13 +145,13 @@ unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relatio
     if is_registry {
         forget();
     } else {
-        RELATIONS_STALE.set(true);
+        RELATIONS_STALE.store(true, Relaxed);
     }
 }
 
 /// Forgets everything at the next look.
 pub fn forget() {
-    STALE.set(true);
+    STALE.store(true, Relaxed);
     for slot in &NEUTRAL_SCHEMAS {
         slot.store(0, Relaxed);
     }
@@ -162,7 +164,7 @@ pub fn is_known_neutral(schema: Oid) -> bool {
 
 /// Remembers a schema for [`is_known_neutral`], unless it is a tenant's.
 pub fn remember_neutral(schema: Oid) {
-    if schema_kind(schema) == SchemaKind::Tenant || STALE.get() || is_known_neutral(schema) {
+    if schema_kind(schema) == SchemaKind::Tenant || STALE.load(Relaxed) || is_known_neutral(schema) {
         return;
     }
     let free = NEUTRAL_SCHEMAS.iter().find(|slot| slot.load(Relaxed) == 0);
@@ -173,15 +175,24 @@ pub fn remember_neutral(schema: Oid) {
 /// Runs `f` on the cache after throwing away what is stale. `f` calls nothing of PostgreSQL's.
 fn with<R>(f: impl FnOnce(&mut Cache) -> R) -> R {
     CACHE.with_borrow_mut(|cache| {
-        if STALE.replace(false) {
+        if take(&STALE) {
             *cache = Cache::default();
-            RELATIONS_STALE.set(false);
-        } else if RELATIONS_STALE.replace(false) {
+            RELATIONS_STALE.store(false, Relaxed);
+        } else if take(&RELATIONS_STALE) {
             cache.relations.clear();
             cache.inheritors.clear();
         }
         f(cache)
     })
+}
+
+/// Takes a flag down. A backend has one thread: no locked instruction is needed.
+fn take(flag: &AtomicBool) -> bool {
+    let was_up = flag.load(Relaxed);
+    if was_up {
+        flag.store(false, Relaxed);
+    }
+    was_up
 }
 
 fn insert_bounded<K: Hash + Eq, V, S: BuildHasher>(map: &mut HashMap<K, V, S>, key: K, value: V) {

@@ -19,7 +19,7 @@ use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Who ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +77,11 @@ impl State {
 static SCHEMA: AtomicU32 = AtomicU32::new(0);
 /// The role that the session must have while the tenant is active; 0 when any will do.
 static ROLE: AtomicU32 = AtomicU32::new(0);
+/// A session's tenant was checked against the registry, and locked, in this transaction.
+static IS_CONFIRMED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
-    /// A session's tenant was checked against the registry, and locked, in this transaction.
-    static IS_CONFIRMED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Takes over a state; called by the setting's assign hook alone, so it cannot fail.
@@ -89,12 +89,12 @@ pub fn assign(state: State) {
     STATE.set(state);
     SCHEMA.store(state.schema, Relaxed);
     ROLE.store(state.role, Relaxed);
-    IS_CONFIRMED.set(state.scope == Scope::Transaction);
+    IS_CONFIRMED.store(state.scope == Scope::Transaction, Relaxed);
 }
 
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
-    IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+    IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
     check_perms::forget_judged();
     running::on_transaction_end();
     planner::on_transaction_end();
@@ -108,7 +108,7 @@ pub fn on_subtransaction_end(is_commit: bool) {
         return;
     }
     check_perms::forget_judged();
-    IS_CONFIRMED.set(STATE.get().scope == Scope::Transaction);
+    IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
     residue::on_subtransaction_abort();
 }
 
@@ -141,7 +141,7 @@ pub fn is_locked() -> bool {
 
 /// Whether a session's tenant must still be checked in this transaction; a parallel worker's leader did.
 pub fn needs_confirmation() -> bool {
-    is_active() && !IS_CONFIRMED.get() && !session::is_parallel_worker()
+    is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()
 }
 
 /// The active tenant's org.
@@ -198,7 +198,7 @@ pub fn leave_session() -> Result<()> {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
     if is_active() {
-        settings::reset_entered(active_role().is_some());
+        settings::leave_session(holds_role());
     }
     Ok(())
 }
@@ -214,7 +214,7 @@ pub fn confirm() -> Result<()> {
         return Err(Error::UnknownTenant { org });
     }
     residue::clear(tenant.id)?;
-    IS_CONFIRMED.set(true);
+    IS_CONFIRMED.store(true, Relaxed);
     Ok(())
 }
 
@@ -248,7 +248,7 @@ fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
     if let Some(tenant) = cache::admitted(user, org)
         && let Some(schema) = tenant.schema
     {
-        session::lock_schema_shared(schema);
+        session::lock_tenant_shared(schema);
         if cache::admitted(user, org).is_some() {
             return Ok((tenant, schema));
         }
@@ -273,7 +273,7 @@ fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
         ensure_permitted(&tenant)?;
         let lost = |what| Error::Broken { org: org.to_string(), what };
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
-        session::lock_schema_shared(schema);
+        session::lock_tenant_shared(schema);
         let again = cache::tenant(org).ok_or_else(unknown)?;
         if again.id == tenant.id && again.schema == tenant.schema {
             ensure_permitted(&again)?;
@@ -298,19 +298,13 @@ fn ensure_no_open_cursor() -> Result<()> {
     if registry::open_cursors()?.iter().any(is_open) { Err(Error::OpenCursors) } else { Ok(()) }
 }
 
-/// Sets the path, the role and the state: the state last, because from then on the other two are locked.
+/// Puts the tenant in force.
 fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
     let lifetime = match scope {
         Scope::Transaction => Lifetime::Transaction,
         Scope::Session => Lifetime::Session,
     };
     let role = tenant.role.as_ref();
-    settings::set_path(&tenant.search_path, lifetime);
-    match role {
-        Some(role) => settings::switch_role(role.oid, &role.name, lifetime),
-        None if active_role().is_some() => settings::leave_role(lifetime),
-        None => {}
-    }
     let state = State {
         schema: schema.to_u32(),
         role: role.map_or(0, |role| role.oid.to_u32()),
@@ -321,7 +315,8 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
         Scope::Transaction => tenant.state_value.get_or_init(|| state.value(&tenant.org)),
         Scope::Session => &state.value(&tenant.org),
     };
-    settings::set_state(state, value, lifetime);
+    let role = role.map(|role| (role.oid, role.name.as_c_str()));
+    settings::enter(&settings::Entering { path: &tenant.search_path, role, state, value }, lifetime);
 }
 
 /// Refuses access when the session's role is no longer the tenant's.

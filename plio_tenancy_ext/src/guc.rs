@@ -56,24 +56,42 @@ pub fn reverting_at_function_exit() -> Option<&'static str> {
     })
 }
 
-/// Sets the search_path of a tenant.
-pub fn set_path(path: &CStr, lifetime: Lifetime) {
-    ENTERED.with(|entered| guc::set(&entered.search_path, Some(path), lifetime));
+/// What entering a tenant sets.
+pub struct Entering<'a> {
+    /// The tenant's search_path.
+    pub path: &'a CStr,
+    /// The tenant's role, to be switched to without a membership; `None` puts the session's own back.
+    pub role: Option<(pg_sys::Oid, &'a CStr)>,
+    /// The state,
+    pub state: State,
+    /// and the value of `plio.tenant` that stands for it.
+    pub value: &'a CStr,
 }
 
-/// Puts the session's own role back.
-pub fn leave_role(lifetime: Lifetime) {
-    ENTERED.with(|entered| guc::set(&entered.role, Some(c"none"), lifetime));
+/// Sets the role, the path and the state: the state last, because from then on the other two are locked; the role
+/// before the path, because PostgreSQL keeps what it made of a path by role (17 and later).
+pub fn enter(entering: &Entering<'_>, lifetime: Lifetime) {
+    let _state = Handing::over(&STATE_TO_SET, entering.state);
+    let _role = entering.role.map(|(role, _)| Handing::over(&ROLE_TO_SWITCH_TO, role));
+    let role = entering.role.map_or(c"none", |(_, name)| name);
+    ENTERED.with(|entered| {
+        let path = (&entered.search_path, Some(entering.path));
+        let tenant = (&entered.tenant, Some(entering.value));
+        if entering.role.is_some() || context::holds_role() {
+            guc::set([(&entered.role, Some(role)), path, tenant], lifetime);
+        } else {
+            guc::set([path, tenant], lifetime);
+        }
+    });
 }
 
 /// Takes back what entering a session's tenant set.
-pub fn reset_entered(has_role: bool) {
-    if has_role {
-        leave_role(Lifetime::Session);
-    }
+pub fn leave_session(has_role: bool) {
     ENTERED.with(|entered| {
-        guc::set(&entered.tenant, Some(c""), Lifetime::Session);
-        guc::set(&entered.search_path, None, Lifetime::Session);
+        if has_role {
+            guc::set([(&entered.role, Some(c"none"))], Lifetime::Session);
+        }
+        guc::set([(&entered.tenant, Some(c"")), (&entered.search_path, None)], Lifetime::Session);
     });
 }
 
@@ -155,6 +173,10 @@ unsafe extern "C-unwind" fn check_tenant(
     extra: *mut *mut c_void,
     source: pg_sys::GucSource::Type,
 ) -> bool {
+    if let (true, Some(state)) = (guc::is_ours(), STATE_TO_SET.get()) {
+        // SAFETY: PostgreSQL passes a valid place for the extra.
+        return unsafe { hand_out(state, extra) };
+    }
     // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string that lives as long as this call.
     let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
     let text = text.to_str().unwrap_or_default();
@@ -171,9 +193,17 @@ unsafe extern "C-unwind" fn check_tenant(
     if text.is_empty() {
         return true;
     }
-    let Some(state) = STATE_TO_SET.get().or_else(|| State::parse(text)) else { return false };
+    // SAFETY: as above.
+    State::parse(text).is_some_and(|state| unsafe { hand_out(state, extra) })
+}
+
+/// Puts a state into the place for a value's extra; false when there is no memory.
+///
+/// # Safety
+/// `extra` is the place that PostgreSQL passes to a check hook; it owns what is put there.
+unsafe fn hand_out(state: State, extra: *mut *mut c_void) -> bool {
     let handed = guc::hand_out(state);
-    // SAFETY: PostgreSQL passes a valid place for the extra, and owns what is put there.
+    // SAFETY: the caller's promise.
     unsafe { *extra = handed };
     !handed.is_null()
 }
@@ -181,12 +211,6 @@ unsafe extern "C-unwind" fn check_tenant(
 thread_local! {
     /// The state to hand out when `plio.tenant` is next checked, so that nobody need read it from the text.
     static STATE_TO_SET: Cell<Option<State>> = const { Cell::new(None) };
-}
-
-/// Sets `plio.tenant` to a state and its value.
-pub fn set_state(state: State, value: &CStr, lifetime: Lifetime) {
-    let _forget = Handing::over(&STATE_TO_SET, state);
-    ENTERED.with(|entered| guc::set(&entered.tenant, Some(value), lifetime));
 }
 
 /// What a check hook is to hand out, until this is dropped: also when setting fails.
@@ -233,8 +257,9 @@ unsafe fn keep_shown(value: *const c_char) {
     // SAFETY: the caller's promise; one thread, and no other reference to the buffer is alive.
     let (value, buffer) =
         unsafe { (if value.is_null() { c"" } else { CStr::from_ptr(value) }, &mut *SHOWN.0.get()) };
-    let org = value.to_bytes().iter().take_while(|byte| **byte != b' ').take(buffer.len() - 1);
-    let length = org.zip(buffer.iter_mut()).map(|(byte, place)| *place = *byte).count();
+    let org = value.to_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+    let length = org.len().min(buffer.len() - 1);
+    buffer[..length].copy_from_slice(&org[..length]);
     buffer[length] = 0;
 }
 
@@ -256,12 +281,6 @@ thread_local! {
 /// The role to hand out to the check of `role` that is running, if this extension sets it.
 fn role_to_hand_out() -> Option<pg_sys::Oid> {
     ROLE_TO_SWITCH_TO.get()
-}
-
-/// Switches to a role for the rest of the transaction or the session, without a membership.
-pub fn switch_role(role: pg_sys::Oid, name: &CStr, lifetime: Lifetime) {
-    let _forget = Handing::over(&ROLE_TO_SWITCH_TO, role);
-    ENTERED.with(|entered| guc::set(&entered.role, Some(name), lifetime));
 }
 
 /// Somebody changes a setting while a tenant is active: neither this extension nor PostgreSQL putting a value back.

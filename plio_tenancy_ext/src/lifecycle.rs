@@ -207,7 +207,7 @@ fn lock_if_there(org: &Org) -> Result<Rc<Tenant>> {
     let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
     loop {
         if let Some(schema) = tenant.schema
-            && !guc::with_lock_timeout(DEFAULT_WAIT, || session::lock_schema_exclusive(schema))
+            && !guc::with_lock_timeout(DEFAULT_WAIT, || session::lock_tenant_exclusive(schema))
         {
             return Err(Error::InUse { org: org.to_string() });
         }
@@ -217,6 +217,13 @@ fn lock_if_there(org: &Org) -> Result<Rc<Tenant>> {
             return Ok(again);
         }
         tenant = again;
+    }
+}
+
+/// With enforcement off a superuser may drop or rename a tenant's schema: not half across a request.
+pub fn wait_for_transactions(class: Oid, object: Oid) {
+    if class == pg_sys::NamespaceRelationId && cache::schema_kind(object) == SchemaKind::Tenant {
+        session::lock_tenant_exclusive(object);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod scan;
 pub mod session;
 
 use pgrx::pg_sys;
+use std::borrow::Cow;
 use std::ffi::{CStr, c_char};
 
 /// The first oid that initdb does not use (`FirstNormalObjectId`, transam.h).
@@ -26,11 +27,17 @@ pub fn forget_error_context() {
 
 /// A C string of PostgreSQL's as an owned Rust string; `None` for NULL. Invalid UTF-8 is replaced.
 pub fn owned(text: *const c_char) -> Option<String> {
-    if text.is_null() {
-        return None;
-    }
     // SAFETY: a non-null `char *` from PostgreSQL is NUL-terminated and lives at least as long as this call.
-    Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    unsafe { borrowed(text) }.map(Cow::into_owned)
+}
+
+/// The same without a copy, unless invalid UTF-8 must be replaced.
+///
+/// # Safety
+/// `text` is NULL or a C string that outlives what is given back.
+pub unsafe fn borrowed<'a>(text: *const c_char) -> Option<Cow<'a, str>> {
+    // SAFETY: the caller's promise.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy())
 }
 
 /// `name` as SQL writes it: quoted where it must be.

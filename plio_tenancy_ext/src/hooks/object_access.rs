@@ -108,6 +108,10 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
     or_raise(match access {
         Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
         Type::OAT_POST_ALTER if is_judged => lifecycle::ensure_not_a_tenants(class, object, "alter"),
+        Type::OAT_DROP | Type::OAT_POST_ALTER => {
+            lifecycle::wait_for_transactions(class, object);
+            Ok(())
+        }
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => {
             Err(Error::StatementRefused { tag: "pg_notify()".to_owned() })

@@ -12,11 +12,12 @@ mod targets;
 
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
-use crate::pg::{nodes, owned, raw, session};
+use crate::pg::{borrowed, nodes, owned, raw, session};
 use crate::policy::{self, Access, Verdict};
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
+use std::borrow::Cow;
 use std::ffi::c_char;
 
 static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
@@ -102,7 +103,7 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
     use pg_sys::VariableSetKind as Kind;
     // SAFETY: the caller passes a VariableSetStmt.
     let (kind, name, is_local) =
-        unsafe { ((*statement).kind, owned((*statement).name), (*statement).is_local) };
+        unsafe { ((*statement).kind, borrowed((*statement).name), (*statement).is_local) };
     if kind == Kind::VAR_RESET_ALL {
         if !context::is_locked() {
             context::leave_session()?;
@@ -135,7 +136,7 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
 }
 
 /// The one text or word in the arguments of a SET; `None` for numbers and lists.
-unsafe fn set_value(arguments: *mut pg_sys::List) -> Option<String> {
+unsafe fn set_value<'a>(arguments: *mut pg_sys::List) -> Option<Cow<'a, str>> {
     // SAFETY: the caller passes the arguments of a VariableSetStmt.
     let [argument] = (unsafe { nodes::pointers::<pg_sys::A_Const>(arguments) }) else { return None };
     // SAFETY: the constant's own tag says which member of the union is set.
@@ -145,9 +146,9 @@ unsafe fn set_value(arguments: *mut pg_sys::List) -> Option<String> {
         }
         let value = &(**argument).val;
         match value.node.type_ {
-            NodeTag::T_String => owned(value.sval.sval),
+            NodeTag::T_String => borrowed(value.sval.sval),
             // SET plio.tenant = 42: a legal org that the grammar reads as a number.
-            NodeTag::T_Integer => Some(value.ival.ival.to_string()),
+            NodeTag::T_Integer => Some(value.ival.ival.to_string().into()),
             _ => None,
         }
     }

@@ -1,16 +1,17 @@
 //! PostgreSQL's settings: setting them, looking at their stack, wrapping the hooks of built-in ones.
 
+use super::raw;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-thread_local! {
-    static OURS: Cell<bool> = const { Cell::new(false) };
-}
+/// A static, since reading a thread-local costs a call in a library.
+static OURS: AtomicBool = AtomicBool::new(false);
 
 /// Whether a setting is being changed by this extension at this moment: locked settings admit it.
 pub fn is_ours() -> bool {
-    OURS.get()
+    OURS.load(Relaxed)
 }
 
 /// The value that a setting got before anybody defined it.
@@ -47,37 +48,34 @@ pub enum Lifetime {
     Session,
 }
 
-/// Sets a setting as the extension; a `None` value puts the session's default back.
+/// Sets settings as the extension, in that order; a `None` value puts the session's default back.
 ///
 /// # Errors
-/// Raises what the setting's own check raises.
-pub fn set(setting: &KnownRecord, value: Option<&CStr>, lifetime: Lifetime) {
+/// Raises what a setting's own check raises; those before it are set then, until the (sub)transaction's abort.
+pub fn set<const N: usize>(changes: [(&KnownRecord, Option<&CStr>); N], lifetime: Lifetime) {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            OURS.set(self.0);
+            OURS.store(self.0, Relaxed);
         }
     }
-    let _restore = Restore(OURS.replace(true));
+    let _restore = Restore(OURS.swap(true, Relaxed));
     let action = match lifetime {
         Lifetime::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
         Lifetime::Session => pg_sys::GucAction::GUC_ACTION_SET,
     };
-    let value = value.map_or(std::ptr::null(), CStr::as_ptr);
-    let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_SESSION);
-    // SAFETY: NUL-terminated strings that PostgreSQL copies; PGC_SUSET because the extension, not the user, sets it. From
-    // 17 on the record is the handle that saves looking the name up (NULL makes PostgreSQL look).
-    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    let changes = changes.map(|(setting, value)| {
+        let record = setting.get().map_or(std::ptr::null_mut(), |record| record.0);
+        (setting.c_name.as_ptr(), record, value.map_or(std::ptr::null(), CStr::as_ptr))
+    });
+    // SAFETY: NUL-terminated strings that PostgreSQL copies, and records of settings. One guard for all of them; what it
+    // jumps over is plain data.
     unsafe {
-        let handle = setting.get().map_or(std::ptr::null_mut(), |record| record.0);
-        let user = pg_sys::GetUserId();
-        let name = setting.c_name.as_ptr();
-        pg_sys::set_config_with_handle(name, handle, value, context, source, user, action, true, 0, false);
-    }
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    // SAFETY: as above.
-    unsafe {
-        pg_sys::set_config_option(setting.c_name.as_ptr(), value, context, source, action, true, 0, false);
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            for (name, record, value) in changes {
+                raw::set_setting(name, record, value, action);
+            }
+        });
     }
 }
 

@@ -4,7 +4,7 @@
 //! (no destructor, no borrow), which is also why an error that is not ours arrives at the client untouched.
 
 use pgrx::pg_sys;
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 
 unsafe extern "C-unwind" {
     /// utility.c: runs any utility statement.
@@ -43,6 +43,34 @@ unsafe extern "C-unwind" {
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
+    /// miscinit.c: the user whose privileges are in force.
+    pub fn GetUserId() -> pg_sys::Oid;
+    /// guc.c: sets a setting; from 17 on its record saves looking the name up (NULL makes PostgreSQL look).
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    fn set_config_with_handle(
+        name: *const c_char,
+        handle: *mut pg_sys::config_generic,
+        value: *const c_char,
+        context: pg_sys::GucContext::Type,
+        source: pg_sys::GucSource::Type,
+        role: pg_sys::Oid,
+        action: pg_sys::GucAction::Type,
+        change: bool,
+        level: c_int,
+        is_reload: bool,
+    ) -> c_int;
+    /// guc.c: sets a setting.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    fn set_config_option(
+        name: *const c_char,
+        value: *const c_char,
+        context: pg_sys::GucContext::Type,
+        source: pg_sys::GucSource::Type,
+        action: pg_sys::GucAction::Type,
+        change: bool,
+        level: c_int,
+        is_reload: bool,
+    ) -> c_int;
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }
@@ -61,5 +89,29 @@ pub unsafe fn permission_infos(planned: *const pg_sys::PlannedStmt) -> *mut pg_s
     // SAFETY: the caller's promise.
     unsafe {
         (*planned).permInfos
+    }
+}
+
+/// Sets a setting with PGC_SUSET, because the extension, not the user, sets it; a NULL value puts the default back.
+///
+/// # Safety
+/// Strings are NUL-terminated or, for the value, NULL; the record is the named setting's or NULL.
+pub unsafe fn set_setting(
+    name: *const c_char,
+    record: *mut pg_sys::config_generic,
+    value: *const c_char,
+    action: pg_sys::GucAction::Type,
+) {
+    let (context, source) = (pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_SESSION);
+    // SAFETY: the caller's promise; PostgreSQL copies the strings.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    unsafe {
+        set_config_with_handle(name, record, value, context, source, GetUserId(), action, true, 0, false);
+    }
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    // SAFETY: as above.
+    unsafe {
+        let _ = record;
+        set_config_option(name, value, context, source, action, true, 0, false);
     }
 }

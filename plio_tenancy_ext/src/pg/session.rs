@@ -139,22 +139,21 @@ pub fn is_parallel_worker() -> bool {
     unsafe { pg_sys::ParallelWorkerNumber >= 0 }
 }
 
-/// A share lock on a schema to the end of the transaction; waits for who holds it exclusively.
+/// A share lock on a tenant, known by its schema, to the end of the transaction; waits for who holds it exclusively.
 ///
-/// The same lock that CREATE TABLE takes on its schema, and that DROP SCHEMA waits for. Accepts invalidations.
-pub fn lock_schema_shared(schema: pg_sys::Oid) {
-    // SAFETY: any object may be locked; released when the transaction ends.
-    unsafe {
-        pg_sys::LockDatabaseObject(pg_sys::NamespaceRelationId, schema, 0, pg_sys::AccessShareLock as i32)
-    };
+/// It is a relation's lock with the schema's oid, which no relation has (oids come from one counter; after that wraps
+/// around, two that meet would wait for each other, no more). PostgreSQL keeps weak locks on relations in the backend
+/// itself (lock.c, fast path), so that the transactions of a busy tenant do not queue for one entry of the shared lock
+/// table, as they would for a lock on the schema. A standby replays the exclusive one. Accepts invalidations.
+pub fn lock_tenant_shared(schema: pg_sys::Oid) {
+    // SAFETY: any oid may be locked; released when the transaction ends.
+    unsafe { pg_sys::LockRelationOid(schema, pg_sys::AccessShareLock as i32) };
 }
 
-/// An exclusive lock on a schema to the end of the transaction; waits, bounded by lock_timeout.
-pub fn lock_schema_exclusive(schema: pg_sys::Oid) {
+/// The same, exclusively; waits, bounded by lock_timeout.
+pub fn lock_tenant_exclusive(schema: pg_sys::Oid) {
     // SAFETY: as above.
-    unsafe {
-        pg_sys::LockDatabaseObject(pg_sys::NamespaceRelationId, schema, 0, pg_sys::AccessExclusiveLock as i32)
-    };
+    unsafe { pg_sys::LockRelationOid(schema, pg_sys::AccessExclusiveLock as i32) };
 }
 
 /// Keeps other administrators from changing the registry until this transaction ends; waits for those who do.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use plio_tests::{Cluster, Db};
-use postgres::{Client, Statement};
+use postgres::{Client, NoTls, Statement};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -22,6 +22,7 @@ const SELECT: &str = "SELECT name FROM users WHERE id = $1";
 const ENTER: &str = "SELECT plio.set_tenant('acme')";
 const ENTER_BY_SET: &str = "SET LOCAL plio.tenant = 'acme'";
 const PATH: &str = "SET LOCAL search_path = tenant_acme";
+const PATH_BY_FUNCTION: &str = "SELECT set_config('search_path', 'tenant_acme', true)";
 /// The server alone: no round trips that would hide a cost.
 const LOOP: &str = "DO $$ DECLARE found text; BEGIN
     FOR i IN 1..2000 LOOP SELECT name INTO found FROM users WHERE id = 1 + i * 7919 % 10000; END LOOP; END $$";
@@ -76,13 +77,15 @@ fn run(args: &Args) -> Outcome<bool> {
         "per second (medians)", "plio_tenancy", "plain", "ratio", "quartiles"
     );
     let mut good = true;
-    good &= report(
-        "BEGIN; set_tenant | SET LOCAL; PK SELECT; COMMIT",
-        Some(0.95),
-        &short_transactions(args, &sides, ENTER)?,
-    );
-    good &=
-        report("the same with SET LOCAL plio.tenant", None, &short_transactions(args, &sides, ENTER_BY_SET)?);
+    println!("BEGIN; ...; PK SELECT; COMMIT:");
+    for (what, over, target, enter, path) in [
+        ("  set_tenant() | SET LOCAL search_path", Over::Socket, Some(0.95), ENTER, PATH),
+        ("  the same over TCP", Over::Tcp, None, ENTER, PATH),
+        ("  set_tenant() | set_config('search_path')", Over::Socket, None, ENTER, PATH_BY_FUNCTION),
+        ("  SET LOCAL plio.tenant | SET LOCAL search_path", Over::Socket, None, ENTER_BY_SET, PATH),
+    ] {
+        good &= report(what, target, &short_transactions(args, &sides, over, enter, path)?);
+    }
     good &= report("PK SELECT inside one transaction", Some(0.98), &selects(args, &sides)?);
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     Ok(good)
@@ -115,10 +118,33 @@ fn prepare() -> Outcome<Sides> {
 }
 
 /// What `pgbench -M prepared` does: each statement of the script a prepared one, each a round trip.
-fn short_transactions(args: &Args, sides: &Sides, enter: &str) -> Outcome<Vec<Round>> {
-    let (mut tenancy, mut plain) = (sides.tenancy.connect(&sides.role), sides.plain.connect(&sides.role));
-    let (in_tenancy, in_plain) = (Script::prepare(&mut tenancy, enter)?, Script::prepare(&mut plain, PATH)?);
+fn short_transactions(
+    args: &Args,
+    sides: &Sides,
+    over: Over,
+    enter: &str,
+    path: &str,
+) -> Outcome<Vec<Round>> {
+    let (mut tenancy, mut plain) =
+        (over.connect(&sides.tenancy, &sides.role)?, over.connect(&sides.plain, &sides.role)?);
+    let (in_tenancy, in_plain) = (Script::prepare(&mut tenancy, enter)?, Script::prepare(&mut plain, path)?);
     alternate(args, |id| in_tenancy.run(&mut tenancy, id), |id| in_plain.run(&mut plain, id))
+}
+
+/// How the client reaches the server: what a round trip costs decides how much of it the rest is.
+#[derive(Clone, Copy)]
+enum Over {
+    Socket,
+    Tcp,
+}
+
+impl Over {
+    fn connect(self, db: &Db, role: &str) -> Outcome<Client> {
+        Ok(match self {
+            Self::Socket => db.connect(role),
+            Self::Tcp => Client::connect(&db.conninfo(role), NoTls)?,
+        })
+    }
 }
 
 struct Script {
