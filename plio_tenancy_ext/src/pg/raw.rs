@@ -43,6 +43,10 @@ unsafe extern "C-unwind" {
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
+    /// be-fsstubs.c: closes every descriptor of a large object. Not in pgrx's bindings.
+    pub fn AtEOXact_LargeObject(is_commit: bool);
+    /// miscinit.c: the user in force, a definer function's owner included.
+    pub fn GetUserId() -> pg_sys::Oid;
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }
