@@ -144,6 +144,22 @@ pub fn needs_confirmation() -> bool {
     is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()
 }
 
+/// The active tenant, by the registry's key.
+pub fn active_tenant() -> Option<TenantId> {
+    is_active().then(|| STATE.get().tenant)
+}
+
+/// Refuses to list the texts of prepared statements while they may be another tenant's.
+///
+/// # Errors
+/// 42501.
+pub fn ensure_own_texts() -> Result<()> {
+    match active_tenant() {
+        Some(tenant) if residue::has_foreign_texts(tenant) => Err(Error::PreparedTexts),
+        _ => Ok(()),
+    }
+}
+
 /// The active tenant's org.
 pub fn active_org() -> Option<String> {
     is_active().then(settings::shown_tenant)
@@ -167,6 +183,7 @@ pub fn enter(org: &str, is_alone: bool) -> Result<()> {
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
     residue::clear(tenant.id)?;
+    session::close_large_objects();
     apply(&tenant, schema, Scope::Transaction);
     Ok(())
 }
@@ -184,6 +201,7 @@ pub fn enter_session(org: &str) -> Result<()> {
     if STATE.get().tenant != tenant.id {
         ensure_no_open_cursor()?;
         residue::clear(tenant.id)?;
+        session::close_large_objects();
     }
     apply(&tenant, schema, Scope::Session);
     Ok(())
@@ -198,6 +216,7 @@ pub fn leave_session() -> Result<()> {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
     if is_active() {
+        session::close_large_objects();
         settings::leave_session(holds_role());
     }
     Ok(())

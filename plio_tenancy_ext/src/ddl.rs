@@ -5,6 +5,8 @@
 //! function bodies, whatever `pg_depend` recorded; administrators included. Bodies that PostgreSQL keeps as text record
 //! nothing: the access check judges them when they run. Statements that fire no event trigger are hooks/utility.rs's.
 
+mod schemaless;
+
 use crate::error::{Error, Result, or_raise};
 use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
@@ -110,10 +112,10 @@ fn ensure_untied(changed: &[Changed]) -> Result<()> {
     for part in parts {
         let ties = depend::references_of(part).into_iter().chain(depend::dependents_of(part));
         for tie in ties.filter(|tie| tie.to.1.to_u32() >= FIRST_NORMAL_OID && !is_foreign_keys_own(tie)) {
-            if let (Some(from), Some(to)) = (schema_of(tie.from), schema_of(tie.to))
-                && from != to
-            {
-                ensure_tie((from, tie.from), (to, tie.to))?;
+            match (schema_of(tie.from), schema_of(tie.to)) {
+                (Some(from), Some(to)) if from != to => ensure_tie((from, tie.from), (to, tie.to))?,
+                (None, Some(_)) => schemaless::ensure_untied(tie.from)?,
+                _ => {}
             }
         }
     }

@@ -24,6 +24,9 @@ pub enum Error {
     /// A foreign server, or an extension that opens connections, that nobody listed.
     #[error("cannot use \"{name}\" while a tenant is active")]
     ConnectionRefused { name: String },
+    /// The view of prepared statements, after work for another tenant.
+    #[error("cannot list prepared statements that another tenant may have made")]
+    PreparedTexts,
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -126,6 +129,7 @@ impl Error {
             | Self::StatementRefused { .. }
             | Self::ServerFileRefused
             | Self::ConnectionRefused { .. }
+            | Self::PreparedTexts
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
@@ -168,6 +172,7 @@ impl Error {
             Self::ConnectionRefused { .. } => {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
             }
+            Self::PreparedTexts => "Run DEALLOCATE ALL or DISCARD ALL first.".to_owned(),
             Self::DdlOutside => {
                 "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
                     .to_owned()

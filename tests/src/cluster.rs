@@ -46,6 +46,14 @@ struct Inner {
     _watchdog: Watchdog,
 }
 
+impl Inner {
+    /// Starts a prepared server with a data directory.
+    fn run(server: Server, watchdog: Watchdog) -> Inner {
+        let port = start_on_a_free_port(&server);
+        Inner { server, port, counter: AtomicU32::new(1), _watchdog: watchdog }
+    }
+}
+
 impl Cluster {
     /// The one cluster of this test binary, with no settings of its own: nothing is preloaded, so the
     /// extension protects by what CREATE EXTENSION puts into the database's `session_preload_libraries`.
@@ -62,8 +70,36 @@ impl Cluster {
         let server = Server::prepare(base, &Self::major());
         let socket = format!("unix_socket_directories = '{}'\n", server.base.display());
         server.initdb(&format!("{SETTINGS}{socket}{}\n", conf.join("\n")));
-        let port = start_on_a_free_port(&server);
-        Self(Arc::new(Inner { server, port, counter: AtomicU32::new(1), _watchdog: watchdog }))
+        Self(Arc::new(Inner::run(server, watchdog)))
+    }
+
+    /// A hot standby of this cluster, made by pg_basebackup, that streams from it.
+    pub fn standby(&self) -> Cluster {
+        let base = short_folder();
+        let watchdog = Watchdog::over(&base);
+        let server = Server::prepare(base, &Self::major());
+        server.copy_of(self.socket_dir(), self.port(), SUPERUSER);
+        Self(Arc::new(Inner::run(server, watchdog)))
+    }
+
+    /// Waits until this standby has replayed what `primary` has written up to now.
+    pub fn wait_replayed(&self, primary: &Cluster) {
+        let connect = |cluster: &Cluster| cluster.config(SUPERUSER, "postgres").connect(NoTls);
+        let written = connect(primary)
+            .and_then(|mut client| client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]))
+            .expect("the primary's position");
+        let position: String = written.get(0);
+        let mut client = connect(self).expect("the standby");
+        let query = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+        wait_until("the standby has replayed the log", || {
+            client.query_one(query, &[&position]).is_ok_and(|row| row.get(0))
+        });
+    }
+
+    /// Makes a standby a primary, and waits for that.
+    pub fn promote(&self) {
+        let mut client = self.config(SUPERUSER, "postgres").connect(NoTls).expect("the standby");
+        client.batch_execute("SELECT pg_promote()").expect("pg_promote");
     }
 
     /// PostgreSQL's major version under test: `PLIO_TEST_PG`, by default 18.

@@ -26,6 +26,11 @@ impl Db {
         &self.cluster
     }
 
+    /// The same database on another server, a standby of this one's.
+    pub fn on(&self, cluster: &Cluster) -> Db {
+        Db { cluster: cluster.clone(), name: self.name.clone() }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -108,6 +108,24 @@ impl Server {
         fs::write(&file, text + conf).expect("postgresql.conf");
     }
 
+    /// Makes the data directory as a standby of the server that listens in the folder `socket` at `port`.
+    pub fn copy_of(&self, socket: &Path, port: u16, superuser: &str) {
+        let output = self
+            .program_as_server("pg_basebackup")
+            .arg("--host")
+            .arg(socket)
+            .args(["--port", &port.to_string(), "--username", superuser, "--no-sync", "--checkpoint=fast"])
+            .args(["--wal-method=stream", "--write-recovery-conf", "-D"])
+            .arg(self.data())
+            .output()
+            .expect("pg_basebackup");
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        let file = self.data().join("postgresql.conf");
+        let text = fs::read_to_string(&file).expect("postgresql.conf");
+        let socket = format!("unix_socket_directories = '{}'\n", self.base.display());
+        fs::write(&file, text + &socket).expect("postgresql.conf");
+    }
+
     /// Starts on `port` and waits until it accepts connections.
     pub fn start(&self, port: u16) -> Result<(), String> {
         let options = format!("-p {port}");

@@ -2,7 +2,8 @@
 //!
 //! Temporary tables, cursors WITH HOLD, `lastval` and plans with folded rows outlive a transaction. Whose they may be is
 //! remembered by the transactions that were committed, since a rollback brings back what entering removed. What is
-//! not removed, by decision: the application's settings, advisory locks, LISTEN, and the texts of prepared statements.
+//! not removed, by decision: the application's settings, advisory locks, LISTEN, and prepared statements; the view that lists
+//! their texts is closed while they may be another tenant's.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,8 @@ thread_local! {
     static LEFT_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
     /// Whose leftovers this transaction may make: a rollback brings back what entering removed.
     static MADE_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
+    /// Whose texts the session's prepared statements may hold: those of all whom it has worked for.
+    static PREPARED_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
     /// A part of this transaction was rolled back: so may be the removal of what was there before it.
     static IS_PARTLY_UNDONE: Cell<bool> = const { Cell::new(false) };
 }
@@ -52,6 +55,17 @@ impl LeftBy {
 /// An administrator reached a tenant's rows without a tenant: what is left of them belongs to nobody's session.
 pub fn note_free_access() {
     MADE_BY.set(LeftBy::Several);
+    PREPARED_BY.set(LeftBy::Several);
+}
+
+/// Whether the texts of prepared statements may be another tenant's than that one's.
+pub fn has_foreign_texts(tenant: TenantId) -> bool {
+    PREPARED_BY.get().is_another(tenant)
+}
+
+/// The session's prepared statements are gone.
+pub fn forget_texts(active: Option<TenantId>) {
+    PREPARED_BY.set(active.map_or(LeftBy::Nobody, LeftBy::Tenant));
 }
 
 /// Removes what another tenant left in this session: plans with its rows, cursors WITH HOLD (their rows are stored),
@@ -63,6 +77,7 @@ pub fn clear(entering: TenantId) -> Result<()> {
     planner::forget_plans();
     let is_residue = LEFT_BY.get().is_another(entering) || MADE_BY.get().is_another(entering);
     MADE_BY.set(MADE_BY.get().and(LeftBy::Tenant(entering)));
+    PREPARED_BY.set(PREPARED_BY.get().and(LeftBy::Tenant(entering)));
     if is_residue {
         if session::has_ready_portals() {
             registry::open_cursors()?.iter().for_each(|name| session::close_held_cursor(name));

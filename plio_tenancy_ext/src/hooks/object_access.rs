@@ -48,6 +48,9 @@ unsafe extern "C-unwind" fn on_object_access(
 /// `pg_notify(text, text)`: NOTIFY, which hooks/utility.rs refuses inside a tenant, as a function.
 const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
 
+/// What the view `pg_prepared_statements` calls.
+const PG_PREPARED_STATEMENT: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_PREPARED_STATEMENT);
+
 /// Fast exit: built-in functions, and objects that are neither schemas, tenants' roles nor extensions.
 unsafe fn is_interesting(
     access: pg_sys::ObjectAccessType::Type,
@@ -57,7 +60,11 @@ unsafe fn is_interesting(
 ) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
-        Type::OAT_FUNCTION_EXECUTE if object == PG_NOTIFY => context::is_active(),
+        Type::OAT_FUNCTION_EXECUTE if object == PG_NOTIFY || object == PG_PREPARED_STATEMENT => {
+            context::is_active()
+        }
+        // The protocol's function call starts no executor that would have confirmed a session's tenant.
+        Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() => true,
         Type::OAT_FUNCTION_EXECUTE => {
             // Inside a tenant every function that is not the tenant's own is looked at, wherever it lies: it may lead
             // out of the database.
@@ -108,13 +115,16 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
     or_raise(match access {
         Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
         Type::OAT_POST_ALTER if is_judged => lifecycle::ensure_not_a_tenants(class, object, "alter"),
-        Type::OAT_DROP | Type::OAT_POST_ALTER => {
+        Type::OAT_DROP => {
             lifecycle::wait_for_transactions(class, object);
             Ok(())
         }
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => {
             Err(Error::StatementRefused { tag: "pg_notify()".to_owned() })
+        }
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_PREPARED_STATEMENT => {
+            context::ensure_own_texts()
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged => ensure_function(object),
         _ => Ok(()),

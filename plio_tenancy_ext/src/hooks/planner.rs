@@ -6,10 +6,15 @@
 //! opens is noted (check_perms.rs calls [`note_relation`]), and the session's plans are made anew when the tenant
 //! changes or the transaction ends. What no table was read for (`current_user`, say) is nobody's row, and not noted.
 //!
+//! The same goes for plans that name a relation by a constant (`nextval('s')`) and were not made with the tenant's own
+//! rights: made anew, the name is judged again.
+//!
 //! The counter may stay too high after an error: that costs plans made anew, never a kept one. The previous hook, or
 //! the standard planner, runs in the middle.
 
-use crate::pg::raw;
+use crate::pg::nodes::{oids, pointers};
+use crate::pg::{FIRST_NORMAL_OID, raw};
+use crate::{cache, context};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::c_char;
@@ -43,7 +48,41 @@ unsafe extern "C-unwind" fn on_plan(
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     let planned = unsafe { PREVIOUS.unwrap_or(raw::standard_planner)(query, text, options, params) };
     PLANNING.fetch_sub(1, Relaxed);
+    // SAFETY: a planner gives a planned statement.
+    if unsafe { names_relations_by_constant(planned) } {
+        HAS_READ.set(true);
+    }
     planned
+}
+
+/// Whether the plan holds a relation that may be a tenant's as a constant, as in `nextval('s'::regclass)`: no range table
+/// has it, so nobody judges it when the plan runs. It stands in `relationOids` all the same (setrefs.c), beside the
+/// range table's.
+unsafe fn names_relations_by_constant(planned: *const pg_sys::PlannedStmt) -> bool {
+    // SAFETY: the caller passes a planned statement; its range table is a list of valid entries, and the named
+    // relations are a list of oids. Any relation's oid may be looked up.
+    unsafe {
+        let named = oids((*planned).relationOids);
+        if named.is_empty() {
+            return false;
+        }
+        let entries = pointers::<pg_sys::RangeTblEntry>((*planned).rtable);
+        let ranged = entries.iter().filter(|entry| (***entry).relid != pg_sys::InvalidOid).count();
+        named.len() > ranged
+            && !is_the_tenants_own_plan()
+            && named.iter().any(|cell| {
+                let relation = cell.oid_value;
+                relation.to_u32() >= FIRST_NORMAL_OID
+                    && !cache::is_known_neutral(raw::get_rel_namespace(relation))
+            })
+    }
+}
+
+/// A plan of the tenant's own role runs with that role's rights only; others are a definer function's or an
+/// administrator's.
+fn is_the_tenants_own_plan() -> bool {
+    // SAFETY: reads a global.
+    context::active_role() == Some(unsafe { raw::GetUserId() })
 }
 
 /// An executor opens a user relation.

@@ -8,6 +8,9 @@
 //! `SET plio.tenant` and `RESET plio.tenant` are carried out here: the setting is a superuser's, so that an ordinary
 //! role cannot reach it by any other way, and this is the checked way. They do not go on to the previous hook.
 
+mod code;
+mod locks;
+mod schemas;
 mod targets;
 
 use crate::error::{Error, Result, or_raise};
@@ -49,8 +52,14 @@ unsafe extern "C-unwind" fn on_utility(
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
-        if nodes::tag((*planned).utilityStmt) == NodeTag::T_RenameStmt {
-            after_rename((*planned).utilityStmt.cast());
+        match nodes::tag((*planned).utilityStmt) {
+            NodeTag::T_RenameStmt => after_rename((*planned).utilityStmt.cast()),
+            NodeTag::T_DeallocateStmt | NodeTag::T_DiscardStmt
+                if forgets_prepared((*planned).utilityStmt) =>
+            {
+                context::residue::forget_texts(context::active_tenant());
+            }
+            _ => {}
         }
     }
 }
@@ -77,6 +86,8 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
             _ => {
                 if hooks::is_judged() {
                     or_raise(ensure_allowed(tag, statement));
+                } else {
+                    schemas::wait_for_transactions(statement);
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
@@ -161,6 +172,17 @@ unsafe fn on_discard(statement: *const pg_sys::DiscardStmt) -> Result<()> {
     if is_all && !context::is_locked() { context::leave_session() } else { Ok(()) }
 }
 
+/// DEALLOCATE ALL and DISCARD ALL: they leave no prepared statement.
+unsafe fn forgets_prepared(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a DeallocateStmt or a DiscardStmt, and the tag says which.
+    unsafe {
+        match nodes::tag(statement) {
+            NodeTag::T_DeallocateStmt => (*statement.cast::<pg_sys::DeallocateStmt>()).name.is_null(),
+            _ => (*statement.cast::<pg_sys::DiscardStmt>()).target == pg_sys::DiscardMode::DISCARD_ALL,
+        }
+    }
+}
+
 /// What may run: with a tenant active only what is listed here; in any case nothing on relations out of reach.
 unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<()> {
     use NodeTag::*;
@@ -232,7 +254,11 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
                 nodes::relation_of((*copy).relation)
                     .map_or(Ok(()), |relation| ensure_access(relation, access))
             }
-            T_LockStmt => ensure_relations((*statement.cast::<pg_sys::LockStmt>()).relations, Access::Read),
+            T_LockStmt => {
+                let relations = (*statement.cast::<pg_sys::LockStmt>()).relations;
+                ensure_relations(relations, Access::Read)?;
+                locks::ensure_below_views(relations)
+            }
             T_TruncateStmt => {
                 ensure_relations((*statement.cast::<pg_sys::TruncateStmt>()).relations, Access::Write)
             }
@@ -248,6 +274,7 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
                 ensure_target((*statement.cast::<pg_sys::ClusterStmt>()).relation, statement, is_active)
             }
             T_VacuumStmt => ensure_vacuum(statement.cast(), is_active),
+            T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
             _ if is_active => Err(Error::StatementRefused { tag: nodes::command_name(statement) }),
             _ => Ok(()),
         }

@@ -27,12 +27,14 @@ const DEPEND_BY_REFERENCE: u32 = 2674;
 
 /// Catalogs of what lives inside a relation: (catalog, its index by oid, the column that names the relation).
 const INSIDE_RELATION: [(u32, u32, usize); 4] = [
-    (2618, 2692, 3),    // pg_rewrite.ev_class
+    (REWRITE, 2692, 3), // pg_rewrite.ev_class
     (2604, 2657, 2),    // pg_attrdef.adrelid
     (TRIGGER, 2702, 2), // pg_trigger.tgrelid
     (3256, 3257, 3),    // pg_policy.polrelid
 ];
 
+/// pg_rewrite.
+const REWRITE: u32 = 2618;
 /// pg_trigger.
 pub const TRIGGER: u32 = 2620;
 
@@ -60,6 +62,18 @@ fn dependencies(index: u32, columns: &[(i16, Oid)]) -> Vec<Dependency> {
         found.extend(dependency);
     });
     found
+}
+
+/// The relations that a view's rules name, the view itself left out.
+pub fn below_view(view: Oid) -> Vec<Oid> {
+    let rules = dependents_of((pg_sys::RelationRelationId, view));
+    let rules = rules.iter().filter(|tie| tie.from.0.to_u32() == REWRITE).map(|tie| tie.from);
+    let named = rules.flat_map(references_of).map(|tie| tie.to);
+    let is_below = |(class, relation): &Address| *class == pg_sys::RelationRelationId && *relation != view;
+    let mut below: Vec<Oid> = named.filter(is_below).map(|(_, relation)| relation).collect();
+    below.sort_unstable_by_key(|relation| relation.to_u32());
+    below.dedup();
+    below
 }
 
 /// The table that a TOAST table belongs to, and its schema.

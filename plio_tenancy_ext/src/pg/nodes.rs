@@ -15,6 +15,18 @@ pub unsafe fn pointers<'a, T>(list: *mut pg_sys::List) -> &'a [*mut T] {
     unsafe { std::slice::from_raw_parts((*list).elements.cast::<*mut T>(), (*list).length as usize) }
 }
 
+/// The cells of an oid list; empty for NIL.
+///
+/// # Safety
+/// As [`pointers`], of an oid list.
+pub unsafe fn oids<'a>(list: *mut pg_sys::List) -> &'a [pg_sys::ListCell] {
+    if list.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise (pg_list.h).
+    unsafe { std::slice::from_raw_parts((*list).elements, (*list).length as usize) }
+}
+
 /// The node's tag; `T_Invalid` for NULL.
 ///
 /// # Safety
@@ -53,5 +65,15 @@ pub unsafe fn relation_of(range_var: *const pg_sys::RangeVar) -> Option<pg_sys::
             std::ptr::null_mut(),
         )
     };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The function without arguments that a list of names was resolved to; `None` when there is none.
+///
+/// # Safety
+/// `names` is a list of String nodes.
+pub unsafe fn function_without_arguments(names: *mut pg_sys::List) -> Option<pg_sys::Oid> {
+    // SAFETY: the caller's promise; no arguments are read for a count of 0; missing_ok.
+    let oid = unsafe { pg_sys::LookupFuncName(names, 0, std::ptr::null(), true) };
     (oid != pg_sys::InvalidOid).then_some(oid)
 }

@@ -71,6 +71,8 @@ unsafe extern "C-unwind" {
         level: c_int,
         is_reload: bool,
     ) -> c_int;
+    /// be-fsstubs.c: closes every descriptor of a large object. Not in pgrx's bindings.
+    pub fn AtEOXact_LargeObject(is_commit: bool);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }

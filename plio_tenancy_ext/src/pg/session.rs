@@ -225,6 +225,12 @@ pub fn forget_sequences() {
     unsafe { raw::ResetSequenceCaches() };
 }
 
+/// Closes the descriptors of large objects that this transaction has opened, as its end would.
+pub fn close_large_objects() {
+    // SAFETY: in a transaction; releases what the descriptors hold, or does nothing when there are none.
+    unsafe { raw::AtEOXact_LargeObject(true) };
+}
+
 /// Tells every backend, at commit, to forget what it knows of that relation.
 pub fn invalidate_relation(relation: pg_sys::Oid) {
     // SAFETY: any relation may be named; raises an error when there is none.

@@ -1,77 +1,14 @@
 //! Two and three sessions at once, all long-lived with warm caches: no decision is stale once the other session's
 //! commit has returned, and nobody changes a tenant under a transaction that is in it.
 
-use plio_tests::{Cluster, Db, TwoTenants, assert_refusal, expect_sqlstate};
-use postgres::{Client, Error};
-use std::thread::{self, JoinHandle};
+mod behind;
+mod extension;
+mod sessions;
+mod standby;
+
+use plio_tests::Cluster;
+use sessions::{Running, enter, first, refused, two_tenants, warm};
 use std::time::{Duration, Instant};
-
-fn two_tenants(prefix: &str) -> TwoTenants {
-    Cluster::shared().database(prefix).two_tenants()
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
-}
-
-#[track_caller]
-fn first(client: &mut Client, query: &str) -> String {
-    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
-}
-
-/// A connection that has been in both tenants.
-fn warm(fixture: &TwoTenants, role: &str) -> Client {
-    let mut client = fixture.db.connect(role);
-    for org in ["acme", "bravo", "acme"] {
-        let work = format!("BEGIN; SELECT plio.set_tenant('{org}'); SELECT * FROM users, countries; COMMIT");
-        client.batch_execute(&work).unwrap();
-    }
-    client
-}
-
-fn enter(client: &mut Client, org: &str) -> Result<(), Error> {
-    let result = client.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')"));
-    if result.is_err() {
-        client.batch_execute("ROLLBACK").unwrap();
-    }
-    result
-}
-
-/// A statement running in a session of its own.
-struct Running {
-    pid: i32,
-    thread: JoinHandle<(Client, Result<(), Error>)>,
-}
-
-impl Running {
-    fn start(mut client: Client, statement: &str) -> Running {
-        let pid = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
-        let statement = statement.to_owned();
-        let thread = thread::spawn(move || {
-            let result = client.batch_execute(&statement);
-            (client, result)
-        });
-        Running { pid, thread }
-    }
-
-    /// Starts a statement and returns once it waits for a lock of another session.
-    fn blocked(db: &Db, client: Client, statement: &str) -> Running {
-        let running = Running::start(client, statement);
-        let mut watcher = db.superuser();
-        let end = Instant::now() + Duration::from_secs(30);
-        let query = "SELECT cardinality(pg_blocking_pids($1)) > 0";
-        while !watcher.query_one(query, &[&running.pid]).unwrap().get::<_, bool>(0) {
-            assert!(Instant::now() < end && !running.thread.is_finished(), "it does not wait: {statement}");
-            thread::sleep(Duration::from_millis(5));
-        }
-        running
-    }
-
-    fn finish(self) -> (Client, Result<(), Error>) {
-        self.thread.join().unwrap()
-    }
-}
 
 /// What changes a tenant, and what entering it gives afterwards.
 const CHANGES: [(&str, &str); 5] = [

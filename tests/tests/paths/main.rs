@@ -1,0 +1,18 @@
+//! Paths that a sweep cannot find by itself: what a session opened before, what was made with enforcement off, what the
+//! protocol does without a statement, what another session holds. A row of docs/guarantees.md names each test.
+
+mod definer;
+mod elsewhere;
+mod large_objects;
+mod leftovers;
+mod prepared;
+mod protocol;
+mod sessions;
+mod unguarded;
+mod wire;
+
+#[path = "../common/judge.rs"]
+mod judge;
+#[path = "../isolation/world.rs"]
+#[allow(dead_code, reason = "shared with the isolation tests")]
+mod world;
