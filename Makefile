@@ -10,7 +10,7 @@ ENV = . target/pg/$(PG)/env.sh
 DEMO = cargo run --quiet --release -p plio-tests --bin demo --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench clean
+.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz clean
 
 help: ## this list
 	@echo 'usage: make <target> [PG=15|16|17|18]'; echo
@@ -56,6 +56,9 @@ doc: setup ## rustdoc of the workspace, in target/doc
 
 bench: install ## what tenancy costs, as ratios against plain PostgreSQL
 	PLIO_TEST_PG=$(PG) cargo run --quiet --release -p plio-tests --bin bench -- $(ARGS)
+
+fuzz: install ## a random attack on three tenants: SEED=.. STATEMENTS=1000000; ARGS='--connections 1' and more (--help)
+	PLIO_TEST_PG=$(PG) cargo run --quiet --release -p plio-tests --bin fuzz -- $(addprefix --seed ,$(SEED)) $(addprefix --statements ,$(STATEMENTS)) $(ARGS)
 
 clean: ## remove what was built; the fetched PostgreSQL and tools stay (rm -rf target removes them too)
 	cargo clean --profile dev

@@ -22,6 +22,7 @@ mod assert;
 mod cluster;
 mod database;
 mod fixture;
+pub mod fuzz;
 mod psql;
 pub mod server;
 mod watchdog;

@@ -1,0 +1,94 @@
+//! What must not change: another tenant's rows and objects, what is shared to read, the registry, owners and grants.
+//!
+//! Read by a superuser without a tenant, in one statement for each aspect; compared before and after a stint.
+
+use postgres::Client;
+
+use crate::fuzz::world::{SCHEMAS, schema};
+
+/// The rows of each aspect, sorted.
+pub type Snapshot = Vec<(&'static str, Vec<String>)>;
+
+/// Catalogs of the cluster and the database, whoever works in it. `relpages` and the like belong to autovacuum.
+const COMMON: &[(&str, &str)] = &[
+    ("registry", "SELECT t::text FROM plio.tenants t UNION ALL SELECT a::text FROM plio.access a UNION ALL SELECT s::text FROM plio.shares s"),
+    ("history", "SELECT h::text FROM plio.history h"),
+    ("roles", "SELECT r::text FROM pg_authid r"),
+    ("memberships", "SELECT m::text FROM pg_auth_members m"),
+    ("settings of roles and databases", "SELECT s::text FROM pg_db_role_setting s WHERE setrole <> '@attacker'::regrole"),
+    ("databases", "SELECT concat_ws(' ', datname, datdba, datacl, datallowconn, datconnlimit) FROM pg_database"),
+    ("schemas", "SELECT n::text FROM pg_namespace n WHERE nspname !~ '^pg_(toast_)?temp_'"),
+    ("default privileges", "SELECT d::text FROM pg_default_acl d WHERE defaclrole <> '@attacker'::regrole"),
+    ("event triggers", "SELECT e::text FROM pg_event_trigger e"),
+    ("extensions, languages, casts, servers", "SELECT e::text FROM pg_extension e UNION ALL SELECT l::text FROM pg_language l
+        UNION ALL SELECT c::text FROM pg_cast c UNION ALL SELECT s::text FROM pg_foreign_server s UNION ALL SELECT u::text FROM pg_user_mapping u
+        UNION ALL SELECT p::text FROM pg_publication p UNION ALL SELECT p::text FROM pg_parameter_acl p"),
+    ("objects of public, lookup, plio and pg_catalog", "SELECT concat_ws(' ', c.oid, relname, relowner, relacl, relkind, reltype, relfilenode, reloptions, relrowsecurity)
+        FROM pg_class c WHERE relnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace)
+        UNION ALL SELECT concat_ws(' ', p.oid::regprocedure, md5(p::text)) FROM pg_proc p WHERE pronamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace)"),
+    ("rows of public and lookup", "SELECT t::text FROM public.countries t UNION ALL SELECT t::text FROM lookup.codes t"),
+];
+
+/// A tenant's: `$1` is its schema's name.
+const OF_TENANT: &[(&str, &str)] = &[
+    ("a tenant's relations", "SELECT concat_ws(' ', c.oid, relname, relowner, relacl, relkind, reltype, relam, relfilenode, reltoastrelid, relchecks,
+        relhasrules, relhastriggers, relrowsecurity, relforcerowsecurity, relispartition, reloptions, reltablespace) FROM pg_class c WHERE relnamespace = @"),
+    ("a tenant's columns", "SELECT a::text FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid AND relnamespace = @"),
+    ("a tenant's defaults", "SELECT a::text FROM pg_attrdef a JOIN pg_class c ON c.oid = adrelid AND relnamespace = @"),
+    ("a tenant's constraints", "SELECT concat_ws(' ', k.oid, conname, conrelid, confrelid, convalidated) FROM pg_constraint k WHERE connamespace = @ OR confrelid IN (SELECT oid FROM pg_class WHERE relnamespace = @)"),
+    ("a tenant's indexes", "SELECT i::text FROM pg_index i JOIN pg_class c ON c.oid = indrelid AND relnamespace = @"),
+    ("a tenant's triggers, rules and policies", "SELECT t::text FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid AND relnamespace = @
+        UNION ALL SELECT r::text FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class AND relnamespace = @
+        UNION ALL SELECT p::text FROM pg_policy p JOIN pg_class c ON c.oid = polrelid AND relnamespace = @"),
+    ("a tenant's inheritance", "SELECT i::text FROM pg_inherits i JOIN pg_class c ON c.oid IN (inhrelid, inhparent) AND relnamespace = @"),
+    ("a tenant's functions", "SELECT p::text FROM pg_proc p WHERE pronamespace = @"),
+    ("a tenant's types and operators", "SELECT t::text FROM pg_type t WHERE typnamespace = @ UNION ALL SELECT o::text FROM pg_operator o WHERE oprnamespace = @
+        UNION ALL SELECT s::text FROM pg_statistic_ext s WHERE stxnamespace = @"),
+    ("a tenant's large objects", "SELECT concat_ws(' ', m.oid, lomowner, lomacl, lo_get(m.oid)) FROM pg_largeobject_metadata m JOIN pg_namespace n ON n.nspowner = lomowner AND n.oid = @"),
+    ("a tenant's comments", "SELECT d::text FROM pg_description d WHERE objoid IN (SELECT oid FROM pg_class WHERE relnamespace = @ UNION ALL SELECT oid FROM pg_proc WHERE pronamespace = @)"),
+    ("a tenant's rows", "SELECT query_to_xml(format('SELECT * FROM %s t ORDER BY 1', c.oid::regclass), false, false, '')::text FROM pg_class c
+        WHERE relnamespace = @ AND relkind IN ('r', 'p', 'm', 'S')"),
+];
+
+/// Everything about these tenants, and what is nobody's. What the attacker may set for its own role is left out.
+///
+/// # Panics
+/// When the server does not answer.
+pub fn snapshot(admin: &mut Client, attacker: &str, tenants: &[usize]) -> Snapshot {
+    let mut rows = |query: &str| -> Vec<String> {
+        let query = format!("SELECT coalesce(x, '') FROM ({query}) q(x) ORDER BY x COLLATE \"C\"");
+        let rows = admin.query(&query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}"));
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let mut snapshot: Snapshot = COMMON.iter().map(|(what, query)| (*what, rows(&query.replace("@attacker", attacker)))).collect();
+    for tenant in tenants {
+        let oid = format!("'{}'::regnamespace", schema(*tenant).replace('\'', "''"));
+        snapshot.extend(OF_TENANT.iter().map(|(what, query)| (*what, rows(&query.replace('@', &oid)))));
+    }
+    snapshot
+}
+
+/// What differs: the aspect, and the first rows that went or came.
+pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let differs = before.iter().zip(after).filter(|(before, after)| before != after);
+    differs
+        .map(|((what, before), (_, after))| {
+            let gone = before.iter().filter(|row| !after.contains(row)).take(3);
+            let new = after.iter().filter(|row| !before.contains(row)).take(3);
+            format!("{what}: gone {:?}, new {:?}", gone.collect::<Vec<_>>(), new.collect::<Vec<_>>())
+        })
+        .collect()
+}
+
+/// Locks stronger than a reader's that sessions of `attacker` hold on relations of these tenants: what, and which.
+///
+/// # Errors
+/// The connection is gone.
+pub fn foreign_locks(admin: &mut Client, attacker: &str, tenants: &[usize]) -> Result<Vec<String>, postgres::Error> {
+    let schemas: Vec<&str> = tenants.iter().map(|tenant| SCHEMAS[*tenant]).collect();
+    let query = "SELECT format('%s on %s: %s', l.mode, c.oid::regclass, a.query) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE l.granted AND l.mode <> 'AccessShareLock' AND a.usename = $1 AND n.nspname = ANY ($2)
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    Ok(admin.query(query, &[&attacker, &schemas])?.iter().map(|row| row.get(0)).collect())
+}

@@ -1,0 +1,276 @@
+//! PostgreSQL's protocol, as little of it as an attack needs: requests go out in one write, every byte that comes back
+//! is kept for the oracle.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// One thing to send; each is answered by one ReadyForQuery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The simple protocol: one message, any number of statements.
+    Simple(String),
+    /// Parse, Bind, Execute, Sync: the name of the statement may be empty; `None` is NULL.
+    Extended(&'static str, String, Vec<Option<String>>),
+    /// Bind and Execute of a statement parsed before.
+    Bound(&'static str, Vec<Option<String>>),
+    /// Several statements before one Sync: a transaction of its own unless one is open.
+    Pipeline(Vec<String>),
+}
+
+impl Request {
+    /// All its statements, for the report and for what may be expected of it.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Simple(sql) => sql.clone(),
+            Self::Extended(name, sql, parameters) => format!("/* extended {name} {parameters:?} */ {sql}"),
+            Self::Bound(name, parameters) => format!("/* bound {name} {parameters:?} */"),
+            Self::Pipeline(statements) => format!("/* pipeline */ {}", statements.join("; ")),
+        }
+    }
+
+    /// Whether the server may wait for COPY data, so that nothing may be sent behind it.
+    pub fn may_copy_in(&self) -> bool {
+        matches!(self, Self::Simple(sql) if sql.to_ascii_lowercase().contains("stdin"))
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Simple(sql) => message(out, b'Q', |body| text(body, sql)),
+            Self::Extended(name, sql, parameters) => {
+                parse(out, name, sql);
+                bind_and_execute(out, name, parameters);
+                message(out, b'S', |_| ());
+            }
+            Self::Bound(name, parameters) => {
+                bind_and_execute(out, name, parameters);
+                message(out, b'S', |_| ());
+            }
+            Self::Pipeline(statements) => {
+                for sql in statements {
+                    parse(out, "", sql);
+                    bind_and_execute(out, "", &[]);
+                }
+                message(out, b'S', |_| ());
+            }
+        }
+    }
+}
+
+fn parse(out: &mut Vec<u8>, name: &str, sql: &str) {
+    message(out, b'P', |body| {
+        text(body, name);
+        text(body, sql);
+        body.extend(0u16.to_be_bytes());
+    });
+}
+
+fn bind_and_execute(out: &mut Vec<u8>, name: &str, parameters: &[Option<String>]) {
+    message(out, b'B', |body| {
+        text(body, "");
+        text(body, name);
+        body.extend(0u16.to_be_bytes());
+        body.extend((parameters.len() as u16).to_be_bytes());
+        for parameter in parameters {
+            match parameter {
+                None => body.extend((-1i32).to_be_bytes()),
+                Some(value) => {
+                    body.extend((value.len() as i32).to_be_bytes());
+                    body.extend(value.as_bytes());
+                }
+            }
+        }
+        body.extend(0u16.to_be_bytes());
+    });
+    message(out, b'E', |body| {
+        text(body, "");
+        body.extend(0u32.to_be_bytes());
+    });
+}
+
+fn message(out: &mut Vec<u8>, tag: u8, fill: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag);
+    let start = out.len();
+    out.extend([0; 4]);
+    fill(out);
+    let length = ((out.len() - start) as u32).to_be_bytes();
+    out[start..start + 4].copy_from_slice(&length);
+}
+
+/// A text with its NUL; what has one inside would end early on the server's side, too.
+fn text(out: &mut Vec<u8>, value: &str) {
+    out.extend(value.bytes().filter(|byte| *byte != 0));
+    out.push(0);
+}
+
+/// An ErrorResponse.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// ERROR, FATAL or PANIC.
+    pub severity: String,
+    /// SQLSTATE.
+    pub code: String,
+    /// The message.
+    pub message: String,
+    /// The source file that raised it.
+    pub file: String,
+}
+
+/// All that the server sent for one request.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// The bytes as they came.
+    pub bytes: &'a [u8],
+    /// The last error, if any.
+    pub failure: Option<Failure>,
+    /// The tenant in force afterwards, as the server reports it; empty when there is none.
+    pub tenant: &'a str,
+    /// The transaction's status: `I`, `T` or `E`.
+    pub status: u8,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Wire {
+    stream: UnixStream,
+    /// What came and is not yet consumed starts at `start`.
+    buffer: Vec<u8>,
+    start: usize,
+    tenant: String,
+    status: u8,
+}
+
+impl Wire {
+    /// Connects over the socket in `folder`; the server trusts the role.
+    ///
+    /// # Errors
+    /// Whatever the socket or the server says.
+    pub fn connect(folder: &Path, port: u16, role: &str, database: &str) -> io::Result<Self> {
+        let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(60)))?;
+        let mut wire =
+            Self { stream, buffer: Vec::new(), start: 0, tenant: String::new(), status: b'I' };
+        let mut startup = vec![0; 4];
+        startup.extend(196_608u32.to_be_bytes());
+        for word in ["user", role, "database", database, "application_name", "plio-fuzz", ""] {
+            text(&mut startup, word);
+        }
+        let length = (startup.len() as u32).to_be_bytes();
+        startup[..4].copy_from_slice(&length);
+        wire.stream.write_all(&startup)?;
+        let failure = wire.receive()?.failure;
+        match failure {
+            Some(failure) => Err(io::Error::other(format!("{failure:?}"))),
+            None => Ok(wire),
+        }
+    }
+
+    /// The tenant in force, as the server reported it last.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The transaction's status: `I`, `T` or `E`.
+    pub fn status(&self) -> u8 {
+        self.status
+    }
+
+    /// Sends requests in one write.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn send(&mut self, requests: &[Request]) -> io::Result<()> {
+        let mut out = Vec::with_capacity(4096);
+        for request in requests {
+            request.encode(&mut out);
+        }
+        self.stream.write_all(&out)
+    }
+
+    /// The answer to the next request sent.
+    ///
+    /// # Errors
+    /// The connection is gone, or nothing came for a minute.
+    pub fn receive(&mut self) -> io::Result<Answer<'_>> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let (mut at, mut failure) = (0, None);
+        loop {
+            while self.buffer.len() < at + 5 {
+                if let Err(error) = self.fill() {
+                    return self.fail(error, failure);
+                }
+            }
+            let tag = self.buffer[at];
+            let length: [u8; 4] = self.buffer[at + 1..at + 5].try_into().map_err(io::Error::other)?;
+            let end = at + 1 + u32::from_be_bytes(length) as usize;
+            while self.buffer.len() < end {
+                if let Err(error) = self.fill() {
+                    return self.fail(error, failure);
+                }
+            }
+            let body = &self.buffer[at + 5..end];
+            match tag {
+                b'E' => failure = Some(failure_of(body)),
+                b'S' => {
+                    if let Some(value) = body.strip_prefix(b"plio.tenant\0") {
+                        self.tenant =
+                            String::from_utf8_lossy(value.strip_suffix(b"\0").unwrap_or(value)).into();
+                    }
+                }
+                // COPY FROM STDIN: a line, and the end.
+                b'G' => {
+                    let mut out = Vec::new();
+                    message(&mut out, b'd', |body| body.extend(b"77\tx\n"));
+                    message(&mut out, b'c', |_| ());
+                    self.stream.write_all(&out)?;
+                }
+                _ => {}
+            }
+            at = end;
+            if tag == b'Z' {
+                self.status = self.buffer[end - 1];
+                break;
+            }
+        }
+        self.start = at;
+        Ok(Answer { bytes: &self.buffer[..at], failure, tenant: &self.tenant, status: self.status })
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut chunk = [0; 16384];
+        match self.stream.read(&mut chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.buffer.extend(&chunk[..count]);
+                Ok(())
+            }
+        }
+    }
+
+    /// The connection ends: with the server's last word, where it said one.
+    fn fail(&self, error: io::Error, failure: Option<Failure>) -> io::Result<Answer<'_>> {
+        Err(match failure {
+            Some(failure) => io::Error::new(error.kind(), format!("{failure:?}")),
+            None => error,
+        })
+    }
+}
+
+fn failure_of(body: &[u8]) -> Failure {
+    let mut failure = Failure::default();
+    for field in body.split(|byte| *byte == 0) {
+        let Some((tag, value)) = field.split_first() else { continue };
+        let value = || String::from_utf8_lossy(value).into_owned();
+        match tag {
+            b'V' => failure.severity = value(),
+            b'C' => failure.code = value(),
+            b'M' => failure.message = value(),
+            b'F' => failure.file = value(),
+            _ => {}
+        }
+    }
+    failure
+}

@@ -1,0 +1,151 @@
+//! The database that is attacked.
+//!
+//! The attacker, a login role, may enter `acme` and `bravo`; `coral`, whose schema has an odd name, is the victim that it
+//! may never enter. acme and bravo are dropped and made again for each stint, under the sessions that stay connected.
+
+use postgres::Client;
+
+use crate::fuzz::canary::{Canaries, Owner};
+use crate::{Cluster, Db};
+
+/// The tenants; the attacker may enter the first two.
+pub const ORGS: [&str; 3] = ["acme", "bravo", "coral"];
+/// Their schemas.
+pub const SCHEMAS: [&str; 3] = ["tenant_acme", "tenant_bravo", "Co\"ral ü"];
+/// The victim's place in [`ORGS`].
+pub const VICTIM: usize = 2;
+
+/// How the tenants' objects are owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenants {
+    /// `create_tenant`: each has a role of its own; both layers.
+    OwnRole,
+    /// `adopt_tenant`: the schemas and all in them belong to the attacker's own role; the access check alone.
+    Adopted,
+}
+
+/// Whether anything stands in the attacker's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// As installed.
+    On,
+    /// `plio.enforcement = off` for the attacker, and every table granted to PUBLIC: the control, in which leaks must
+    /// be found.
+    Off,
+}
+
+/// The database, its tenants, and the canaries in them.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The database.
+    pub db: Db,
+    /// The attacker.
+    pub attacker: String,
+    /// Owns definer functions that everybody may call, and has every right on every tenant's tables: what then stops
+    /// them is the access check alone.
+    pub gadget: String,
+    /// The digits to look for.
+    pub canaries: Canaries,
+    /// How the tenants are made.
+    pub tenants: Tenants,
+    /// What stands in the attacker's way.
+    pub guard: Guard,
+}
+
+impl World {
+    /// Makes everything in a new database of the cluster.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub fn build(cluster: &Cluster, canaries: Canaries, tenants: Tenants, guard: Guard) -> Self {
+        let db = cluster.database("fuzz");
+        let attacker = db.extension().login_role("mallory");
+        let gadget = db.login_role("gadget");
+        let world = Self { db, attacker, gadget, canaries, tenants, guard };
+        let mut admin = world.db.superuser();
+        let name = &world.attacker;
+        // Statements that run long or wait are cut off.
+        run(
+            &mut admin,
+            &format!(
+                "ALTER ROLE {name} SET statement_timeout = '150ms'; ALTER ROLE {name} SET lock_timeout = '30ms';
+                 ALTER ROLE {name} SET work_mem = '1MB'; ALTER ROLE {name} SET temp_file_limit = '64MB';
+                 ALTER ROLE {name} SET max_parallel_workers_per_gather = 1"
+            ),
+        );
+        if guard == Guard::Off {
+            run(&mut admin, &format!("ALTER ROLE {name} SET plio.enforcement = off"));
+        }
+        let shared = include_str!("../../fuzz/shared.sql").replace('@', world.canaries.digits(Owner::Unshared));
+        run(&mut admin, &shared.replace("the_gadget", &world.gadget).replace("the_attacker", name));
+        for tenant in 0..ORGS.len() {
+            world.make(&mut admin, tenant);
+        }
+        world
+    }
+
+    /// Drops and makes again what the attacker may have spoilt: the tenants that it may enter, and the shared board.
+    ///
+    /// # Panics
+    /// When the server does not do it.
+    pub fn rebuild(&self, admin: &mut Client) {
+        for (tenant, org) in ORGS.iter().enumerate().filter(|(tenant, _)| *tenant != VICTIM) {
+            run(admin, &format!("SET lock_timeout = '30s'; SELECT plio.drop_tenant('{org}', '{org}')"));
+            if self.tenants == Tenants::Adopted {
+                run(admin, &format!("DROP SCHEMA IF EXISTS {} CASCADE", schema(tenant)));
+            }
+            self.make(admin, tenant);
+        }
+        run(admin, "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i");
+    }
+
+    fn make(&self, admin: &mut Client, tenant: usize) {
+        let (org, attacker) = (ORGS[tenant], &self.attacker);
+        let schema = schema(tenant);
+        match self.tenants {
+            Tenants::OwnRole => {
+                let create = "SELECT plio.create_tenant($1, $2)";
+                admin.execute(create, &[&org, &SCHEMAS[tenant]]).unwrap_or_else(|error| panic!("{error:?}"));
+            }
+            Tenants::Adopted => {
+                run(admin, &format!("CREATE SCHEMA {schema} AUTHORIZATION {attacker}"));
+                let adopt = "SELECT plio.adopt_tenant($1, $2)";
+                admin.execute(adopt, &[&org, &SCHEMAS[tenant]]).unwrap_or_else(|error| panic!("{error:?}"));
+            }
+        }
+        let objects =
+            include_str!("../../fuzz/tenant.sql").replace('@', self.canaries.digits(Owner::Tenant(tenant)));
+        // In an adopted schema everything belongs to the attacker's own role, as in an application of today.
+        let role = if self.tenants == Tenants::Adopted { format!("SET LOCAL ROLE {attacker};") } else { String::new() };
+        run(admin, &format!("BEGIN; {role} SELECT plio.set_tenant('{org}'); {objects} COMMIT"));
+        run(admin, &format!("ANALYZE {schema}.users, {schema}.notes, {schema}.parts, {schema}.kid, {schema}.vault"));
+        run(admin, &format!("GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {}", self.gadget));
+        if tenant != VICTIM {
+            run(admin, &format!("SELECT plio.grant_access('{attacker}', '{org}')"));
+        }
+        if self.guard == Guard::Off {
+            run(
+                admin,
+                &format!(
+                    "SET plio.enforcement = off;
+                     GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO PUBLIC; GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO PUBLIC;
+                     RESET plio.enforcement"
+                ),
+            );
+        }
+    }
+}
+
+/// A tenant's schema as an identifier.
+pub fn schema(tenant: usize) -> String {
+    format!("\"{}\"", SCHEMAS[tenant].replace('"', "\"\""))
+}
+
+/// Runs statements.
+///
+/// # Panics
+/// When the server refuses one.
+#[track_caller]
+pub fn run(client: &mut Client, statements: &str) {
+    client.batch_execute(statements).unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}

@@ -1,0 +1,36 @@
+//! The random attack, bounded: `make fuzz` is the long one. The control shows that it finds what there is to find.
+
+use plio_tests::fuzz::{self, Attack, Guard, Kind};
+
+/// Statements in `make test`; PLIO_FUZZ_STATEMENTS says otherwise.
+const STATEMENTS: usize = 12_000;
+
+fn statements() -> usize {
+    std::env::var("PLIO_FUZZ_STATEMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(STATEMENTS)
+}
+
+#[test]
+fn a_random_attack_finds_no_way_out() {
+    let attack = Attack { stint: 3000, ..Attack::new(20_261_125, statements()) };
+    let summary = fuzz::run(&attack);
+    assert!(summary.found.is_empty(), "{summary}");
+    // It said something: most kinds of answers were seen, and hundreds of each of the two that matter.
+    let count = |code| summary.outcomes.get(code).copied().unwrap_or(0);
+    assert!(count("42501") > 300 && count("00000") > 3000, "{summary}");
+    assert!(summary.outcomes.len() > 25 && summary.functions > 2000, "{summary}");
+}
+
+/// With enforcement off, and everything granted to everybody, the same statements leak and destroy at once.
+#[test]
+fn the_same_attack_without_us_leaks_at_once() {
+    let attack = Attack {
+        stint: 1500,
+        guard: Guard::Off,
+        stops_when_proven: true,
+        ..Attack::new(20_261_125, statements())
+    };
+    let summary = fuzz::run(&attack);
+    assert!(summary.count_of(Kind::Leak) > 20, "{summary}");
+    assert!(summary.count_of(Kind::Change) > 0, "{summary}");
+    assert!(summary.count_of(Kind::Crash) == 0, "{summary}");
+}
