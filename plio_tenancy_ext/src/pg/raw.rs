@@ -35,8 +35,6 @@ unsafe extern "C-unwind" {
     pub fn IsTransactionBlock() -> bool;
     /// miscinit.c: whether a security-definer function runs.
     pub fn InLocalUserIdChange() -> bool;
-    /// portalmem.c: whether no portal can be fetched from.
-    pub fn ThereAreNoReadyPortals() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: a function's schema, `InvalidOid` when there is none.

@@ -5,6 +5,7 @@
 use super::{owned, raw};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// The login role, or what it `SET ROLE` to; not a definer function's owner.
 pub fn outer_user() -> pg_sys::Oid {
@@ -166,9 +167,56 @@ pub fn lock_extension(extension: pg_sys::Oid) {
 }
 
 /// Whether some portal besides the running ones is ready to be fetched from: an open cursor.
+///
+/// Not by PostgreSQL's `ThereAreNoReadyPortals()`: when there is one, that leaves its scan of the portal table
+/// registered, and the hundredth in one transaction makes even the abort fail, which ends the whole server. So the
+/// portals are found by their memory contexts: each is named after its portal (`CreatePortal`, portalmem.c).
 pub fn has_ready_portals() -> bool {
-    // SAFETY: walks the portal table.
-    unsafe { !raw::ThereAreNoReadyPortals() }
+    let Some(top) = top_portal_context() else { return false };
+    // SAFETY: a memory context's children are a NULL-terminated list of valid contexts.
+    let mut child = unsafe { (*top).firstchild };
+    while !child.is_null() {
+        // SAFETY: as above; names are C strings, and the identifier is the portal's own name or a constant.
+        let (name, portal, next) = unsafe { ((*child).name, (*child).ident, (*child).nextchild) };
+        // SAFETY: as above.
+        if unsafe {
+            !portal.is_null() && CStr::from_ptr(name) == c"PortalContext" && is_ready(CStr::from_ptr(portal))
+        } {
+            return true;
+        }
+        child = next;
+    }
+    false
+}
+
+/// Whether a portal is ready; the protocol's own, which has no name, is told by a constant.
+fn is_ready(portal: &CStr) -> bool {
+    let is_ready = |name: &CStr| {
+        // SAFETY: a NUL-terminated name; the portal is looked at at once.
+        unsafe {
+            let portal = pg_sys::GetPortalByName(name.as_ptr());
+            !portal.is_null() && (*portal).status == pg_sys::PortalStatus::PORTAL_READY
+        }
+    };
+    is_ready(portal) || (portal == c"<unnamed>" && is_ready(c""))
+}
+
+/// The parent of all portals' memory contexts, which is there from a backend's start to its end.
+fn top_portal_context() -> Option<pg_sys::MemoryContext> {
+    static TOP: AtomicPtr<pg_sys::MemoryContextData> = AtomicPtr::new(std::ptr::null_mut());
+    let known = TOP.load(Relaxed);
+    if !known.is_null() {
+        return Some(known);
+    }
+    // SAFETY: as for the children in `has_ready_portals`.
+    unsafe {
+        let mut child = (*pg_sys::TopMemoryContext).firstchild;
+        while !child.is_null() && CStr::from_ptr((*child).name) != c"TopPortalContext" {
+            child = (*child).nextchild;
+        }
+        TOP.store(child, Relaxed);
+        (!child.is_null()).then_some(child)
+    }
 }
 
 /// `InvalidSubTransactionId`, c.h.

@@ -69,7 +69,8 @@ pub fn run(attack: &Attack) -> Summary {
     let began = Instant::now();
     let cluster = Cluster::start(CONF);
     // The canaries are no part of the seed: no statement can know them.
-    let mut hidden = Random::new(began.elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 32 ^ clock());
+    let mut hidden =
+        Random::new(began.elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 32 ^ clock());
     let world = World::build(&cluster, Canaries::new(&mut hidden), attack.tenants, attack.guard);
     let mut run = Run::new(attack, &world);
     let mut shown = 0;
@@ -86,6 +87,13 @@ pub fn run(attack: &Attack) -> Summary {
     }
     summary.took = began.elapsed();
     summary
+}
+
+/// Nothing that the attacker left may hold the superuser's looks up.
+fn administrator(world: &World) -> Client {
+    let mut admin = world.db.superuser();
+    execute(&mut admin, "SET statement_timeout = '20s'");
+    admin
 }
 
 fn clock() -> u64 {
@@ -109,7 +117,7 @@ impl<'a> Run<'a> {
         let sessions = (0..attack.connections)
             .map(|i| (Session::new(), Corpus::default(), Random::new(attack.seed.wrapping_add(1 + i as u64))))
             .collect();
-        let admin = world.db.superuser();
+        let admin = administrator(world);
         Self { attack, world, admin, grammar: Grammar::read(), random, sessions, log_read: 0 }
     }
 
@@ -139,7 +147,7 @@ impl<'a> Run<'a> {
             // The server has restarted, or somebody ended the superuser's session.
             summary.find(plain(Kind::Crash, "the superuser's connection ended".to_owned()));
             self.world.db.cluster().wait_ready();
-            self.admin = self.world.db.superuser();
+            self.admin = administrator(self.world);
         }
         let after = integrity::snapshot(&mut self.admin, &self.world.attacker, &others);
         for what in integrity::differences(&before, &after) {
@@ -175,7 +183,11 @@ impl<'a> Run<'a> {
                             }
                         }
                         // A new connection now and then: nothing is cached in it.
-                        if author.random.chance(30) { session.hang_up() } else { session.settle() }
+                        if author.random.chance(30) {
+                            session.hang_up()
+                        } else {
+                            session.settle()
+                        }
                         summary
                     })
                 })

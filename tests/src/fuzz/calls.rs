@@ -13,7 +13,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("pg_sleep_until", "waits"),
     ("pg_terminate_backend", "ends the other attacker's session"),
     ("pg_cancel_backend", "cancels the other attacker's statement, so that the run is no longer the seed's"),
-    ("pg_advisory_lock", "waits for the other attacker; the keys are the database's, as docs/guarantees.md says"),
+    (
+        "pg_advisory_lock",
+        "waits for the other attacker; the keys are the database's, as docs/guarantees.md says",
+    ),
     ("pg_advisory_lock_shared", "waits"),
     ("pg_advisory_xact_lock", "waits"),
     ("pg_advisory_xact_lock_shared", "waits"),
@@ -97,16 +100,30 @@ fn argument(kind: &str, random: &mut Random, pools: &Pools) -> String {
         return format!("ARRAY[{}]::{element}[]", argument(element, random, pools));
     }
     let value = match kind {
-        "oid" | "regclass" | "regproc" | "regprocedure" | "regtype" | "regrole" | "regnamespace" | "oidvector" | "xid"
-        | "regoper" | "regoperator" | "regconfig" | "regdictionary" | "regcollation" => {
-            if random.chance(20) && kind.starts_with("reg") { pools.f_name(random) } else { pools.oid(random) }
+        "oid" | "regclass" | "regproc" | "regprocedure" | "regtype" | "regrole" | "regnamespace"
+        | "oidvector" | "xid" | "regoper" | "regoperator" | "regconfig" | "regdictionary"
+        | "regcollation" => {
+            if random.chance(20) && kind.starts_with("reg") {
+                pools.f_name(random)
+            } else {
+                pools.oid(random)
+            }
         }
-        "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" | "\"char\"" | "money" => {
+        "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" | "\"char\""
+        | "money" => {
             let number = pools.number(random);
             if kind == "smallint" && number.len() > 4 { "7".to_owned() } else { number }
         }
         "boolean" => pools.boolean(random).to_owned(),
-        "json" | "jsonb" => random.word(&["{\"a\": [1, {\"b\": null}]}", "[]", "[[[[[[1]]]]]]", "null", "{\"id\":1,\"name\":\"x\"}"]).to_string(),
+        "json" | "jsonb" => random
+            .word(&[
+                "{\"a\": [1, {\"b\": null}]}",
+                "[]",
+                "[[[[[[1]]]]]]",
+                "null",
+                "{\"id\":1,\"name\":\"x\"}",
+            ])
+            .to_string(),
         "xml" => "<x><y>1</y></x>".to_owned(),
         "jsonpath" => random.word(&["$.**", "$[*] ? (@ > 1)"]).to_string(),
         "bytea" => "\\x00ff41".to_owned(),

@@ -56,7 +56,10 @@ impl Grammar {
             for (_, parts) in &rule.alternatives {
                 for part in parts {
                     if let Part::Rule(used) = part {
-                        assert!(self.0.contains_key(used), "the grammar's {name} uses {used}, which is not there");
+                        assert!(
+                            self.0.contains_key(used),
+                            "the grammar's {name} uses {used}, which is not there"
+                        );
                     }
                 }
             }

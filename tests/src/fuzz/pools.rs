@@ -9,26 +9,94 @@ use crate::fuzz::grammar::Grammar;
 use crate::fuzz::world::{ORGS, SCHEMAS, VICTIM, World};
 
 const TEXTS: &[&str] = &[
-    "", "x", "IN", "users", "c1", "a'b\"c", "'; DROP TABLE users; --", "$$", "%s %I %L", "\\", "{1,2", "\u{202e}\u{0}x", "é́🦀",
-    "plio.tenant", "utf8", "SELECT", "pg_catalog", "public.users", "plio.tenants", "UTC", "0", "-1", "NaN", "off", "english",
-    "(1,x,2,y,3)", "<x/>", "simple", "^(a+)+$", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa!", "1 day", "default", "SQL_ASCII", "sha256",
+    "",
+    "x",
+    "IN",
+    "users",
+    "c1",
+    "a'b\"c",
+    "'; DROP TABLE users; --",
+    "$$",
+    "%s %I %L",
+    "\\",
+    "{1,2",
+    "\u{202e}\u{0}x",
+    "é́🦀",
+    "plio.tenant",
+    "utf8",
+    "SELECT",
+    "pg_catalog",
+    "public.users",
+    "plio.tenants",
+    "UTC",
+    "0",
+    "-1",
+    "NaN",
+    "off",
+    "english",
+    "(1,x,2,y,3)",
+    "<x/>",
+    "simple",
+    "^(a+)+$",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaa!",
+    "1 day",
+    "default",
+    "SQL_ASCII",
+    "sha256",
 ];
-const NUMBERS: &[&str] = &["0", "1", "2", "3", "-1", "7", "63", "64", "100", "32767", "65536", "2147483647", "-2147483648"];
+const NUMBERS: &[&str] =
+    &["0", "1", "2", "3", "-1", "7", "63", "64", "100", "32767", "65536", "2147483647", "-2147483648"];
 const SETTINGS: &[&str] = &[
-    "search_path", "role", "session_authorization", "plio.tenant", "plio.enforcement", "plio.allowed_connections",
-    "row_security", "session_replication_role", "default_table_access_method", "temp_tablespaces", "lo_compat_privileges",
-    "session_preload_libraries", "local_preload_libraries", "dynamic_library_path", "default_transaction_read_only",
-    "application_name", "bytea_output", "xmlbinary", "app.own", "plio.nothing", "quote_all_identifiers", "event_triggers",
-    "createrole_self_grant", "restrict_nonsystem_relation_kind", "extra_float_digits", "constraint_exclusion", "DateStyle",
+    "search_path",
+    "role",
+    "session_authorization",
+    "plio.tenant",
+    "plio.enforcement",
+    "plio.allowed_connections",
+    "row_security",
+    "session_replication_role",
+    "default_table_access_method",
+    "temp_tablespaces",
+    "lo_compat_privileges",
+    "session_preload_libraries",
+    "local_preload_libraries",
+    "dynamic_library_path",
+    "default_transaction_read_only",
+    "application_name",
+    "bytea_output",
+    "xmlbinary",
+    "app.own",
+    "plio.nothing",
+    "quote_all_identifiers",
+    "event_triggers",
+    "createrole_self_grant",
+    "restrict_nonsystem_relation_kind",
+    "extra_float_digits",
+    "constraint_exclusion",
+    "DateStyle",
 ];
 const UNSHARED: &[&str] = &[
-    "public.users", "public.secrets", "public.every_name", "secrets", "plio.tenants", "plio.access", "plio.shares", "plio.history",
+    "public.users",
+    "public.secrets",
+    "public.every_name",
+    "secrets",
+    "plio.tenants",
+    "plio.access",
+    "plio.shares",
+    "plio.history",
     "U&\"publi\\0063\".users",
 ];
 const OWN_FUNCTIONS: &[&str] = &[
-    "peek()", "peek_slow()", "peek_folded()", "peek_definer()", "peek_id(1)::text", "same(current_user, 'x')::text", "current_user::text",
+    "peek()",
+    "peek_slow()",
+    "peek_folded()",
+    "peek_definer()",
+    "peek_id(1)::text",
+    "same(current_user, 'x')::text",
+    "current_user::text",
 ];
-const EXTENSIONS: &[&str] = &["dblink", "postgres_fdw", "file_fdw", "pageinspect", "pg_trgm", "citext", "hstore", "plio_tenancy"];
+const EXTENSIONS: &[&str] =
+    &["dblink", "postgres_fdw", "file_fdw", "pageinspect", "pg_trgm", "citext", "hstore", "plio_tenancy"];
 
 /// The terminals' values.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +151,13 @@ impl Pools {
         pools.tables.extend(victims);
         pools.queries = (0..80)
             .map(|i| {
-                let rule = if i % 4 == 3 { "dml" } else if i % 4 == 2 { "catalog" } else { "select" };
+                let rule = if i % 4 == 3 {
+                    "dml"
+                } else if i % 4 == 2 {
+                    "catalog"
+                } else {
+                    "select"
+                };
                 grammar.expand(rule, random, &mut |name, random| pools.terminal(name, random))
             })
             .collect();
@@ -210,7 +284,10 @@ fn spelled(name: &str, database: &str, random: &mut Random) -> String {
         5 if name.starts_with("\"Co") => name.replacen('"', "U&\"", 1).replace('ü', "\\00fc"),
         5 if !name.contains('"') => format!("U&\"{}\"", name.replace('_', "\\005f").replace('.', "\".U&\"")),
         6 if !name.contains('"') => {
-            format!("U&\"{}\" UESCAPE '!'", name.replacen('t', "!+000074", 1).replace('.', "\" UESCAPE '!'.\""))
+            format!(
+                "U&\"{}\" UESCAPE '!'",
+                name.replacen('t', "!+000074", 1).replace('.', "\" UESCAPE '!'.\"")
+            )
         }
         _ => name.to_owned(),
     }

@@ -52,9 +52,9 @@ impl Author<'_> {
     fn statement(&mut self, rule: &str) -> String {
         let spliced = if self.random.chance(20) { self.corpus.splice(self.random) } else { None };
         let (pools, random) = (self.pools, &mut *self.random);
-        let text = spliced
-            .filter(|text| is_fair(text))
-            .unwrap_or_else(|| self.grammar.expand(rule, random, &mut |name, random| pools.terminal(name, random)));
+        let text = spliced.filter(|text| is_fair(text)).unwrap_or_else(|| {
+            self.grammar.expand(rule, random, &mut |name, random| pools.terminal(name, random))
+        });
         self.corpus.keep(&text, self.random);
         text
     }
@@ -100,7 +100,13 @@ impl Author<'_> {
     }
 
     fn begin(&mut self) -> Step {
-        let begins = ["BEGIN", "BEGIN", "START TRANSACTION", "BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL SERIALIZABLE"];
+        let begins = [
+            "BEGIN",
+            "BEGIN",
+            "START TRANSACTION",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        ];
         (Request::Simple((*self.random.pick(&begins)).to_owned()), 0)
     }
 
@@ -122,7 +128,11 @@ impl Author<'_> {
             _ => &["?"],
         };
         for end in ends {
-            steps.push(if *end == "?" { self.step("statement") } else { (Request::Simple((*end).to_owned()), 0) });
+            steps.push(if *end == "?" {
+                self.step("statement")
+            } else {
+                (Request::Simple((*end).to_owned()), 0)
+            });
         }
     }
 
@@ -256,7 +266,19 @@ impl Author<'_> {
 /// not be seen in the text that runs it. And one tenant's rows put into a setting are open by decision.
 fn is_fair(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let stores = ["function", "procedure", "prepare", "cursor", "trigger", "rule", "view", "policy", "$f$", "default", "check"];
+    let stores = [
+        "function",
+        "procedure",
+        "prepare",
+        "cursor",
+        "trigger",
+        "rule",
+        "view",
+        "policy",
+        "$f$",
+        "default",
+        "check",
+    ];
     let is_stored = may_enter(text) && stores.iter().any(|word| lower.contains(word));
     let limits = ["timeout", "pg_sleep", "terminate", "pg_cancel"];
     let is_kept = (lower.contains("set_config") || lower.contains("notify")) && lower.contains("select m");

@@ -20,12 +20,14 @@ const REMEMBERED: usize = 40;
 pub struct Session {
     wire: Option<Wire>,
     before: VecDeque<String>,
+    /// The tenant that was in force last.
+    last: String,
 }
 
 impl Session {
     /// Not yet connected.
     pub fn new() -> Self {
-        Self { wire: None, before: VecDeque::new() }
+        Self { wire: None, before: VecDeque::new(), last: String::new() }
     }
 
     /// Ends an open transaction; the session's tenant and its leftovers stay.
@@ -79,7 +81,7 @@ impl Session {
             self.remember(&sent);
             let answer = wire.receive()?;
             summary.count(*counts, answer.failure.as_ref().map_or("00000", |failure| &failure.code));
-            let leaks = oracle::leaks(&world.canaries, granted, &before, &text, &answer);
+            let leaks = oracle::leaks(&world.canaries, granted, &before, &self.last, &text, &answer);
             if !leaks.is_empty() {
                 let what = format!("{leaks:?} in {}", excerpt(answer.bytes));
                 summary.find(self.finding(Kind::Leak, what, &sent));
@@ -92,6 +94,9 @@ impl Session {
             }
             before.clear();
             before.push_str(answer.tenant);
+            if !before.is_empty() {
+                self.last.clone_from(&before);
+            }
         }
         self.wire = Some(wire);
         Ok(())

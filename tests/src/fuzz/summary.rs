@@ -45,7 +45,8 @@ impl Summary {
         let count = self.found.entry(finding.kind).or_default();
         *count += 1;
         let of_kind = self.findings.iter().filter(|other| other.kind == finding.kind);
-        let is_known = finding.kind == Kind::Internal && of_kind.clone().any(|other| other.what == finding.what);
+        let is_known =
+            finding.kind == Kind::Internal && of_kind.clone().any(|other| other.what == finding.what);
         if of_kind.count() < KEPT && !is_known {
             self.findings.push(finding);
         }

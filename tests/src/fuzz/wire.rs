@@ -150,8 +150,7 @@ impl Wire {
         let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_write_timeout(Some(Duration::from_secs(60)))?;
-        let mut wire =
-            Self { stream, buffer: Vec::new(), start: 0, tenant: String::new(), status: b'I' };
+        let mut wire = Self { stream, buffer: Vec::new(), start: 0, tenant: String::new(), status: b'I' };
         let mut startup = vec![0; 4];
         startup.extend(196_608u32.to_be_bytes());
         for word in ["user", role, "database", database, "application_name", "plio-fuzz", ""] {
@@ -250,10 +249,11 @@ impl Wire {
         }
     }
 
-    /// The connection ends: with the server's last word, where it said one.
+    /// The connection ends: with all that the server still said.
     fn fail(&self, error: io::Error, failure: Option<Failure>) -> io::Result<Answer<'_>> {
+        let words = String::from_utf8_lossy(&self.buffer).replace(char::is_control, " ");
         Err(match failure {
-            Some(failure) => io::Error::new(error.kind(), format!("{failure:?}")),
+            Some(_) => io::Error::new(error.kind(), words),
             None => error,
         })
     }

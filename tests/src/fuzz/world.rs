@@ -76,7 +76,8 @@ impl World {
         if guard == Guard::Off {
             run(&mut admin, &format!("ALTER ROLE {name} SET plio.enforcement = off"));
         }
-        let shared = include_str!("../../fuzz/shared.sql").replace('@', world.canaries.digits(Owner::Unshared));
+        let shared =
+            include_str!("../../fuzz/shared.sql").replace('@', world.canaries.digits(Owner::Unshared));
         run(&mut admin, &shared.replace("the_gadget", &world.gadget).replace("the_attacker", name));
         for tenant in 0..ORGS.len() {
             world.make(&mut admin, tenant);
@@ -96,7 +97,10 @@ impl World {
             }
             self.make(admin, tenant);
         }
-        run(admin, "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i");
+        run(
+            admin,
+            "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i",
+        );
     }
 
     fn make(&self, admin: &mut Client, tenant: usize) {
@@ -116,9 +120,16 @@ impl World {
         let objects =
             include_str!("../../fuzz/tenant.sql").replace('@', self.canaries.digits(Owner::Tenant(tenant)));
         // In an adopted schema everything belongs to the attacker's own role, as in an application of today.
-        let role = if self.tenants == Tenants::Adopted { format!("SET LOCAL ROLE {attacker};") } else { String::new() };
+        let role = if self.tenants == Tenants::Adopted {
+            format!("SET LOCAL ROLE {attacker};")
+        } else {
+            String::new()
+        };
         run(admin, &format!("BEGIN; {role} SELECT plio.set_tenant('{org}'); {objects} COMMIT"));
-        run(admin, &format!("ANALYZE {schema}.users, {schema}.notes, {schema}.parts, {schema}.kid, {schema}.vault"));
+        run(
+            admin,
+            &format!("ANALYZE {schema}.users, {schema}.notes, {schema}.parts, {schema}.kid, {schema}.vault"),
+        );
         run(admin, &format!("GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {}", self.gadget));
         if tenant != VICTIM {
             run(admin, &format!("SELECT plio.grant_access('{attacker}', '{org}')"));

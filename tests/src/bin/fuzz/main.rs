@@ -54,7 +54,11 @@ fn main() -> ExitCode {
         shows_progress: true,
         ..Attack::new(seed, args.statements)
     };
-    eprintln!("fuzz: seed {seed}, {} statements, PostgreSQL {}", attack.statements, plio_tests::Cluster::major());
+    eprintln!(
+        "fuzz: seed {seed}, {} statements, PostgreSQL {}",
+        attack.statements,
+        plio_tests::Cluster::major()
+    );
     let summary = fuzz::run(&attack);
     println!("{summary}");
     if summary.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
