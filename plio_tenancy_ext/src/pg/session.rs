@@ -173,6 +173,8 @@ pub fn lock_extension(extension: pg_sys::Oid) {
 /// portals are found by their memory contexts: each is named after its portal (`CreatePortal`, portalmem.c).
 pub fn has_ready_portals() -> bool {
     let Some(top) = top_portal_context() else { return false };
+    // SAFETY: the running portal is NULL or valid; it is not ready to be fetched from, and mostly the only one.
+    let running = unsafe { pg_sys::ActivePortal.as_ref() }.map(|portal| portal.portalContext);
     // SAFETY: a memory context's children are a NULL-terminated list of valid contexts.
     let mut child = unsafe { (*top).firstchild };
     while !child.is_null() {
@@ -180,7 +182,10 @@ pub fn has_ready_portals() -> bool {
         let (name, portal, next) = unsafe { ((*child).name, (*child).ident, (*child).nextchild) };
         // SAFETY: as above.
         if unsafe {
-            !portal.is_null() && CStr::from_ptr(name) == c"PortalContext" && is_ready(CStr::from_ptr(portal))
+            running != Some(child)
+                && !portal.is_null()
+                && CStr::from_ptr(name) == c"PortalContext"
+                && is_ready(CStr::from_ptr(portal))
         } {
             return true;
         }
