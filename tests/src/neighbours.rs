@@ -18,8 +18,7 @@ pub fn neighbour(name: &str) -> Option<PathBuf> {
     for fields in lines {
         match fields[..] {
             [found, "-", reason] if found == name => {
-                let told =
-                    writeln!(std::io::stderr(), "SKIPPED, no {name} for PostgreSQL {major}: {reason}");
+                let told = writeln!(std::io::stderr(), "SKIPPED, no {name} for PostgreSQL {major}: {reason}");
                 told.expect("stderr");
                 return None;
             }

@@ -37,8 +37,7 @@ impl Pooler {
     /// # Panics
     /// When it does not start.
     pub fn start(which: PgBouncer, db: &Db, roles: &[&str], conf: &[&str]) -> Option<Self> {
-        let fetched =
-            neighbour(if which == PgBouncer::Old { "pgbouncer-old" } else { "pgbouncer-new" })?;
+        let fetched = neighbour(if which == PgBouncer::Old { "pgbouncer-old" } else { "pgbouncer-new" })?;
         let cluster = db.cluster();
         let folder = cluster.socket_dir().join(cluster.unique("pooler"));
         fs::create_dir(&folder).expect("the pooler's folder");

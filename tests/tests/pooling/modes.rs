@@ -10,11 +10,13 @@ const BOTH: [PgBouncer; 2] = [PgBouncer::Old, PgBouncer::New];
 #[test]
 fn in_session_mode_the_reset_ends_the_tenant() {
     for which in BOTH {
-        let Some(pooled) = Pooled::start(which, &["pool_mode = session", "server_reset_query = DISCARD ALL"]) else {
+        let Some(pooled) = Pooled::start(which, &["pool_mode = session", "server_reset_query = DISCARD ALL"])
+        else {
             return;
         };
         let mut one = pooled.client();
-        one.batch_execute("SET plio.tenant = 'acme'; CREATE TEMP TABLE notes AS SELECT * FROM users").unwrap();
+        one.batch_execute("SET plio.tenant = 'acme'; CREATE TEMP TABLE notes AS SELECT * FROM users")
+            .unwrap();
         assert_eq!(value(&mut one, NAME), "canary-acme");
         let pid = value(&mut one, PID);
         drop(one);
@@ -46,7 +48,11 @@ fn in_statement_mode_set_tenant_is_refused() {
         let Some(pooled) = Pooled::start(which, &["pool_mode = statement"]) else { return };
         let mut client = pooled.client();
         for statement in ["SELECT plio.set_tenant('acme')", "SET LOCAL plio.tenant = 'acme'"] {
-            assert_refusal(&expect_sqlstate(try_value(&mut client, statement), "25P01"), "25P01", &["canary"]);
+            assert_refusal(
+                &expect_sqlstate(try_value(&mut client, statement), "25P01"),
+                "25P01",
+                &["canary"],
+            );
         }
         expect_sqlstate(try_value(&mut client, NAME), "42P01");
     }

@@ -32,7 +32,9 @@ fn temporary_tables_cursors_and_sequence_values_end_with_the_next_tenant() {
 /// inside tenants, and leaves the second to the application (docs/guarantees.md).
 #[test]
 fn listen_is_refused_and_an_advisory_lock_stays_until_the_reset() {
-    let Some(pooled) = Pooled::start(PgBouncer::New, &["server_reset_query = DISCARD ALL", "server_reset_query_always = 1"]) else {
+    let Some(pooled) =
+        Pooled::start(PgBouncer::New, &["server_reset_query = DISCARD ALL", "server_reset_query_always = 1"])
+    else {
         return;
     };
     let (mut one, mut other) = (pooled.client(), pooled.client());

@@ -53,7 +53,11 @@ fn with_tracking_every_client_reads_its_own() {
         assert_eq!(value(&mut bravo, NAME), "canary-bravo");
         expect_sqlstate(try_value(&mut acme, NAME), "42P01");
         assert_eq!(value(&mut none, &inside("acme", NAME)), "canary-acme");
-        assert_eq!(value(&mut bravo, &inside("acme", "SELECT 1")), "1", "a transaction's tenant goes before the session's");
+        assert_eq!(
+            value(&mut bravo, &inside("acme", "SELECT 1")),
+            "1",
+            "a transaction's tenant goes before the session's"
+        );
         assert_eq!(value(&mut bravo, NAME), "canary-bravo");
         expect_sqlstate(try_value(&mut none, NAME), "42P01");
     }
@@ -63,7 +67,9 @@ fn with_tracking_every_client_reads_its_own() {
 /// in its place.
 #[test]
 fn a_replayed_tenant_is_checked_again() {
-    let Some(pooled) = Pooled::start(PgBouncer::New, &["track_extra_parameters = plio.tenant"]) else { return };
+    let Some(pooled) = Pooled::start(PgBouncer::New, &["track_extra_parameters = plio.tenant"]) else {
+        return;
+    };
     let (mut acme, mut bravo) = (pooled.client(), pooled.client());
     acme.batch_execute("SET plio.tenant = 'acme'").unwrap();
     bravo.batch_execute("SET plio.tenant = 'bravo'").unwrap();

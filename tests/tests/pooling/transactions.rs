@@ -65,8 +65,8 @@ fn clients_of_several_tenants_read_their_own() {
 
 #[test]
 fn the_rust_client_works_through_it() {
-    for which in BOTH {
-        let Some(pooled) = Pooled::start(which, &["max_prepared_statements = 100"]) else { return };
+    for (which, option) in [(PgBouncer::Old, ""), (PgBouncer::New, "max_prepared_statements = 100")] {
+        let Some(pooled) = Pooled::start(which, &[option]) else { return };
         let (mut one, mut other) = (pooled.client(), pooled.client());
         assert_shared(&mut one, &mut other);
         let (acme, bravo): (Org, Org) = ("acme".parse().unwrap(), "bravo".parse().unwrap());
@@ -88,7 +88,8 @@ fn a_client_that_dies_in_a_tenant_leaves_nothing() {
     for which in BOTH {
         let Some(pooled) = Pooled::start(which, &[]) else { return };
         let (mut one, mut other) = (pooled.client(), pooled.client());
-        one.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); UPDATE users SET name = 'half done'").unwrap();
+        one.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); UPDATE users SET name = 'half done'")
+            .unwrap();
         drop(one);
         expect_sqlstate(try_value(&mut other, "SELECT name FROM tenant_acme.users"), "55000");
         assert_eq!(value(&mut other, &inside("acme", NAME)), "canary-acme");
@@ -97,7 +98,9 @@ fn a_client_that_dies_in_a_tenant_leaves_nothing() {
 
 #[test]
 fn an_error_in_a_tenant_leaves_nothing() {
-    let Some(pooled) = Pooled::start(PgBouncer::New, &["server_check_query = select 1", "server_check_delay = 0"]) else {
+    let Some(pooled) =
+        Pooled::start(PgBouncer::New, &["server_check_query = select 1", "server_check_delay = 0"])
+    else {
         return;
     };
     let (mut one, mut other) = (pooled.client(), pooled.client());
@@ -114,8 +117,14 @@ fn a_waiting_client_gets_the_connection_after_the_tenant_ended() {
     let Some(pooled) = Pooled::start(PgBouncer::New, &[]) else { return };
     let (mut one, mut other) = (pooled.client(), pooled.client());
     one.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
-    let waiting = std::thread::spawn(move || value(&mut other, "SELECT coalesce(plio.current_tenant(), 'none')"));
-    let mut console = pooled.pooler.config(&pooled.fixture.db, "postgres").dbname("pgbouncer").connect(postgres::NoTls).unwrap();
+    let waiting =
+        std::thread::spawn(move || value(&mut other, "SELECT coalesce(plio.current_tenant(), 'none')"));
+    let mut console = pooled
+        .pooler
+        .config(&pooled.fixture.db, "postgres")
+        .dbname("pgbouncer")
+        .connect(postgres::NoTls)
+        .unwrap();
     let end = Instant::now() + Duration::from_secs(60);
     while !is_waiting(&mut console) {
         assert!(Instant::now() < end, "the second client waits for the one server connection");
