@@ -10,7 +10,7 @@ ENV = . target/pg/$(PG)/env.sh
 DEMO = cargo run --quiet --release -p plio-tests --bin demo --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz clean
+.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz neighbours regress clean
 
 help: ## this list
 	@echo 'usage: make <target> [PG=15|16|17|18]'; echo
@@ -35,11 +35,17 @@ demo-stop: ## end the demo's server and remove its files
 psql: ## a shell into the running demo; ARGS='-U postgres' are handed to psql
 	@$(DEMO) psql $(ARGS)
 
-test: install ## all tests on PG; one file: T=isolation; ARGS='-- --nocapture name' are handed to cargo test
+neighbours: setup ## fetch what the tests run beside the extension: PgBouncer, pgaudit, PostgreSQL's own tests
+	@$(PYTHON) scripts/neighbours.py --pg $(PG)
+
+test: install neighbours ## all tests on PG; one file: T=isolation; ARGS='-- --nocapture name' are handed to cargo test
 	PLIO_TEST_PG=$(PG) cargo test --no-fail-fast -p plio-tests -p plio-client $(addprefix --test ,$(T)) $(ARGS)
 
 test-all: ## all tests on 15, 16, 17 and 18
 	@set -e; for pg in $(EVERY_PG); do echo "PostgreSQL $$pg"; $(MAKE) --no-print-directory test PG=$$pg PG_CONFIG=; done
+
+regress: install neighbours ## PostgreSQL's own regression suite, without and with us
+	PLIO_TEST_PG=$(PG) cargo test -p plio-tests --test regression -- --include-ignored --nocapture
 
 lint: ## rustfmt, clippy and rustdoc over everything, warnings are errors
 	@scripts/lint.sh $(EVERY_PG)

@@ -159,6 +159,11 @@ impl Cluster {
         command
     }
 
+    /// Makes a command run as the server's user, in a folder which that user may enter.
+    pub fn hand_to_server_user(&self, command: &mut Command) {
+        self.0.server.hand_over(command);
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         self.0.server.log()

@@ -79,11 +79,16 @@ impl Server {
     /// The same as the server's user, in a folder which that user may enter.
     pub fn program_as_server(&self, name: &str) -> Command {
         let mut command = self.program(name);
+        self.hand_over(&mut command);
+        command
+    }
+
+    /// Makes a command run as the server's user, in a folder which that user may enter.
+    pub fn hand_over(&self, command: &mut Command) {
         command.current_dir(&self.base);
         if let Some(user) = self.user {
             command.uid(user.uid).gid(user.gid);
         }
-        command
     }
 
     /// Makes the data directory; `conf` is appended to postgresql.conf.

@@ -106,15 +106,31 @@ unsafe fn hand_on_assign(lock: usize, value: *const c_char, extra: *mut c_void) 
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn refuse_change(lock: usize) {
+unsafe extern "C-unwind" fn refuse_change(lock: usize, value: *const c_char) {
     let (name, setting) = match lock {
         ROLE => (c"role", "role"),
         SEARCH_PATH => (c"search_path", "search_path"),
         _ => (c"session_authorization", "session_authorization"),
     };
-    if must_refuse_change(name) {
+    // SAFETY: the caller passes the value as PostgreSQL did.
+    if must_refuse_change(name) && !(lock == SEARCH_PATH && unsafe { is_sessions_path(value) }) {
         Error::LockedSetting { setting }.raise();
     }
+}
+
+/// A pooler that tracks both settings sets the tenant and then the very path that it brought. Inside a transaction's tenant
+/// that is refused all the same: as the session's, the path would outlive the tenant.
+///
+/// # Safety
+/// `value` is NULL or a C string.
+unsafe fn is_sessions_path(value: *const c_char) -> bool {
+    // SAFETY: PostgreSQL's variable is NULL or a C string; a backend has one thread.
+    let current = unsafe { pg_sys::namespace_search_path };
+    if context::is_locked() || value.is_null() || current.is_null() {
+        return false;
+    }
+    // SAFETY: both were just seen not to be NULL.
+    unsafe { CStr::from_ptr(value) == CStr::from_ptr(current) }
 }
 
 unsafe extern "C-unwind" fn check_role(
@@ -138,7 +154,7 @@ unsafe extern "C-unwind" fn check_role(
 unsafe extern "C-unwind" fn assign_role(value: *const c_char, extra: *mut c_void) {
     // SAFETY: plain data only; arguments are handed on as they came.
     unsafe {
-        refuse_change(ROLE);
+        refuse_change(ROLE, value);
         hand_on_assign(ROLE, value, extra);
     }
 }
@@ -158,7 +174,7 @@ unsafe extern "C-unwind" fn check_session_authorization(
 unsafe extern "C-unwind" fn assign_session_authorization(value: *const c_char, extra: *mut c_void) {
     // SAFETY: plain data only; arguments are handed on as they came.
     unsafe {
-        refuse_change(SESSION_AUTHORIZATION);
+        refuse_change(SESSION_AUTHORIZATION, value);
         hand_on_assign(SESSION_AUTHORIZATION, value, extra);
     }
 }
@@ -187,7 +203,7 @@ unsafe extern "C-unwind" fn check_search_path(
 unsafe extern "C-unwind" fn assign_search_path(value: *const c_char, extra: *mut c_void) {
     // SAFETY: plain data only; arguments are handed on as they came.
     unsafe {
-        refuse_change(SEARCH_PATH);
+        refuse_change(SEARCH_PATH, value);
         hand_on_assign(SEARCH_PATH, value, extra);
     }
 }

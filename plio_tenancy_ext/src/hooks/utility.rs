@@ -6,7 +6,8 @@
 //! business (ddl.rs). Ours comes first; then the previous hook or the standard function, as the last thing.
 //!
 //! `SET plio.tenant` and `RESET plio.tenant` are carried out here: the setting is a superuser's, so that an ordinary
-//! role cannot reach it by any other way, and this is the checked way. They do not go on to the previous hook.
+//! role cannot reach it by any other way, and this is the checked way. The previous hook, if there is one (pgaudit, say), is
+//! then given a SET that changes nothing, with the text of the real one.
 
 mod code;
 mod locks;
@@ -48,6 +49,12 @@ unsafe extern "C-unwind" fn on_utility(
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     unsafe {
         if !is_transaction_control((*planned).utilityStmt) && before((*planned).utilityStmt) {
+            if let Some(previous) = PREVIOUS {
+                let mut nothing = set_nothing();
+                let mut told = *planned;
+                told.utilityStmt = (&raw mut nothing).cast();
+                previous(&raw mut told, query, true, context, params, environment, destination, completion);
+            }
             return;
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
@@ -62,6 +69,17 @@ unsafe extern "C-unwind" fn on_utility(
             _ => {}
         }
     }
+}
+
+/// SET SESSION CHARACTERISTICS AS, with an empty list: what PostgreSQL carries out without any effect.
+fn set_nothing() -> pg_sys::VariableSetStmt {
+    // SAFETY: a node of plain data, for which all zero is a value: no name, no arguments.
+    let mut statement: pg_sys::VariableSetStmt = unsafe { std::mem::zeroed() };
+    statement.type_ = NodeTag::T_VariableSetStmt;
+    statement.kind = pg_sys::VariableSetKind::VAR_SET_MULTI;
+    // Nobody writes to the names in a parse tree.
+    statement.name = c"SESSION CHARACTERISTICS".as_ptr().cast_mut();
+    statement
 }
 
 /// Judges the statement; true when it has been carried out already.
