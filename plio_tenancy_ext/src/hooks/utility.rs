@@ -10,9 +10,11 @@
 
 mod targets;
 
+use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
-use crate::pg::{borrowed, nodes, owned, raw, session};
+use crate::hooks::sequences;
+use crate::pg::{borrowed, catalog, depend, nodes, owned, raw, session};
 use crate::policy::{self, Access, Verdict};
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
@@ -48,7 +50,9 @@ unsafe extern "C-unwind" fn on_utility(
             return;
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
+        let outer = sequences::enter_utility((*planned).utilityStmt);
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
+        sequences::leave_utility(outer);
         if nodes::tag((*planned).utilityStmt) == NodeTag::T_RenameStmt {
             after_rename((*planned).utilityStmt.cast());
         }
@@ -76,7 +80,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
             }
             _ => {
                 if hooks::is_judged() {
-                    or_raise(ensure_allowed(tag, statement));
+                    or_raise(denial::decide(ensure_allowed(tag, statement), Subject::Statement));
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
@@ -232,7 +236,7 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
                 nodes::relation_of((*copy).relation)
                     .map_or(Ok(()), |relation| ensure_access(relation, access))
             }
-            T_LockStmt => ensure_relations((*statement.cast::<pg_sys::LockStmt>()).relations, Access::Read),
+            T_LockStmt => ensure_lockable((*statement.cast::<pg_sys::LockStmt>()).relations),
             T_TruncateStmt => {
                 ensure_relations((*statement.cast::<pg_sys::TruncateStmt>()).relations, Access::Write)
             }
@@ -326,6 +330,29 @@ unsafe fn ensure_relations(relations: *mut pg_sys::List, access: Access) -> Resu
     Ok(())
 }
 
+/// LOCK goes on from a view to what the view's query names, with the rights of the view's owner (lockcmds.c).
+unsafe fn ensure_lockable(relations: *mut pg_sys::List) -> Result<()> {
+    // SAFETY: the caller passes a list of RangeVar nodes.
+    unsafe { ensure_relations(relations, Access::Read)? };
+    let mut views: Vec<pg_sys::Oid> =
+        // SAFETY: as above.
+        unsafe { nodes::pointers::<pg_sys::RangeVar>(relations).iter().filter_map(|one| nodes::relation_of(*one)) }
+            .collect();
+    let mut next = 0;
+    while let Some(view) = views.get(next).copied() {
+        next += 1;
+        if catalog::relation_kind(view) == Some('v') {
+            for relation in depend::relations_of_view(view) {
+                ensure_access_to_all(relation, Access::Read)?;
+                if !views.contains(&relation) {
+                    views.push(relation);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A statement that rebuilds one relation; with a tenant active it must name one of the tenant's own.
 unsafe fn ensure_target(
     relation: *const pg_sys::RangeVar,
@@ -361,7 +388,7 @@ unsafe fn ensure_vacuum(statement: *mut pg_sys::VacuumStmt, is_active: bool) -> 
 }
 
 fn ensure_own(relation: pg_sys::Oid) -> Result<()> {
-    let Some(schema) = crate::pg::catalog::relation_schema(relation) else { return Ok(()) };
+    let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
     match policy::decide_ddl_target(cache::place_of_schema(schema, context::active_schema())) {
         Verdict::Allow => Ok(()),
         Verdict::Deny(_) => Err(Error::DdlOutside),

@@ -27,7 +27,7 @@ const DEPEND_BY_REFERENCE: u32 = 2674;
 
 /// Catalogs of what lives inside a relation: (catalog, its index by oid, the column that names the relation).
 const INSIDE_RELATION: [(u32, u32, usize); 4] = [
-    (2618, 2692, 3),    // pg_rewrite.ev_class
+    (REWRITE, 2692, 3), // pg_rewrite.ev_class
     (2604, 2657, 2),    // pg_attrdef.adrelid
     (TRIGGER, 2702, 2), // pg_trigger.tgrelid
     (3256, 3257, 3),    // pg_policy.polrelid
@@ -61,6 +61,20 @@ fn dependencies(index: u32, columns: &[(i16, Oid)]) -> Vec<Dependency> {
     });
     found
 }
+
+/// The relations that a view's query names.
+pub fn relations_of_view(view: Oid) -> Vec<Oid> {
+    let rules = dependents_of((pg_sys::RelationRelationId, view));
+    let rules = rules.iter().filter(|tie| tie.from.0.to_u32() == REWRITE);
+    let named = rules.flat_map(|rule| references_of(rule.from));
+    named
+        .filter(|tie| tie.to.0 == pg_sys::RelationRelationId && tie.to.1 != view)
+        .map(|tie| tie.to.1)
+        .collect()
+}
+
+/// pg_rewrite.
+const REWRITE: u32 = 2618;
 
 /// The table that a TOAST table belongs to, and its schema.
 pub fn owner_of_toast(toast: Oid) -> Option<(Oid, Oid)> {
