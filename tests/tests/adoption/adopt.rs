@@ -25,7 +25,9 @@ fn an_adopted_schema_is_a_tenant_and_nothing_else_changes() {
     acme.gives("SELECT current_user = session_user", &["t"]);
     acme.allowed("INSERT INTO users (name, plan) VALUES ('new', 1); INSERT INTO events (name) VALUES ('x')");
     acme.denied("INSERT INTO users (name, plan) VALUES ('new', 9)", "23503");
-    acme.allowed("CREATE TABLE notes (id serial PRIMARY KEY, text text); INSERT INTO notes (text) VALUES ('x')");
+    acme.allowed(
+        "CREATE TABLE notes (id serial PRIMARY KEY, text text); INSERT INTO notes (text) VALUES ('x')",
+    );
     acme.allowed("ALTER TABLE users ADD COLUMN number serial; INSERT INTO users (name) VALUES ('y')");
     acme.refused("SELECT * FROM bravo.users", "42501");
     acme.refused("INSERT INTO plans VALUES (2, 'two')", "42501");
@@ -35,10 +37,18 @@ fn an_adopted_schema_is_a_tenant_and_nothing_else_changes() {
     let stranger = world.db.login_role("stranger");
     Judge::outside(&mut world.db.connect(&stranger)).denied("SELECT * FROM acme.users", "42501");
     expect_sqlstate(admin.batch_execute("SELECT plio.release_tenant('acme', 'wrong')"), "22023");
-    admin.batch_execute("SELECT plio.release_tenant('acme', 'acme'), plio.release_tenant('bravo', 'bravo')").unwrap();
+    admin
+        .batch_execute("SELECT plio.release_tenant('acme', 'acme'), plio.release_tenant('bravo', 'bravo')")
+        .unwrap();
     Judge::outside(&mut app).gives("SELECT min(name) FROM bravo.users", &["canary-bravo"]);
     assert_eq!(value(&mut admin, GRANTS), before);
-    assert_eq!(value(&mut admin, "SELECT string_agg(action, ' ' ORDER BY history_id) FROM plio.history WHERE action LIKE '%t_tenant' OR action LIKE 'release%'"), "adopt_tenant adopt_tenant release_tenant release_tenant");
+    assert_eq!(
+        value(
+            &mut admin,
+            "SELECT string_agg(action, ' ' ORDER BY history_id) FROM plio.history WHERE action LIKE '%t_tenant' OR action LIKE 'release%'"
+        ),
+        "adopt_tenant adopt_tenant release_tenant release_tenant"
+    );
 }
 
 /// What cannot be a tenant's is refused, with the way out.
@@ -74,11 +84,12 @@ fn what_cannot_be_adopted_is_refused() {
         ("'x', 'ext'", "55000"),
         ("'x', 'bravo'", "55000"),
     ] {
-        let error = expect_sqlstate(admin.batch_execute(&format!("SELECT plio.adopt_tenant({arguments})")), code);
+        let error =
+            expect_sqlstate(admin.batch_execute(&format!("SELECT plio.adopt_tenant({arguments})")), code);
         assert_refusal(&error, code, &[]);
     }
-    let inside = format!("BEGIN; SELECT plio.set_tenant('made'); SELECT plio.adopt_tenant('x', 'bravo')");
-    expect_sqlstate(admin.batch_execute(&inside), "25001");
+    let inside = "BEGIN; SELECT plio.set_tenant('acme'); SELECT plio.adopt_tenant('x', 'bravo')";
+    expect_sqlstate(admin.batch_execute(inside), "25001");
     admin.batch_execute("ROLLBACK").unwrap();
     let mut app = world.db.connect(&world.app);
     Judge::outside(&mut app).denied("SELECT plio.adopt_tenant('x', 'bravo')", "42501");
@@ -99,8 +110,11 @@ fn ties_are_found_and_named() {
         ))
         .unwrap();
     admin.batch_execute("RESET plio.enforcement").unwrap();
-    let listed = value(&mut admin, "SELECT string_agg(object || ' > ' || depends_on, '; ' ORDER BY object) FROM plio.schema_ties('bravo')");
-    assert!(listed.contains("view over") && listed.contains("users_theirs_fkey"), "{listed}");
+    let listed = value(
+        &mut admin,
+        "SELECT string_agg(object || ' > ' || depends_on, '; ' ORDER BY object) FROM plio.schema_ties('bravo')",
+    );
+    assert!(listed.contains("view public.over") && listed.contains("users_theirs_fkey"), "{listed}");
     assert!(!listed.contains("plans"), "a foreign key to what is no tenant's is none: {listed}");
     let error = expect_sqlstate(admin.batch_execute("SELECT plio.adopt_tenant('bravo', 'bravo')"), "55000");
     assert!(error.hint().unwrap().contains("plio.schema_ties()"), "{error:?}");

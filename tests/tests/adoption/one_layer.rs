@@ -12,10 +12,7 @@ fn sequences_are_judged_by_their_argument() {
     let mut admin = world.db.superuser();
     let theirs = value(&mut admin, "SELECT 'bravo.users_id_seq'::regclass::oid");
     admin
-        .batch_execute(&format!(
-            "SET ROLE {}; SET search_path = acme; SET plio.enforcement = on",
-            world.app
-        ))
+        .batch_execute(&format!("SET ROLE {}; SET search_path = acme; SET plio.enforcement = on", world.app))
         .ok();
     admin.batch_execute("RESET ROLE; RESET search_path").unwrap();
     let control = format!("SELECT nextval({theirs}::oid::regclass)");
@@ -62,7 +59,12 @@ fn sequences_are_judged_by_their_argument() {
             acme.refused(&format!("INSERT INTO users (id) SELECT {call}"), "42501");
             acme.refused(&format!("DO $$ BEGIN PERFORM {call}; END $$"), "42501");
             acme.refused(&format!("DO $$ DECLARE n bigint; BEGIN n := (SELECT {call}); END $$"), "42501");
-            acme.refused(&format!("CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ SELECT {call} $$; SELECT f()"), "42501");
+            acme.refused(
+                &format!(
+                    "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ SELECT {call} $$; SELECT f()"
+                ),
+                "42501",
+            );
         }
         for statement in [
             "DO $$ DECLARE n bigint := nextval({}); BEGIN END $$",
@@ -141,7 +143,7 @@ fn what_no_check_sees_is_denied() {
         .batch_execute(&format!(
             "CREATE STATISTICS bravo.both_of ON id, name FROM bravo.users; CREATE STATISTICS acme.both_of ON (lower(name)), id FROM acme.users;
              ANALYZE bravo.users; ANALYZE acme.users; CREATE EXTENSION pgstattuple; GRANT pg_read_server_files TO {app};
-             GRANT EXECUTE ON FUNCTION pgstattuple(regclass) TO PUBLIC",
+             GRANT EXECUTE ON FUNCTION pgstattuple(regclass), pgstattuple(text), pg_read_file(text), pg_ls_dir(text) TO {app}",
             app = world.app
         ))
         .unwrap();
@@ -175,7 +177,11 @@ fn what_no_check_sees_is_denied() {
             acme.refused(statement, "42501");
         }
         if role == SUPERUSER {
-            for statement in ["SELECT * FROM pg_statistic", "SELECT * FROM pg_largeobject", "SELECT * FROM pg_statistic_ext_data"] {
+            for statement in [
+                "SELECT * FROM pg_statistic",
+                "SELECT * FROM pg_largeobject",
+                "SELECT * FROM pg_statistic_ext_data",
+            ] {
                 acme.refused(statement, "42501");
             }
         }
