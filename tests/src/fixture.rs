@@ -38,7 +38,9 @@ impl Db {
         let mut admin = self.superuser();
         admin
             .batch_execute(&format!(
-                "{COUNTRIES}; GRANT SELECT, REFERENCES ON public.countries TO {app}; GRANT plio_tenant TO {app}"
+                "{COUNTRIES}; GRANT SELECT, REFERENCES ON public.countries TO {app};
+                 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {app}; ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO {app};
+                 ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {app}"
             ))
             .expect("a shared table");
         for org in ["acme", "bravo"] {

@@ -96,7 +96,11 @@ fn nothing_is_refused_and_everything_is_logged() {
     loud.batch_execute("SET client_min_messages = debug5; SELECT name FROM bravo.users").unwrap();
     assert!(notices.lock().unwrap().iter().all(|notice| !notice.contains("plio denial")));
     assert_eq!(
-        value(&mut admin, "SELECT severity FROM plio.health() WHERE finding = 'enforcement_report'").as_str(),
+        value(
+            &mut world.db.superuser(),
+            "SELECT severity FROM plio.health() WHERE finding = 'enforcement_report'"
+        )
+        .as_str(),
         "warning"
     );
 }
