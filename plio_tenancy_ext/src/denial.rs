@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::context;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::guc;
 use crate::pg::{self, catalog, session};
 use pgrx::pg_sys::Oid;
@@ -40,27 +40,27 @@ thread_local! {
 /// # Errors
 /// The refusal, or whatever is none.
 pub fn decide(verdict: Result<()>, subject: Subject) -> Result<()> {
-    let Err(error) = verdict else { return Ok(()) };
-    match error.denial() {
+    let Err(refusal) = verdict else { return Ok(()) };
+    match refusal.denial() {
         Some(kind) if guc::is_only_reporting() => {
-            report(&error, kind, subject);
+            report(&refusal, kind, subject);
             Ok(())
         }
-        _ => Err(error),
+        _ => Err(refusal),
     }
 }
 
 /// One line for each statement, kind and object.
-fn report(error: &Error, kind: &str, subject: Subject) {
+fn report(refusal: &Error, kind: &str, subject: Subject) {
     let org = context::active_org().unwrap_or_default();
     let user = catalog::role_name(session::session_user()).unwrap_or_default();
     let line = format!(
         "plio denial: mode=report sqlstate={} kind={kind} org={} session_user={} object={} message={}",
-        pg::sqlstate_text(error.sqlstate()),
+        pg::sqlstate_text(refusal.sqlstate()),
         quoted(&org),
         quoted(&user),
         quoted(&name(subject).unwrap_or_default()),
-        quoted(&error.to_string()),
+        quoted(&refusal.to_string()),
     );
     let is_new = REPORTED.with_borrow_mut(|(statement, lines)| {
         let current = session::statement_start();
@@ -71,7 +71,7 @@ fn report(error: &Error, kind: &str, subject: Subject) {
         lines.len() < MOST_LINES && lines.insert(line.clone())
     });
     if is_new {
-        pg::log_to_server(&line);
+        error::log_to_server(&line);
     }
 }
 

@@ -306,6 +306,12 @@ impl Error {
     }
 }
 
+/// Writes a line to the server's log, never to the client.
+pub fn log_to_server(line: &str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line.to_owned(), "plio_tenancy")
+        .report(pgrx::PgLogLevel::LOG_SERVER_ONLY);
+}
+
 /// Raises the error, if any.
 pub fn or_raise<T>(result: Result<T>) -> T {
     match result {

@@ -50,13 +50,6 @@ pub fn quote_literal(text: &str) -> String {
     pgrx::spi::quote_literal(text)
 }
 
-/// Writes a line to the server's log, never to the client.
-pub fn log_to_server(line: &str) {
-    use pgrx::pg_sys::panic::ErrorReport;
-    ErrorReport::new(pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line.to_owned(), "plio_tenancy")
-        .report(pgrx::PgLogLevel::LOG_SERVER_ONLY);
-}
-
 /// An SQLSTATE in its five letters.
 pub fn sqlstate_text(code: pgrx::PgSqlErrorCode) -> String {
     // SAFETY: gives a static buffer.
