@@ -86,6 +86,38 @@ impl<'a> Admin<'a> {
         self.run(Call::drop_tenant(org, confirm)).await
     }
 
+    /// Makes an existing schema a tenant without a role of its own.
+    ///
+    /// # Errors
+    /// 42704 no such schema, 42710 the tenant exists, 55000 the schema cannot be a tenant's.
+    pub async fn adopt_tenant(&self, org: &Org, schema_name: &str) -> Result<(), Error> {
+        self.run(Call::adopt_tenant(org, schema_name)).await
+    }
+
+    /// Takes [`adopt_tenant`](Self::adopt_tenant) back, the data stay; `confirm` repeats the organization.
+    ///
+    /// # Errors
+    /// 22023 `confirm` is another organization, 55000 the tenant has a role, 55006 it is in use.
+    pub async fn release_tenant(&self, org: &Org, confirm: &Org) -> Result<(), Error> {
+        self.run(Call::release_tenant(org, confirm)).await
+    }
+
+    /// Gives an adopted tenant a role of its own, which owns its schema and all in it from then on.
+    ///
+    /// # Errors
+    /// 42710 it has one, 55006 it is in use.
+    pub async fn assign_role(&self, org: &Org) -> Result<(), Error> {
+        self.run(Call::assign_role(org)).await
+    }
+
+    /// Takes [`assign_role`](Self::assign_role) back.
+    ///
+    /// # Errors
+    /// 55000 no role was assigned, 55006 the tenant is in use.
+    pub async fn unassign_role(&self, org: &Org) -> Result<(), Error> {
+        self.run(Call::unassign_role(org)).await
+    }
+
     /// Lets a login role enter one tenant.
     ///
     /// # Errors

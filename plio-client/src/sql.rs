@@ -120,6 +120,22 @@ impl Call {
         Call::new("SELECT plio.rename_tenant($1, $2)", [org.as_str(), new_org.as_str()])
     }
 
+    pub(crate) fn adopt_tenant(org: &Org, schema_name: &str) -> Call {
+        Call::new("SELECT plio.adopt_tenant($1, $2)", [org.as_str(), schema_name])
+    }
+
+    pub(crate) fn release_tenant(org: &Org, confirm: &Org) -> Call {
+        Call::new("SELECT plio.release_tenant($1, $2)", [org.as_str(), confirm.as_str()])
+    }
+
+    pub(crate) fn assign_role(org: &Org) -> Call {
+        Call::new("SELECT plio.assign_role($1)", [org.as_str()])
+    }
+
+    pub(crate) fn unassign_role(org: &Org) -> Call {
+        Call::new("SELECT plio.unassign_role($1)", [org.as_str()])
+    }
+
     pub(crate) fn drop_tenant(org: &Org, confirm: &Org) -> Call {
         Call::new("SELECT plio.drop_tenant($1, $2)", [org.as_str(), confirm.as_str()])
     }
@@ -190,6 +206,10 @@ mod tests {
             Call::resume_tenant(org),
             Call::rename_tenant(org, org),
             Call::drop_tenant(org, org),
+            Call::adopt_tenant(org, "s"),
+            Call::release_tenant(org, org),
+            Call::assign_role(org),
+            Call::unassign_role(org),
             Call::grant_access("app", org),
             Call::revoke_access("app", org),
             Call::grant_access_to_every_tenant("app"),

@@ -6,11 +6,23 @@ use crate::tenant::Org;
 use crate::{access, context, lifecycle, preload, shares};
 use pgrx::prelude::*;
 
-fn required<'a>(value: Option<&'a str>, function: &'static str, argument: &'static str) -> Result<&'a str> {
+/// An argument that must not be NULL.
+///
+/// # Errors
+/// 22023.
+pub fn required<'a>(
+    value: Option<&'a str>,
+    function: &'static str,
+    argument: &'static str,
+) -> Result<&'a str> {
     value.ok_or(Error::NullArgument { function, argument })
 }
 
-fn parse_org(value: Option<&str>, function: &'static str, argument: &'static str) -> Result<Org> {
+/// An argument that is an org.
+///
+/// # Errors
+/// 22023 (NULL), 42602.
+pub fn parse_org(value: Option<&str>, function: &'static str, argument: &'static str) -> Result<Org> {
     Org::parse(required(value, function, argument)?).map_err(Error::BadOrg)
 }
 

@@ -9,6 +9,7 @@ mod shares;
 
 use self::shares::Shares;
 pub use self::shares::{Renaming, remember_shares, take_renaming};
+use crate::one_layer;
 use crate::pg::{self, catalog, depend, session};
 use crate::policy::{Actor, Place};
 use crate::registry::{self, Location};
@@ -325,13 +326,14 @@ pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
 /// Extensions whose functions open other connections or the server's files.
 const CONNECTORS: [&str; 3] = ["adminpack", "dblink", "pg_background"];
 
-/// The extension of [`CONNECTORS`] that a function belongs to.
+/// The extension of [`CONNECTORS`], or of those that are denied where a tenant has no role, that a function belongs to.
 pub fn connector_of(function: Oid) -> Option<&'static str> {
     if let Some(known) = with(|cache| cache.connectors.get(&function).copied()) {
         return known;
     }
     let extension = catalog::extension_of_function(function);
-    let found = CONNECTORS.into_iter().find(|connector| extension.as_deref() == Some(connector));
+    let watched = CONNECTORS.into_iter().chain(one_layer::DENIED_EXTENSIONS);
+    let found = watched.into_iter().find(|connector| extension.as_deref() == Some(connector));
     with(|cache| insert_bounded(&mut cache.connectors, function, found));
     found
 }

@@ -134,6 +134,12 @@ pub fn holds_role() -> bool {
     ROLE.load(Relaxed) != 0
 }
 
+/// Whether the active tenant has no role of its own: only the access check holds then, and what it does not see is
+/// denied by default.
+pub fn is_one_layer() -> bool {
+    is_active() && !holds_role()
+}
+
 /// Whether the active tenant is locked until the transaction ends.
 pub fn is_locked() -> bool {
     is_active() && STATE.get().scope == Scope::Transaction

@@ -7,11 +7,12 @@
 
 mod schemaless;
 
+use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
 use crate::policy::{self, Access, Actor, Context, Home, Place, Verdict};
-use crate::{cache, context, hooks, shares};
+use crate::{cache, context, hooks, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -38,11 +39,11 @@ fn on_command_end() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let changed = changed_objects()?;
     let renaming = cache::take_renaming();
-    if hooks::is_judged() && !changed.is_empty() {
+    if hooks::is_judged() && !changed.is_empty() && !lifecycle::is_managing() {
         if let Some(active) = context::active_schema() {
-            ensure_targets(&changed, active)?;
+            denial::decide(ensure_targets(&changed, active), Subject::Statement)?;
         }
-        ensure_untied(&changed)?;
+        denial::decide(ensure_untied(&changed), Subject::Statement)?;
     }
     if changed.iter().any(|object| object.class == pg_sys::ExtensionRelationId) {
         // What belongs to an extension is open to tenants, and its schema is on their path.
@@ -122,6 +123,38 @@ fn ensure_untied(changed: &[Changed]) -> Result<()> {
     Ok(())
 }
 
+/// The dependencies that are no tenant's to have, if that schema is a tenant's: what depends on what.
+pub fn ties_of(tenant: Oid) -> Vec<(Address, Address)> {
+    let inside = depend::dependents_of((pg_sys::NamespaceRelationId, tenant));
+    let mut parts: HashSet<Address> = inside.iter().map(|object| object.from).collect();
+    for object in &inside {
+        let owned = depend::dependents_of(object.from);
+        parts.extend(owned.iter().filter(|part| matches!(part.kind, 'i' | 'a')).map(|part| part.from));
+    }
+    let mut schemas: HashMap<Address, Option<Oid>> = HashMap::new();
+    let mut schema_of = |object| *schemas.entry(object).or_insert_with(|| depend::schema_of(object));
+    let home_of = |schema: Oid| if schema == tenant { Home::Tenant(tenant.to_u32()) } else { home(schema) };
+    let mut found: Vec<(Address, Address)> = Vec::new();
+    for part in parts {
+        let ties = depend::references_of(part).into_iter().chain(depend::dependents_of(part));
+        for tie in ties.filter(|tie| tie.to.1.to_u32() >= FIRST_NORMAL_OID && !is_foreign_keys_own(tie)) {
+            let (Some(from), Some(to)) = (schema_of(tie.from), schema_of(tie.to)) else { continue };
+            let (from, to) = (home_of(from), home_of(to));
+            let is_allowed = if is_table(tie.from) && is_table(tie.to) {
+                policy::is_inheritance_allowed(from, to)
+            } else {
+                policy::is_tie_allowed(from, to)
+            };
+            if !is_allowed {
+                found.push((tie.from, tie.to));
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(from, to)| [from.0, from.1, to.0, to.1].map(|oid| oid.to_u32()));
+    found.dedup();
+    found
+}
+
 /// The triggers with which PostgreSQL enforces a foreign key on the table that it points at depend on the constraint,
 /// not the other way round: they are no tie.
 fn is_foreign_keys_own(tie: &Dependency) -> bool {
@@ -186,7 +219,7 @@ fn on_drop() -> Result<()> {
         let is_neutral =
             matches!(schema.as_deref(), Some(name) if name == "pg_toast" || name.starts_with("pg_temp"));
         if own.is_some() && hooks::is_judged() && schema != own && !is_neutral && !is_part {
-            return Err(Error::DdlOutside);
+            denial::decide(Err(Error::DdlOutside), Subject::Statement)?;
         }
         if kind == "extension" {
             location.announce_change();

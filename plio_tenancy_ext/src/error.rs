@@ -39,6 +39,9 @@ pub enum Error {
     /// The session's role is not the tenant's any more.
     #[error("current role is not the role of the active tenant")]
     WrongRole,
+    /// What only a tenant with a role of its own may use: no check of ours would see what it reaches.
+    #[error("cannot use \"{what}\" in a tenant without a role of its own")]
+    OneLayer { what: String },
     /// The role may not enter.
     #[error("permission denied to enter tenant \"{org}\"")]
     NotPermitted { org: String },
@@ -57,6 +60,15 @@ pub enum Error {
     /// The schema is there already.
     #[error("schema \"{schema}\" already exists")]
     SchemaExists { schema: String },
+    /// The schema cannot become a tenant's.
+    #[error("cannot make schema \"{schema}\" a tenant: {why}")]
+    CannotAdopt { schema: String, why: String, hint: &'static str },
+    /// The tenant has a role of its own already.
+    #[error("tenant \"{org}\" already has a role of its own")]
+    HasRole { org: String },
+    /// `release_tenant` on a tenant with a role, `unassign_role` on one whose role plio.assign_role() did not make.
+    #[error("{message}")]
+    WrongLayers { message: String, hint: &'static str },
     /// No legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),
@@ -133,11 +145,14 @@ impl Error {
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
+            | Self::OneLayer { .. }
             | Self::NotPermitted { .. }
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::TenantExists { .. } | Self::SchemaExists { .. } => Code::ERRCODE_DUPLICATE_OBJECT,
+            Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
+                Code::ERRCODE_DUPLICATE_OBJECT
+            }
             Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
                 Code::ERRCODE_INVALID_NAME
             }
@@ -146,7 +161,9 @@ impl Error {
             | Self::Suspended { .. }
             | Self::Broken { .. }
             | Self::NotPreloaded
-            | Self::NotInstalled => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            | Self::NotInstalled
+            | Self::CannotAdopt { .. }
+            | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Locked { .. }
             | Self::LockedSetting { .. }
             | Self::OpenCursors
@@ -182,6 +199,9 @@ impl Error {
                 "Use plio.rename_tenant() or plio.drop_tenant().".to_owned()
             }
             Self::WrongRole => "Leave the role alone until the transaction ends.".to_owned(),
+            Self::OneLayer { .. } => {
+                "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
+            }
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }
@@ -196,6 +216,8 @@ impl Error {
             Self::BadOrg(_) => {
                 "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
             }
+            Self::CannotAdopt { hint, .. } | Self::WrongLayers { hint, .. } => (*hint).to_owned(),
+            Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),
             Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
@@ -223,6 +245,58 @@ impl Error {
         }
     }
 
+    /// The word for a refusal at the boundary, which `plio.enforcement = report` only logs; `None` for what is an error
+    /// in any case: a call of ours that cannot be carried out.
+    pub fn denial(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied { why: Why::OtherTenant, .. } | Self::PreparedTexts => Some("other_tenant"),
+            Self::Denied { why: Why::NoTenantSet, .. } => Some("no_tenant"),
+            Self::Denied { why: Why::NotShared, .. } => Some("not_shared"),
+            Self::Denied { why: Why::SharedReadOnly, .. } => Some("shared_read_only"),
+            Self::StatementRefused { .. } => Some("statement"),
+            Self::ServerFileRefused => Some("server_file"),
+            Self::ConnectionRefused { .. } => Some("connection"),
+            Self::DdlOutside => Some("ddl_outside"),
+            Self::Tie => Some("tie"),
+            Self::TenantObject { .. } => Some("tenant_object"),
+            Self::WrongRole => Some("role"),
+            Self::OneLayer { .. } => Some("one_layer"),
+            Self::LockedSetting { setting }
+                if *setting != "plio.tenant" && *setting != "plio.enforcement" =>
+            {
+                Some("locked_setting")
+            }
+            Self::NotPermitted { .. }
+            | Self::LockedSetting { .. }
+            | Self::TenantSettingRefused
+            | Self::UnknownTenant { .. }
+            | Self::UnknownObject { .. }
+            | Self::TenantExists { .. }
+            | Self::SchemaExists { .. }
+            | Self::CannotAdopt { .. }
+            | Self::HasRole { .. }
+            | Self::WrongLayers { .. }
+            | Self::BadOrg(_)
+            | Self::BadSchemaName(_)
+            | Self::NoTenantSet
+            | Self::Suspended { .. }
+            | Self::Broken { .. }
+            | Self::NotPreloaded
+            | Self::NotInstalled
+            | Self::Locked { .. }
+            | Self::OpenCursors
+            | Self::InQuery
+            | Self::UnderFunctionSet { .. }
+            | Self::InDefinerFunction
+            | Self::ManagementInTenant { .. }
+            | Self::InUse { .. }
+            | Self::OutsideTransaction
+            | Self::NullArgument { .. }
+            | Self::BadArgument { .. }
+            | Self::Bug(_) => None,
+        }
+    }
+
     /// Raises it as a PostgreSQL error.
     pub fn raise(self) -> ! {
         if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
@@ -235,6 +309,12 @@ impl Error {
         // never: ERROR does not return
         unreachable!()
     }
+}
+
+/// Writes a line to the server's log, never to the client.
+pub fn log_to_server(line: &str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line.to_owned(), "plio_tenancy")
+        .report(pgrx::PgLogLevel::LOG_SERVER_ONLY);
 }
 
 /// Raises the error, if any.

@@ -23,6 +23,9 @@ pub enum Enforcement {
     /// Every access is judged.
     #[name = c"on"]
     On,
+    /// Every access is judged; what would be refused is only logged.
+    #[name = c"report"]
+    Report,
 }
 
 static ALLOWED_CONNECTIONS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
@@ -95,9 +98,14 @@ pub fn leave_session(has_role: bool) {
     });
 }
 
-/// Whether the boundary holds: `plio.enforcement`.
-pub fn is_enforced() -> bool {
-    ENFORCEMENT.get() == Enforcement::On
+/// Whether anything is judged at all: `plio.enforcement` is not `off`.
+pub fn is_judging() -> bool {
+    ENFORCEMENT.get() != Enforcement::Off
+}
+
+/// Whether what would be refused is only logged.
+pub fn is_only_reporting() -> bool {
+    ENFORCEMENT.get() == Enforcement::Report
 }
 
 /// Whether an administrator listed a foreign server, or an extension that opens connections, for use inside tenants.

@@ -15,6 +15,7 @@ pub mod check_perms;
 pub mod object_access;
 pub mod planner;
 pub mod running;
+pub mod sequences;
 pub mod utility;
 
 use crate::pg::session;
@@ -30,9 +31,9 @@ pub fn install() {
 }
 
 /// Whether this process and this session are judged at all: a client's backend or its parallel worker, with
-/// enforcement on. Autovacuum, walsenders and other background processes are not.
+/// enforcement not off. Autovacuum, walsenders and other background processes are not.
 pub fn is_judged() -> bool {
-    guc::is_enforced() && session::is_client_backend()
+    guc::is_judging() && session::is_client_backend()
 }
 
 /// Confirms a session's tenant once in a transaction; the hot path's only other duty.

@@ -14,14 +14,17 @@
 compile_error!("PostgreSQL's errors pass through this library as unwinds: build with panic = \"unwind\"");
 
 mod access;
+mod adoption;
 mod api;
 mod cache;
 mod context;
 mod ddl;
+mod denial;
 mod error;
 mod guc;
 mod hooks;
 mod lifecycle;
+mod one_layer;
 mod pg;
 mod policy;
 mod preload;
@@ -50,10 +53,11 @@ extension_sql_file!(
     name = "event_triggers",
     requires = ["registry"]
 );
+extension_sql_file!("../../sql/schema/60_adoption.sql", name = "adoption", requires = ["registry"]);
 extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers"],
+    requires = ["views", "event_triggers", "adoption"],
     finalize
 );
 

@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// Runs `f` while tenants' schemas and roles may be changed by it.
-fn managing<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
+pub fn managing<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -34,6 +34,11 @@ fn managing<R>(f: impl FnOnce() -> Result<R>) -> Result<R> {
     }
     let _restore = Restore(IS_MANAGING.replace(true));
     f()
+}
+
+/// Whether a management function is at work on a tenant's schema or role.
+pub fn is_managing() -> bool {
+    IS_MANAGING.get()
 }
 
 /// What every management function does first: no tenant may be active, and one administrator works at a time.
@@ -75,13 +80,14 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: JsonB) -> Result<S
         // Names may be looked up by everybody, so that a look-up from outside meets our refusal, with its hint, and
         // not PostgreSQL's, which tells an existing schema from a missing one. Nothing in the schema is granted.
         registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
-        registry::insert_tenant(org, &schema, &role, settings)?;
+        registry::insert_tenant(org, &schema, Some(&role), settings)?;
         registry::record("create_tenant", Some(org), json!({ "schema_name": schema, "role_name": role }))
     })?;
     Ok(schema)
 }
 
-fn free_role_name(org: &Org) -> String {
+/// A name for the tenant's role that no role of the cluster has.
+pub fn free_role_name(org: &Org) -> String {
     let database = session::database_oid().to_u32();
     let mut attempt = 0;
     loop {
@@ -189,16 +195,35 @@ pub fn drop(org: &Org, confirm: &str) -> Result<()> {
     })
 }
 
-fn schema_name_of(tenant: &Tenant) -> Result<String> {
+/// The name of the tenant's schema.
+///
+/// # Errors
+/// 55000.
+pub fn schema_name_of(tenant: &Tenant) -> Result<String> {
     let lost = || Error::Broken { org: tenant.org.clone(), what: "schema" };
     tenant.schema.and_then(catalog::schema_name).ok_or_else(lost)
 }
 
 /// The tenant, locked exclusively to the end of the transaction.
-fn lock(org: &Org) -> Result<Rc<Tenant>> {
+///
+/// # Errors
+/// 42704, 55000, 55006.
+pub fn lock(org: &Org) -> Result<Rc<Tenant>> {
     let tenant = lock_if_there(org)?;
     schema_name_of(&tenant)?;
     Ok(tenant)
+}
+
+/// Locks a schema exclusively to the end of the transaction.
+///
+/// # Errors
+/// 55006.
+pub fn lock_schema(org: &Org, schema: Oid) -> Result<()> {
+    if guc::with_lock_timeout(DEFAULT_WAIT, || session::lock_tenant_exclusive(schema)) {
+        Ok(())
+    } else {
+        Err(Error::InUse { org: org.to_string() })
+    }
 }
 
 /// As [`lock`]; a tenant whose schema is gone has nothing to lock.
@@ -206,10 +231,8 @@ fn lock_if_there(org: &Org) -> Result<Rc<Tenant>> {
     let unknown = || Error::UnknownTenant { org: org.to_string() };
     let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
     loop {
-        if let Some(schema) = tenant.schema
-            && !guc::with_lock_timeout(DEFAULT_WAIT, || session::lock_tenant_exclusive(schema))
-        {
-            return Err(Error::InUse { org: org.to_string() });
+        if let Some(schema) = tenant.schema {
+            lock_schema(org, schema)?;
         }
         session::accept_invalidations();
         let again = cache::tenant(org).ok_or_else(unknown)?;

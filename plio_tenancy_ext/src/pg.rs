@@ -49,3 +49,9 @@ pub fn quote_identifier(name: &str) -> String {
 pub fn quote_literal(text: &str) -> String {
     pgrx::spi::quote_literal(text)
 }
+
+/// An SQLSTATE in its five letters.
+pub fn sqlstate_text(code: pgrx::PgSqlErrorCode) -> String {
+    // SAFETY: gives a static buffer.
+    owned(unsafe { pg_sys::unpack_sql_state(code as i32) }).unwrap_or_default()
+}

@@ -5,6 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod owners;
+
+pub use self::owners::{
+    default_privileges, forget_owners, objects_with_other_owners, owned_objects, remember_owners,
+    schema_before, update_role,
+};
 use crate::error::{Error, Result};
 use crate::pg::{catalog, scan, session};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
@@ -125,7 +131,8 @@ impl Location {
     }
 }
 
-fn bug(error: SpiError) -> Error {
+/// SPI's own failures are bugs of ours: what a statement raises does not come back as one.
+pub fn bug(error: SpiError) -> Error {
     Error::Bug(error.to_string())
 }
 
@@ -135,7 +142,12 @@ pub fn run(statement: &str) -> Result<()> {
 }
 
 /// Writes the tenant's row.
-pub fn insert_tenant(org: &Org, schema_name: &str, role_name: &str, settings: pgrx::JsonB) -> Result<()> {
+pub fn insert_tenant(
+    org: &Org,
+    schema_name: &str,
+    role_name: Option<&str>,
+    settings: pgrx::JsonB,
+) -> Result<()> {
     Spi::run_with_args(
         "INSERT INTO plio.tenants (org, schema_name, role_name, settings) VALUES ($1, $2, $3, $4)",
         &[org.as_str().into(), schema_name.into(), role_name.into(), settings.into()],
@@ -168,7 +180,12 @@ pub fn update_names(org: &Org, new_org: &Org, schema_name: &str, role_name: Opti
 
 /// Removes the tenant's row, and its access rows with it.
 pub fn delete_tenant(org: &Org) -> Result<()> {
-    for statement in ["DELETE FROM plio.access WHERE org = $1", "DELETE FROM plio.tenants WHERE org = $1"] {
+    for statement in [
+        "DELETE FROM plio.previous_owners
+          WHERE tenant_id = (SELECT tenant_id FROM plio.tenants WHERE org = $1)",
+        "DELETE FROM plio.access WHERE org = $1",
+        "DELETE FROM plio.tenants WHERE org = $1",
+    ] {
         Spi::run_with_args(statement, &[org.as_str().into()]).map_err(bug)?;
     }
     Ok(())
@@ -208,11 +225,13 @@ pub fn has_any_access(role: &str) -> Result<bool> {
 
 /// A role has another name now.
 pub fn rename_role(old: &str, new: &str) -> Result<()> {
-    Spi::run_with_args(
+    for statement in [
         "UPDATE plio.access SET role_name = $2 WHERE role_name = $1",
-        &[old.into(), new.into()],
-    )
-    .map_err(bug)
+        "UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1",
+    ] {
+        Spi::run_with_args(statement, &[old.into(), new.into()]).map_err(bug)?;
+    }
+    Ok(())
 }
 
 /// Shares a relation or a whole schema; a second time changes the mode.

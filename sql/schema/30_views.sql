@@ -41,6 +41,14 @@ AS $health$
                'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
          WHERE current_setting('plio.enforcement') = 'off'
         UNION ALL
+        SELECT 'warning', 'enforcement_report', 'plio.enforcement is report in this session: what would be refused is only logged',
+               'set plio.enforcement to on once the log is quiet: look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'report'
+        UNION ALL
+        SELECT 'warning', 'one_layer', format('tenant "%s" has no role of its own: only the access check holds', t.org),
+               format('SELECT plio.assign_role(%L)', t.org)
+          FROM plio.tenants t WHERE t.role_name IS NULL
+        UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
                format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)

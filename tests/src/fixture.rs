@@ -13,7 +13,50 @@ pub struct TwoTenants {
     pub carol: String,
 }
 
+/// What holds a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// The access check alone: an adopted schema, owned by the application's login role.
+    One,
+    /// A role of the tenant's own as well, as `plio.create_tenant` makes it.
+    Two,
+}
+
 impl Db {
+    /// As [`Db::two_tenants`], with one layer or two.
+    pub fn tenants(&self, layers: Layers) -> TwoTenants {
+        match layers {
+            Layers::Two => self.two_tenants(),
+            Layers::One => self.two_adopted_tenants(),
+        }
+    }
+
+    /// The same tenants as adopted schemas: `app` owns them, and what is in them.
+    fn two_adopted_tenants(&self) -> TwoTenants {
+        self.extension();
+        let (app, carol) = (self.login_role("app"), self.login_role("carol"));
+        let mut admin = self.superuser();
+        admin
+            .batch_execute(&format!(
+                "{COUNTRIES}; GRANT SELECT, REFERENCES ON public.countries TO {app};
+                 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {app}; ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO {app};
+                 ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO {app}"
+            ))
+            .expect("a shared table");
+        for org in ["acme", "bravo"] {
+            admin
+                .batch_execute(&format!(
+                    "CREATE SCHEMA tenant_{org} AUTHORIZATION {app}; GRANT USAGE ON SCHEMA tenant_{org} TO PUBLIC;
+                     BEGIN; SET LOCAL ROLE {app}; SET LOCAL search_path = tenant_{org};
+                     {}; COMMIT;
+                     SELECT plio.adopt_tenant('{org}', 'tenant_{org}'), plio.grant_access('{app}', '{org}')",
+                    users(org)
+                ))
+                .unwrap_or_else(|error| panic!("the tables of {org}: {error:?}"));
+        }
+        TwoTenants { db: self.clone(), app, carol }
+    }
+
     /// Makes the extension, the tenants acme and bravo, in each of them
     /// `users(id bigserial primary key, name text)` with ids 1 to 3 and the names canary-acme, canary-acme-2,
     /// canary-acme-3 (canary-bravo ...), `public.countries(code, name)` shared read, and two login roles.
@@ -21,13 +64,7 @@ impl Db {
         self.extension();
         let (app, carol) = (self.login_role("app"), self.login_role("carol"));
         let mut admin = self.superuser();
-        admin
-            .batch_execute(
-                "CREATE TABLE public.countries (code text PRIMARY KEY, name text NOT NULL);
-                 INSERT INTO public.countries VALUES ('IN', 'India'), ('KE', 'Kenya');
-                 SELECT plio.share('public.countries', 'read')",
-            )
-            .expect("a shared table");
+        admin.batch_execute(COUNTRIES).expect("a shared table");
         for org in ["acme", "bravo"] {
             admin.execute("SELECT plio.create_tenant($1)", &[&org]).expect("create_tenant");
             admin.execute("SELECT plio.grant_access($1, $2)", &[&app, &org]).expect("grant_access");
@@ -35,12 +72,22 @@ impl Db {
                 .batch_execute(&format!(
                     "BEGIN;
                      SELECT plio.set_tenant('{org}');
-                     CREATE TABLE users (id bigserial PRIMARY KEY, name text);
-                     INSERT INTO users (name) VALUES ('canary-{org}'), ('canary-{org}-2'), ('canary-{org}-3');
-                     COMMIT"
+                     {}; COMMIT",
+                    users(org)
                 ))
                 .unwrap_or_else(|error| panic!("the tables of {org}: {error:?}"));
         }
         TwoTenants { db: self.clone(), app, carol }
     }
+}
+
+const COUNTRIES: &str = "CREATE TABLE public.countries (code text PRIMARY KEY, name text NOT NULL);
+     INSERT INTO public.countries VALUES ('IN', 'India'), ('KE', 'Kenya');
+     SELECT plio.share('public.countries', 'read')";
+
+fn users(org: &str) -> String {
+    format!(
+        "CREATE TABLE users (id bigserial PRIMARY KEY, name text);
+         INSERT INTO users (name) VALUES ('canary-{org}'), ('canary-{org}-2'), ('canary-{org}-3')"
+    )
 }

@@ -32,7 +32,7 @@ mod watchdog;
 pub use assert::{assert_refusal, assert_silent_about, expect_sqlstate};
 pub use cluster::{Cluster, SUPERUSER};
 pub use database::Db;
-pub use fixture::TwoTenants;
+pub use fixture::{Layers, TwoTenants};
 pub use neighbours::neighbour;
 pub use pooler::{PgBouncer, Pooler};
 pub use psql::{PsqlOutput, psql};

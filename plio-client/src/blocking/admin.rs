@@ -69,6 +69,38 @@ impl<'a, C: GenericClient> Admin<'a, C> {
         self.run(Call::drop_tenant(org, confirm))
     }
 
+    /// Makes an existing schema a tenant without a role of its own.
+    ///
+    /// # Errors
+    /// As the async [`adopt_tenant`](crate::Admin::adopt_tenant).
+    pub fn adopt_tenant(&mut self, org: &Org, schema_name: &str) -> Result<(), Error> {
+        self.run(Call::adopt_tenant(org, schema_name))
+    }
+
+    /// Takes [`adopt_tenant`](Self::adopt_tenant) back, the data stay; `confirm` repeats the organization.
+    ///
+    /// # Errors
+    /// As the async [`release_tenant`](crate::Admin::release_tenant).
+    pub fn release_tenant(&mut self, org: &Org, confirm: &Org) -> Result<(), Error> {
+        self.run(Call::release_tenant(org, confirm))
+    }
+
+    /// Gives an adopted tenant a role of its own, which owns its schema and all in it from then on.
+    ///
+    /// # Errors
+    /// As the async [`assign_role`](crate::Admin::assign_role).
+    pub fn assign_role(&mut self, org: &Org) -> Result<(), Error> {
+        self.run(Call::assign_role(org))
+    }
+
+    /// Takes [`assign_role`](Self::assign_role) back.
+    ///
+    /// # Errors
+    /// As the async [`unassign_role`](crate::Admin::unassign_role).
+    pub fn unassign_role(&mut self, org: &Org) -> Result<(), Error> {
+        self.run(Call::unassign_role(org))
+    }
+
     /// Lets a login role enter one tenant.
     ///
     /// # Errors

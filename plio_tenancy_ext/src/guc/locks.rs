@@ -7,6 +7,7 @@
 
 use super::{is_foreign_change, role_to_hand_out};
 use crate::context;
+use crate::denial::{self, Subject};
 use crate::error::{Error, or_raise};
 use crate::pg::{catalog, guc, owned};
 use crate::policy::{self, Actor, Context, Verdict};
@@ -14,6 +15,11 @@ use crate::{cache, hooks};
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
+
+/// Refuses, or reports only.
+fn refuse(refusal: Error) {
+    or_raise(denial::decide(Err(refusal), Subject::Statement));
+}
 
 /// Puts the locks in front of the settings' own hooks.
 pub fn install() {
@@ -114,7 +120,7 @@ unsafe extern "C-unwind" fn refuse_change(lock: usize, value: *const c_char) {
     };
     // SAFETY: the caller passes the value as PostgreSQL did.
     if must_refuse_change(name) && !(lock == SEARCH_PATH && unsafe { is_sessions_path(value) }) {
-        Error::LockedSetting { setting }.raise();
+        refuse(Error::LockedSetting { setting });
     }
 }
 
@@ -184,7 +190,7 @@ unsafe extern "C-unwind" fn assign_session_authorization(value: *const c_char, e
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_value(lock: usize) {
     if is_foreign_change() && (context::is_locked() || context::holds_role()) {
-        Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } }.raise();
+        refuse(Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } });
     }
 }
 
@@ -219,7 +225,8 @@ unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char) {
         let Some(schema) = catalog::schema_oid(&name) else { continue };
         let place = cache::place_of_schema(schema, context::active_schema());
         if let Verdict::Deny(why) = policy::decide_code(Actor::Ordinary, Context::Tenant, place) {
-            or_raise(Err(Error::Denied { why, relation: None, active: context::active_org() }))
+            let refusal = Error::Denied { why, relation: None, active: context::active_org() };
+            or_raise(denial::decide(Err(refusal), Subject::Schema(schema)));
         }
     }
 }

@@ -9,9 +9,11 @@
 
 use crate::cache;
 use crate::context;
+use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
-use crate::hooks::{self, planner, running};
+use crate::hooks::{self, planner, running, sequences};
+use crate::one_layer;
 use crate::pg::nodes::pointers;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Access, Context, Place, Verdict, Why};
@@ -46,6 +48,7 @@ fn take_judged(range_table: *mut pg_sys::List) -> bool {
 /// A transaction or a subtransaction has ended.
 pub fn forget_judged() {
     JUDGED.store(std::ptr::null_mut(), Relaxed);
+    sequences::forget();
 }
 
 unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
@@ -56,7 +59,14 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
             check((*planned).rtable, raw::permission_infos(planned));
         }
         JUDGED.store((*planned).rtable, Relaxed);
-        PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart)(query, flags);
+        let start = PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart);
+        if context::is_one_layer() {
+            sequences::begin_start();
+            start(query, flags);
+            sequences::end_start(planned);
+        } else {
+            start(query, flags);
+        }
         running::on_start(planned);
     }
 }
@@ -101,7 +111,13 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
     // SAFETY: a range table is a list of range table entries; any relation's oid may be looked up.
     unsafe {
         for entry in pointers::<pg_sys::RangeTblEntry>(range_table) {
-            if !is_relation(*entry) || (**entry).relid.to_u32() < FIRST_NORMAL_OID {
+            if !is_relation(*entry) {
+                continue;
+            }
+            if (**entry).relid.to_u32() < FIRST_NORMAL_OID {
+                if context::is_one_layer() && one_layer::denied_catalog((**entry).relid.to_u32()).is_some() {
+                    return false;
+                }
                 continue;
             }
             planner::note_relation();
@@ -153,16 +169,25 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
     // A lock that is held already takes in no news; what was unshared since must count.
     session::accept_invalidations();
     hooks::ensure_confirmed()?;
-    context::ensure_role()?;
+    denial::decide(context::ensure_role(), Subject::Statement)?;
     // SAFETY: a range table is a list of range table entries.
     for entry in unsafe { pointers::<pg_sys::RangeTblEntry>(range_table) } {
         // SAFETY: entries of a range table are valid.
         let relation = unsafe { (**entry).relid };
+        if context::is_one_layer()
+            && let Some(name) = one_layer::denied_catalog(relation.to_u32())
+        {
+            denial::decide(Err(Error::OneLayer { what: name.to_owned() }), Subject::Statement)?;
+        }
         // SAFETY: as above.
         if unsafe { is_relation(*entry) } && relation.to_u32() >= FIRST_NORMAL_OID {
             // SAFETY: the entry and the permission infos belong together.
             let (access, is_routed) = unsafe { (access_of(*entry, permissions), is_routed(*entry)) };
-            if is_routed { ensure_access_to_all(relation, access)? } else { ensure_access(relation, access)? }
+            if is_routed {
+                ensure_access_to_all(relation, access)?;
+            } else {
+                ensure_access(relation, access)?;
+            }
         }
     }
     Ok(())
@@ -176,11 +201,19 @@ pub fn ensure_access_to_all(relation: Oid, access: Access) -> Result<()> {
     cache::inheritors(relation).iter().try_for_each(|child| ensure_access(*child, access))
 }
 
-/// Judges one relation.
+/// Judges one relation; what is only to be reported is reported here.
 ///
 /// # Errors
 /// 42501, or 55000 when it is a tenant's and none is set.
 pub fn ensure_access(relation: Oid, access: Access) -> Result<()> {
+    denial::decide(judge(relation, access), Subject::Relation(relation))
+}
+
+/// The verdict on one relation.
+///
+/// # Errors
+/// As [`ensure_access`].
+pub fn judge(relation: Oid, access: Access) -> Result<()> {
     // A relation dropped since it was planned is PostgreSQL's to report.
     let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
     let active = context::active_schema();

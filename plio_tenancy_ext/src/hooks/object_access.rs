@@ -8,13 +8,16 @@
 //! A schema that is merely on the search_path (`ereport_on_violation` false) is never dropped from it: the path is
 //! locked inside a tenant, and outside one a silent drop would make names fall through to `public`.
 
+use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
+use crate::hooks::sequences;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
-use crate::{cache, context, guc, hooks, lifecycle, preload};
+use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static mut PREVIOUS: pg_sys::object_access_hook_type = None;
 
@@ -65,18 +68,15 @@ unsafe fn is_interesting(
         }
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
         Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() => true,
+        Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
+            context::is_one_layer() && !is_known_open(object)
+        }
         Type::OAT_FUNCTION_EXECUTE => {
             // Inside a tenant every function that is not the tenant's own is looked at, wherever it lies: it may lead
             // out of the database.
-            object.to_u32() >= FIRST_NORMAL_OID && {
-                // SAFETY: any function's oid may be looked up.
-                let schema = unsafe { raw::get_func_namespace(object) };
-                if context::is_active() {
-                    context::active_schema() != Some(schema)
-                } else {
-                    is_unjudged(schema)
-                }
-            }
+            // SAFETY: any function's oid may be looked up.
+            let schema = unsafe { raw::get_func_namespace(object) };
+            if context::is_active() { context::active_schema() != Some(schema) } else { is_unjudged(schema) }
         }
         Type::OAT_NAMESPACE_SEARCH => {
             // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
@@ -91,6 +91,34 @@ unsafe fn is_interesting(
         }
         _ => false,
     }
+}
+
+/// Functions of PostgreSQL's own that are on no list of one_layer.rs, a bit each: the rest are asked about once.
+static KNOWN_OPEN: [AtomicU64; FIRST_NORMAL_OID as usize / 64] =
+    [const { AtomicU64::new(0) }; FIRST_NORMAL_OID as usize / 64];
+
+fn known_open(function: Oid) -> Option<(&'static AtomicU64, u64)> {
+    let number = function.to_u32();
+    KNOWN_OPEN.get(number as usize / 64).map(|word| (word, 1 << (number % 64)))
+}
+
+fn is_known_open(function: Oid) -> bool {
+    known_open(function).is_some_and(|(word, bit)| word.load(Relaxed) & bit != 0)
+}
+
+/// Judges a function of PostgreSQL's own, in a tenant without a role.
+fn ensure_open(function: Oid) -> Result<()> {
+    if one_layer::SEQUENCE_FUNCTIONS.contains(&function.to_u32()) {
+        return sequences::on_raw_call(function);
+    }
+    let name = catalog::function_name(function).unwrap_or_default();
+    if one_layer::is_function_denied(&name) {
+        return Err(Error::OneLayer { what: name });
+    }
+    if let Some((word, bit)) = known_open(function) {
+        word.fetch_or(bit, Relaxed);
+    }
+    Ok(())
 }
 
 /// Whether the schema's code is still to be judged: neither the active tenant's nor known to be no tenant's.
@@ -112,7 +140,13 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
         return;
     }
     let is_judged = hooks::is_judged();
-    or_raise(match access {
+    let subject = match access {
+        Type::OAT_FUNCTION_EXECUTE => Subject::Function(object),
+        Type::OAT_NAMESPACE_SEARCH => Subject::Schema(object),
+        _ if class == pg_sys::NamespaceRelationId => Subject::Schema(object),
+        _ => Subject::Statement,
+    };
+    let verdict = match access {
         Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
         Type::OAT_POST_ALTER if is_judged => lifecycle::ensure_not_a_tenants(class, object, "alter"),
         Type::OAT_DROP => {
@@ -126,9 +160,11 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_PREPARED_STATEMENT => {
             context::ensure_own_texts()
         }
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object.to_u32() < FIRST_NORMAL_OID => ensure_open(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged => ensure_function(object),
         _ => Ok(()),
-    });
+    };
+    or_raise(denial::decide(verdict, subject));
 }
 
 /// Judges a function that is about to run: where it lies, and whether it leads out of the database.
@@ -136,6 +172,10 @@ fn ensure_function(function: Oid) -> Result<()> {
     let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
     ensure_code(schema)?;
     match cache::connector_of(function) {
+        Some(name) if one_layer::DENIED_EXTENSIONS.contains(&name) => {
+            let is_denied = context::is_one_layer();
+            if is_denied { Err(Error::OneLayer { what: name.to_owned() }) } else { Ok(()) }
+        }
         Some(name) if context::is_active() && !guc::is_connection_allowed(name) => {
             Err(Error::ConnectionRefused { name: name.to_owned() })
         }

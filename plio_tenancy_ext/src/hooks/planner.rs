@@ -12,6 +12,7 @@
 //! The counter may stay too high after an error: that costs plans made anew, never a kept one. The previous hook, or
 //! the standard planner, runs in the middle.
 
+use crate::hooks::sequences;
 use crate::pg::nodes::{oids, pointers};
 use crate::pg::{FIRST_NORMAL_OID, raw};
 use crate::{cache, context};
@@ -44,6 +45,10 @@ unsafe extern "C-unwind" fn on_plan(
     options: i32,
     params: pg_sys::ParamListInfo,
 ) -> *mut pg_sys::PlannedStmt {
+    if context::is_one_layer() {
+        // SAFETY: the planner may change the query it is given (planner.c).
+        unsafe { sequences::replace(query) };
+    }
     PLANNING.fetch_add(1, Relaxed);
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     let planned = unsafe { PREVIOUS.unwrap_or(raw::standard_planner)(query, text, options, params) };
@@ -90,6 +95,12 @@ pub fn note_relation() {
     if PLANNING.load(Relaxed) > 0 {
         HAS_READ.set(true);
     }
+}
+
+/// Every plan that the session keeps is to be made anew.
+pub fn forget_all_plans() {
+    // SAFETY: as below.
+    unsafe { pg_sys::ResetPlanCache() };
 }
 
 /// The tenant changes, or the transaction has ended: plans that may hold a row are made anew.

@@ -14,9 +14,11 @@ mod locks;
 mod schemas;
 mod targets;
 
+use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
-use crate::pg::{borrowed, nodes, owned, raw, session};
+use crate::hooks::sequences;
+use crate::pg::{borrowed, catalog, nodes, owned, raw, session};
 use crate::policy::{self, Access, Verdict};
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
@@ -58,7 +60,9 @@ unsafe extern "C-unwind" fn on_utility(
             return;
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
+        let outer = sequences::enter_utility((*planned).utilityStmt);
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
+        sequences::leave_utility(outer);
         match nodes::tag((*planned).utilityStmt) {
             NodeTag::T_RenameStmt => after_rename((*planned).utilityStmt.cast()),
             NodeTag::T_DeallocateStmt | NodeTag::T_DiscardStmt
@@ -103,7 +107,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
             }
             _ => {
                 if hooks::is_judged() {
-                    or_raise(ensure_allowed(tag, statement));
+                    or_raise(denial::decide(ensure_allowed(tag, statement), Subject::Statement));
                 } else {
                     schemas::wait_for_transactions(statement);
                 }
@@ -406,7 +410,7 @@ unsafe fn ensure_vacuum(statement: *mut pg_sys::VacuumStmt, is_active: bool) -> 
 }
 
 fn ensure_own(relation: pg_sys::Oid) -> Result<()> {
-    let Some(schema) = crate::pg::catalog::relation_schema(relation) else { return Ok(()) };
+    let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
     match policy::decide_ddl_target(cache::place_of_schema(schema, context::active_schema())) {
         Verdict::Allow => Ok(()),
         Verdict::Deny(_) => Err(Error::DdlOutside),

@@ -27,6 +27,17 @@ pub fn schema_name(oid: pg_sys::Oid) -> Option<String> {
     owned(unsafe { pg_sys::get_namespace_name(oid) })
 }
 
+/// A schema's owner.
+pub fn schema_owner(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    let mut owner = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(NAMESPACE_BY_OID), columns: &[(1, oid)] };
+    scan::for_each_row(pg_sys::NamespaceRelationId, &key, |row| owner = row.oid(3));
+    owner
+}
+
+/// pg_namespace's index on its oid; column 3 is nspowner (pg_namespace.h).
+const NAMESPACE_BY_OID: u32 = 2685;
+
 /// The relation of that name in that schema.
 pub fn relation_oid(name: &str, schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
     let name = c_name(name)?;
@@ -280,4 +291,65 @@ pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
     role_oid("plio_tenant")
         // SAFETY: any oids may be asked for.
         .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+}
+
+/// The function of that name with these argument types in that schema.
+pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    let cache = pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as i32;
+    // SAFETY: the keys are of the types that the cache's index has; pg_proc's oid is column 1.
+    valid(unsafe {
+        let types = pg_sys::buildoidvector(types.as_ptr(), types.len() as i32);
+        let none = pg_sys::Datum::null();
+        pg_sys::GetSysCacheOid(cache, 1, name.as_ptr().into(), types.into(), schema.into(), none)
+    })
+}
+
+/// A function's name.
+pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: any oid may be asked for; NULL when there is none.
+    owned(unsafe { pg_sys::get_func_name(oid) })
+}
+
+/// The expressions that are stored with a table: its defaults, generated columns and checks, as text of nodes.
+pub fn stored_expressions(table: pg_sys::Oid) -> Vec<String> {
+    let mut found = Vec::new();
+    for (catalog, index, column) in EXPRESSIONS {
+        let key = Key::Oids { index: pg_sys::Oid::from(index), columns: &[(column, table)] };
+        scan::for_each_row(pg_sys::Oid::from(catalog), &key, |row| found.extend(row.last_text()));
+    }
+    found
+}
+
+/// pg_attrdef and pg_constraint, their indexes on the table, and the column that names it; the expression (`adbin`,
+/// `conbin`) is the last column of both.
+const EXPRESSIONS: [(u32, u32, i16); 2] = [(2604, 2656, 2), (2606, 2665, CONSTRAINT_TABLE)];
+#[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
+const CONSTRAINT_TABLE: i16 = 8;
+#[cfg(feature = "pg18")]
+const CONSTRAINT_TABLE: i16 = 9;
+
+/// Whether all columns of a table are of plain types, or arrays of such: no domain, alone or inside another type.
+pub fn has_plain_types_only(table: pg_sys::Oid) -> bool {
+    let key = Key::Oids { index: pg_sys::Oid::from(ATTRIBUTES_BY_TABLE), columns: &[(1, table)] };
+    let mut is_plain = true;
+    scan::for_each_row(pg_sys::Oid::from(ATTRIBUTES), &key, |row| {
+        is_plain &= row.oid(3).is_none_or(is_plain_type);
+    });
+    is_plain
+}
+
+/// pg_attribute and its index on (attrelid, attnum); column 3 is atttypid, 0 for a dropped column (pg_attribute.h).
+const ATTRIBUTES: u32 = 1249;
+const ATTRIBUTES_BY_TABLE: u32 = 2659;
+
+fn is_plain_type(oid: pg_sys::Oid) -> bool {
+    if oid == pg_sys::InvalidOid {
+        return true;
+    }
+    // SAFETY: any oid may be asked for; InvalidOid, or NUL, when there is none.
+    unsafe {
+        let element = pg_sys::get_element_type(oid);
+        let oid = if element == pg_sys::InvalidOid { oid } else { element };
+        matches!(pg_sys::get_typtype(oid) as u8, b'b' | b'e') || oid.to_u32() < super::FIRST_NORMAL_OID
+    }
 }

@@ -6,6 +6,9 @@
 use pgrx::pg_sys;
 use std::ffi::{c_char, c_int};
 
+/// What nodeFuncs.c calls for each node.
+pub type Walker = Option<unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut std::ffi::c_void) -> bool>;
+
 unsafe extern "C-unwind" {
     /// utility.c: runs any utility statement.
     pub fn standard_ProcessUtility(
@@ -29,6 +32,21 @@ unsafe extern "C-unwind" {
         options: i32,
         params: pg_sys::ParamListInfo,
     ) -> *mut pg_sys::PlannedStmt;
+    /// nodeFuncs.c: walks an expression, or a query's parts; renamed in 16.
+    #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_walker_impl")]
+    pub fn expression_tree_walker(
+        node: *mut pg_sys::Node,
+        walker: Walker,
+        context: *mut std::ffi::c_void,
+    ) -> bool;
+    /// nodeFuncs.c: walks a query.
+    #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_walker_impl")]
+    pub fn query_tree_walker(
+        query: *mut pg_sys::Query,
+        walker: Walker,
+        context: *mut std::ffi::c_void,
+        flags: i32,
+    ) -> bool;
     /// xact.c: whether a transaction is in progress.
     pub fn IsTransactionState() -> bool;
     /// xact.c: whether a transaction block is open.

@@ -18,6 +18,13 @@ impl Row {
         unsafe { String::from_datum(datum, false) }
     }
 
+    /// The last column as text, or as what is stored like text (`pg_node_tree`); `None` for NULL.
+    pub fn last_text(&self) -> Option<String> {
+        let datum = self.values.last().copied().flatten()?;
+        // SAFETY: the caller names a catalog whose last column is stored like text.
+        unsafe { String::from_datum(datum, false) }
+    }
+
     /// Column `attribute` (from 1) as bigint; `None` for NULL.
     pub fn bigint(&self, attribute: usize) -> Option<i64> {
         let datum = self.datum(attribute)?;

@@ -19,6 +19,12 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
+pub fn statement_start() -> i64 {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
+
 /// Whether this process runs statements for a client: a backend, or a parallel worker of one.
 pub fn is_client_backend() -> bool {
     // SAFETY: reads globals that are set when the process starts.

@@ -113,6 +113,9 @@ fn admin_works_on_a_client_and_inside_a_transaction() {
     admin.create_tenant(&org, &TenantOptions::new()).unwrap();
     assert!(admin.list().unwrap().iter().any(|tenant| tenant.org == org));
     admin.health().unwrap();
+    assert_eq!(admin.assign_role(&org).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert!(admin.unassign_role(&org).is_err() && admin.release_tenant(&org, &org).is_err());
+    assert_eq!(admin.adopt_tenant(&org, "public").unwrap_err().kind(), ErrorKind::AlreadyExists);
     let refused = admin.suspend_tenant(&"blocking-unknown".parse().unwrap()).unwrap_err();
     assert_eq!((refused.kind(), refused.origin()), (ErrorKind::NotFound, Origin::Admin));
     admin.drop_tenant(&org, &org).unwrap();

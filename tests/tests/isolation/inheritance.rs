@@ -26,7 +26,7 @@ fn inherited_rows_of_another_tenant_are_refused() {
     let world = world();
     unguarded(
         &world.db,
-        "DO $$ DECLARE acme text := (SELECT role_name FROM plio.tenants WHERE org = 'acme'); BEGIN
+        "DO $$ DECLARE acme text := (SELECT rolname FROM pg_roles r, pg_namespace n WHERE r.oid = n.nspowner AND nspname = 'tenant_acme'); BEGIN
            EXECUTE format('SET LOCAL ROLE %I', acme);
            CREATE TABLE tenant_acme.parent (id int, name text);
            CREATE TABLE tenant_acme.harmless (id int, name text);
@@ -54,7 +54,7 @@ fn partitions_of_another_tenant_are_refused() {
     let world = world();
     unguarded(
         &world.db,
-        "DO $$ DECLARE acme text := (SELECT role_name FROM plio.tenants WHERE org = 'acme'); BEGIN
+        "DO $$ DECLARE acme text := (SELECT rolname FROM pg_roles r, pg_namespace n WHERE r.oid = n.nspowner AND nspname = 'tenant_acme'); BEGIN
            EXECUTE format('SET LOCAL ROLE %I', acme);
            CREATE TABLE tenant_acme.parent (id int, name text) PARTITION BY LIST (id);
            CREATE TABLE tenant_acme.one PARTITION OF tenant_acme.parent FOR VALUES IN (1);

@@ -14,3 +14,8 @@ mod world;
 
 #[path = "../common/judge.rs"]
 mod judge;
+
+use plio_tests::Layers;
+
+/// What `world()` makes; the target `isolation_adopted` runs the same attacks on the other kind.
+const LAYERS: Layers = Layers::Two;

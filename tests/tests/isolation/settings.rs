@@ -1,7 +1,7 @@
 //! Every way to change a setting: the tenant, its path, its role and the enforcement are locked until the transaction
 //! ends; everything else goes on working.
 
-use plio_tests::{assert_refusal, expect_sqlstate};
+use plio_tests::{Layers, assert_refusal, expect_sqlstate};
 
 use crate::judge::Judge;
 use crate::world::{inside, value, world};
@@ -121,18 +121,23 @@ fn a_superuser_is_locked_too() {
         "SELECT set_config('plio.tenant', 'bravo', true)",
         "SET session_replication_role = replica",
     ] {
+        // Without a role of its own the tenant leaves a superuser's rights as they are.
+        if crate::LAYERS == Layers::One && statement.contains("session_replication_role") {
+            continue;
+        }
         for answer in acme.answers(statement) {
             let error = answer.expect_err(statement);
             assert!(["42501", "25001"].contains(&error.code().code()), "{statement}: {error:?}");
         }
     }
-    acme.gives("SELECT current_setting('is_superuser'), current_user = session_user", &["off|f"]);
+    let rights = if crate::LAYERS == Layers::Two { "off|f" } else { "on|t" };
+    acme.gives("SELECT current_setting('is_superuser'), current_user = session_user", &[rights]);
     drop(acme);
     let error = expect_sqlstate(
         admin.batch_execute(
             "BEGIN; SELECT plio.set_tenant('acme'); SELECT set_config('plio.enforcement', 'off', true)",
         ),
-        "42501",
+        if crate::LAYERS == Layers::Two { "42501" } else { "25001" },
     );
     assert!(!error.message().is_empty());
     admin.batch_execute("ROLLBACK").unwrap();

@@ -14,7 +14,7 @@ const OBJECTS: &str = "
 
 /// acme and bravo, each with the objects above.
 pub fn world() -> TwoTenants {
-    let fixture = Cluster::shared().database("isolation").two_tenants();
+    let fixture = Cluster::shared().database("isolation").tenants(crate::LAYERS);
     let mut admin = fixture.db.superuser();
     for org in ["acme", "bravo"] {
         inside(&mut admin, org, OBJECTS);
@@ -45,8 +45,18 @@ pub fn plain_twin(app: &str) -> Db {
 #[track_caller]
 pub fn inside(client: &mut Client, org: &str, statements: &str) {
     client
-        .batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}'); {statements}; COMMIT"))
+        .batch_execute(&format!(
+            "BEGIN; {}; SELECT plio.set_tenant('{org}'); {statements}; COMMIT",
+            as_the_application(org)
+        ))
         .unwrap_or_else(|error| panic!("{org}: {statements}: {error:?}"));
+}
+
+/// Where a login role owns the schema, an administrator's work in it is done in its name.
+fn as_the_application(org: &str) -> String {
+    format!(
+        "DO $as$ DECLARE owner name := (SELECT rolname FROM pg_roles r, pg_namespace n WHERE r.oid = nspowner AND rolcanlogin AND NOT rolsuper AND nspname = 'tenant_{org}'); BEGIN IF owner IS NOT NULL AND owner <> current_user THEN EXECUTE format('SET LOCAL ROLE %I', owner); END IF; END $as$"
+    )
 }
 
 /// Runs statements as the superuser with enforcement off: what an administrator's mistake leaves behind.

@@ -1,0 +1,27 @@
+//! The attacks of `isolation`, on tenants without a role of their own: schemas that the application's login role owns,
+//! adopted. The same files, another world.
+
+#[path = "../isolation/code.rs"]
+mod code;
+#[path = "../isolation/inheritance.rs"]
+mod inheritance;
+#[path = "../isolation/names.rs"]
+mod names;
+#[path = "../isolation/plans.rs"]
+mod plans;
+#[path = "../isolation/settings.rs"]
+mod settings;
+#[path = "../isolation/shared.rs"]
+mod shared;
+#[path = "../isolation/transactions.rs"]
+mod transactions;
+#[path = "../isolation/world.rs"]
+mod world;
+
+#[path = "../common/judge.rs"]
+mod judge;
+
+use plio_tests::Layers;
+
+/// What `world()` makes.
+const LAYERS: Layers = Layers::One;
