@@ -71,7 +71,7 @@ fn report(refusal: &Error, kind: &str, subject: Subject) {
         lines.len() < MOST_LINES && lines.insert(line.clone())
     });
     if is_new {
-        error::log_to_server(&line);
+        error::log_to_server(refusal.sqlstate(), &line);
     }
 }
 

@@ -311,10 +311,9 @@ impl Error {
     }
 }
 
-/// Writes a line to the server's log, never to the client.
-pub fn log_to_server(line: &str) {
-    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line.to_owned(), "plio_tenancy")
-        .report(pgrx::PgLogLevel::LOG_SERVER_ONLY);
+/// Writes a line to the server's log, with an SQLSTATE for `log_line_prefix`, never to the client.
+pub fn log_to_server(code: PgSqlErrorCode, line: &str) {
+    ErrorReport::new(code, line.to_owned(), "plio_tenancy").report(pgrx::PgLogLevel::LOG_SERVER_ONLY);
 }
 
 /// Raises the error, if any.
