@@ -3,6 +3,7 @@
 //! Messages follow PostgreSQL's style guide; none says anything about another tenant's objects. An error that
 //! is not ours never passes through here: it reaches the client as PostgreSQL raised it.
 
+use crate::monitor::refusals::{self, Outcome};
 use crate::pg;
 use crate::policy::Why;
 use crate::tenant::{OrgFault, SchemaNameFault};
@@ -223,12 +224,13 @@ impl Error {
         }
     }
 
-    /// Raises it as a PostgreSQL error.
+    /// Raises it as a PostgreSQL error; a refusal is kept and logged before.
     pub fn raise(self) -> ! {
         if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
             // The context lines would quote the statement that was refused, a foreign key's own among them.
             pg::forget_error_context();
         }
+        refusals::note(&self, Outcome::Raised);
         ErrorReport::new(self.sqlstate(), self.to_string(), "plio_tenancy")
             .set_hint(self.hint())
             .report(pgrx::PgLogLevel::ERROR);

@@ -6,10 +6,12 @@
 pub mod catalog;
 pub mod depend;
 pub mod guc;
+pub mod log;
 pub mod nodes;
 pub mod raw;
 pub mod scan;
 pub mod session;
+pub mod shmem;
 
 use pgrx::pg_sys;
 use std::borrow::Cow;

@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod denials;
 mod program;
 mod registry;

@@ -25,7 +25,7 @@ impl Run {
 }
 
 /// The path of the program: `cargo build --features cli`, once.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = Command::new(env!("CARGO"))

@@ -11,6 +11,7 @@
 
 mod audit;
 mod connect;
+mod denials;
 mod failure;
 mod health;
 mod output;
@@ -48,6 +49,8 @@ struct Cli {
 enum Command {
     /// What crosses a boundary between tenants; exit code 1 when something critical does
     Audit(audit::Args),
+    /// What was refused lately, and what is refused from now on
+    Denials(denials::Args),
     /// Is this database protected? Exit code 1 when it is not
     Health(health::Args),
     /// The tenants of this database
@@ -59,6 +62,7 @@ impl Cli {
         let mut client = self.connect.open()?;
         match &self.command {
             Command::Audit(args) => audit::run(args, &mut client),
+            Command::Denials(args) => denials::run(args, &mut client),
             Command::Health(args) => health::run(args, &mut client),
             Command::Tenants(args) => tenants::run(args, &mut client),
         }
