@@ -184,14 +184,17 @@ mod tests {
             let writers: Vec<_> = (0..8_u64)
                 .map(|writer| {
                     scope.spawn(move || {
-                        (0..5_000_u64).for_each(|n| drop(ring.push(&[writer << 32 | n; ENTRY_WORDS])));
+                        for n in 0..5_000_u64 {
+                            ring.push(&[writer << 32 | n; ENTRY_WORDS]);
+                        }
                         5_000
                     })
                 })
                 .collect();
             let reader = scope.spawn(|| {
                 let mut read = 0;
-                while !done.load(Relaxed) {
+                loop {
+                    let is_last = done.load(Relaxed);
                     let mut last = 0;
                     for (id, entry) in ring.entries() {
                         assert!(entry.iter().all(|word| *word == entry[0]), "torn: {entry:?}");
@@ -199,8 +202,10 @@ mod tests {
                         last = id;
                         read += 1;
                     }
+                    if is_last {
+                        return read;
+                    }
                 }
-                read
             });
             let written: u64 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
             done.store(true, Relaxed);
@@ -219,7 +224,9 @@ mod tests {
         thread::scope(|scope| {
             for writer in 0..8_u64 {
                 scope.spawn(move || {
-                    (0..500_u64).for_each(|n| drop(ring.push(&[writer * 500 + n; ENTRY_WORDS])))
+                    for n in 0..500_u64 {
+                        ring.push(&[writer * 500 + n; ENTRY_WORDS]);
+                    }
                 });
             }
         });

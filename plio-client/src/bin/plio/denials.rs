@@ -139,9 +139,8 @@ fn print_line(values: &[Value], format: Format) -> io::Result<()> {
 /// Whether nobody reads standard output any more, though nothing is to be written: `plio denials --follow | head -1`
 /// must end without a further denial. Writing nothing tells nothing, so this asks the system.
 fn is_reader_gone() -> bool {
-    use std::os::fd::AsFd;
     let stdout = io::stdout();
-    let mut ask = [rustix::event::PollFd::new(&stdout.as_fd(), rustix::event::PollFlags::empty())];
+    let mut ask = [rustix::event::PollFd::new(&stdout, rustix::event::PollFlags::empty())];
     // A pipe or socket without a reader is in error whatever is asked for.
     let no_wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::event::poll(&mut ask, Some(&no_wait)).is_ok()
