@@ -39,7 +39,7 @@ neighbours: setup ## fetch what the tests run beside the extension: PgBouncer, p
 	@$(PYTHON) scripts/neighbours.py --pg $(PG)
 
 test: install neighbours ## all tests on PG; one file: T=isolation; ARGS='-- --nocapture name' are handed to cargo test
-	PLIO_TEST_PG=$(PG) cargo test --no-fail-fast -p plio-tests -p plio-client $(addprefix --test ,$(T)) $(ARGS)
+	PLIO_TEST_PG=$(PG) cargo test --no-fail-fast -p plio-tests -p plio-client --features plio-client/cli $(addprefix --test ,$(T)) $(ARGS)
 
 test-all: ## all tests on 15, 16, 17 and 18
 	@set -e; for pg in $(EVERY_PG); do echo "PostgreSQL $$pg"; $(MAKE) --no-print-directory test PG=$$pg PG_CONFIG=; done

@@ -23,6 +23,25 @@ $roles$;
 
 COMMENT ON SCHEMA plio IS 'plio_tenancy: tenants, their boundary, and what a DBA can see of it';
 
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_denials
+CREATE FUNCTION "_denials"() RETURNS TABLE (
+	"denial_id" bigint,  /* i64 */
+	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"pid" INT,  /* i32 */
+	"session_id" TEXT,  /* Option < String > */
+	"login_role" TEXT,  /* Option < String > */
+	"org" TEXT,  /* Option < String > */
+	"kind" TEXT,  /* String */
+	"message" TEXT,  /* String */
+	"sqlstate" TEXT,  /* String */
+	"query_id" bigint,  /* Option < i64 > */
+	"enforced" bool  /* bool */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_denials_wrapper';
+
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_enable_preload
 CREATE FUNCTION "_enable_preload"() RETURNS void
@@ -36,6 +55,31 @@ CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* & '_ str */
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
+
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_shared_totals
+CREATE FUNCTION "_shared_totals"() RETURNS TABLE (
+	"ring_size" INT,  /* i32 */
+	"written" bigint,  /* i64 */
+	"overwritten" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"uncounted" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
+
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_tenant_counters
+CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
+	"tenant_id" bigint,  /* i64 */
+	"commits" bigint,  /* i64 */
+	"rollbacks" bigint,  /* i64 */
+	"denials" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::create_tenant
@@ -286,6 +330,7 @@ SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');
 -- requires:
 --   registry
 --   api::_loaded_as
+--   monitor::api::_shared_totals
 
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
@@ -325,6 +370,23 @@ AS $health$
            AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
            -- A role's setting for all databases gives way to the database's own.
            AND (s.setdatabase <> 0 OR NOT is_session)
+        UNION ALL
+        SELECT 'info', 'denials_log_only',
+               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
+        UNION ALL
+        SELECT 'warning', 'denials_overrun',
+               format('%s denials are no longer in plio.denials, which reaches back to %s only', s.overwritten, s.oldest),
+               format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
+          FROM plio._shared_totals() s
+         WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+        UNION ALL
+        SELECT 'warning', 'tenants_uncounted',
+               format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
+                   s.uncounted, current_setting('plio.counted_tenants')),
+               'raise plio.counted_tenants and restart'
+          FROM plio._shared_totals() s WHERE s.uncounted > 0 AND current_setting('plio.counted_tenants') <> '0'
         UNION ALL
         SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
                'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
@@ -531,8 +593,241 @@ COMMENT ON FUNCTION plio.schema_ties(text) IS
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
+--   monitor::api::_denials
+--   monitor::api::_shared_totals
+--   monitor::api::_tenant_counters
+
+-- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
+REVOKE ALL ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
+      FROM plio._denials() d;
+REVOKE ALL ON plio.denials FROM PUBLIC;
+GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.denials IS
+    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
+COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
+COMMENT ON COLUMN plio.denials.at IS 'When';
+COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
+COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
+COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
+COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
+COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
+-- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
+-- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+CREATE FUNCTION plio._activity()
+RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
+               wait_event_type text, wait_event text, application_name text, client_addr inet)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $activity$
+    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM pg_locks l
+      JOIN pg_namespace n ON n.oid = l.relation
+      JOIN plio.tenants t ON t.schema_name = n.nspname
+      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
+     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
+       AND l.database = a.datid
+       -- Once oids have wrapped around, a relation may have a schema's.
+       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+$activity$;
+REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.activity AS
+    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM plio._activity() a;
+REVOKE ALL ON plio.activity FROM PUBLIC;
+GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.activity IS
+    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
+COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
+COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.activity.org IS 'The tenant';
+COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
+COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
+COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
+
+-- One pass over pg_class, one over its TOAST tables; no file is looked at.
+CREATE VIEW plio.stat_tenants AS
+    WITH tenants AS MATERIALIZED (
+        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
+          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+    ),
+    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    relations AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
+               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
+          FROM pg_catalog.pg_class c
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    toast AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
+          FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
+          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
+    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
+    sessions AS (
+        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
+          FROM plio._activity() a GROUP BY a.org
+    )
+    SELECT t.org, t.status,
+           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
+           COALESCE(k.rollbacks, h.zero) AS rollbacks,
+           COALESCE(k.denials, h.zero) AS denials,
+           COALESCE(r.tables, 0) AS tables,
+           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
+           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
+           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
+           COALESCE(r.live_rows, 0)::bigint AS live_rows,
+           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
+           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
+           COALESCE(r.index_scans, 0)::bigint AS index_scans,
+           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
+           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
+           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
+           r.last_vacuum, r.last_analyze,
+           COALESCE(s.sessions, 0) AS sessions,
+           pg_catalog.clock_timestamp() - s.since AS longest_session
+      FROM tenants t
+     CROSS JOIN block b
+      LEFT JOIN shared h ON true
+      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
+      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
+      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
+      LEFT JOIN sessions s ON s.org = t.org;
+REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
+GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.stat_tenants IS
+    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
+COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
+COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
+COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
+COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
+COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
+COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
+COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
+COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
+COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
+COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
+COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
+COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
+COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
+
+-- Runs as its owner, who may look at every file.
+CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      FROM plio.tenants t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
+     WHERE $1 IS NULL OR t.org = $1
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
+REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
+COMMENT ON FUNCTION plio.tenant_sizes(text) IS
+    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
+
+CREATE VIEW plio.metrics AS
+    WITH totals AS (SELECT * FROM plio._shared_totals()),
+    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
+    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
+      FROM tenants s
+     CROSS JOIN LATERAL (VALUES
+           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
+           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
+           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
+           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
+           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
+           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
+           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
+           ('plio_tenant_sessions', s.sessions)
+           ) m (name, value)
+     WHERE m.value IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
+           pg_catalog.date_part('epoch', s.longest_session)
+      FROM tenants s WHERE s.longest_session IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
+      FROM tenants s GROUP BY s.status
+    UNION ALL
+    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
+           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
+      FROM totals
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM totals t CROSS JOIN LATERAL (VALUES
+           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
+           ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
+    UNION ALL
+    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
+           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
+REVOKE ALL ON plio.metrics FROM PUBLIC;
+GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
+COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
+COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
+COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
 --   event_triggers
 --   adoption
+--   monitoring
 
 -- finalize
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.

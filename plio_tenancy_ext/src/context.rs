@@ -14,7 +14,7 @@ use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::Lifetime;
 use crate::pg::session::{self, Cursor};
 use crate::tenant::{Org, Status, TenantId};
-use crate::{guc as settings, registry};
+use crate::{guc as settings, monitor, registry};
 use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
@@ -94,6 +94,10 @@ pub fn assign(state: State) {
 
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
+    // The state is still that of the transaction's end.
+    if is_active() && IS_CONFIRMED.load(Relaxed) {
+        monitor::count_transaction(STATE.get().tenant, is_commit);
+    }
     IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
     check_perms::forget_judged();
     running::on_transaction_end();

@@ -3,6 +3,7 @@
 //! Messages follow PostgreSQL's style guide; none says anything about another tenant's objects. An error that
 //! is not ours never passes through here: it reaches the client as PostgreSQL raised it.
 
+use crate::monitor::refusals::{self, Outcome};
 use crate::pg;
 use crate::policy::Why;
 use crate::tenant::{OrgFault, SchemaNameFault};
@@ -245,75 +246,19 @@ impl Error {
         }
     }
 
-    /// The word for a refusal at the boundary, which `plio.enforcement = report` only logs; `None` for what is an error
-    /// in any case: a call of ours that cannot be carried out.
-    pub fn denial(&self) -> Option<&'static str> {
-        match self {
-            Self::Denied { why: Why::OtherTenant, .. } | Self::PreparedTexts => Some("other_tenant"),
-            Self::Denied { why: Why::NoTenantSet, .. } => Some("no_tenant"),
-            Self::Denied { why: Why::NotShared, .. } => Some("not_shared"),
-            Self::Denied { why: Why::SharedReadOnly, .. } => Some("shared_read_only"),
-            Self::StatementRefused { .. } => Some("statement"),
-            Self::ServerFileRefused => Some("server_file"),
-            Self::ConnectionRefused { .. } => Some("connection"),
-            Self::DdlOutside => Some("ddl_outside"),
-            Self::Tie => Some("tie"),
-            Self::TenantObject { .. } => Some("tenant_object"),
-            Self::WrongRole => Some("role"),
-            Self::OneLayer { .. } => Some("one_layer"),
-            Self::LockedSetting { setting }
-                if *setting != "plio.tenant" && *setting != "plio.enforcement" =>
-            {
-                Some("locked_setting")
-            }
-            Self::NotPermitted { .. }
-            | Self::LockedSetting { .. }
-            | Self::TenantSettingRefused
-            | Self::UnknownTenant { .. }
-            | Self::UnknownObject { .. }
-            | Self::TenantExists { .. }
-            | Self::SchemaExists { .. }
-            | Self::CannotAdopt { .. }
-            | Self::HasRole { .. }
-            | Self::WrongLayers { .. }
-            | Self::BadOrg(_)
-            | Self::BadSchemaName(_)
-            | Self::NoTenantSet
-            | Self::Suspended { .. }
-            | Self::Broken { .. }
-            | Self::NotPreloaded
-            | Self::NotInstalled
-            | Self::Locked { .. }
-            | Self::OpenCursors
-            | Self::InQuery
-            | Self::UnderFunctionSet { .. }
-            | Self::InDefinerFunction
-            | Self::ManagementInTenant { .. }
-            | Self::InUse { .. }
-            | Self::OutsideTransaction
-            | Self::NullArgument { .. }
-            | Self::BadArgument { .. }
-            | Self::Bug(_) => None,
-        }
-    }
-
-    /// Raises it as a PostgreSQL error.
+    /// Raises it as a PostgreSQL error; a refusal is kept and logged before.
     pub fn raise(self) -> ! {
         if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
             // The context lines would quote the statement that was refused, a foreign key's own among them.
             pg::forget_error_context();
         }
+        refusals::note(&self, Outcome::Raised);
         ErrorReport::new(self.sqlstate(), self.to_string(), "plio_tenancy")
             .set_hint(self.hint())
             .report(pgrx::PgLogLevel::ERROR);
         // never: ERROR does not return
         unreachable!()
     }
-}
-
-/// Writes a line to the server's log, with an SQLSTATE for `log_line_prefix`, never to the client.
-pub fn log_to_server(code: PgSqlErrorCode, line: &str) {
-    ErrorReport::new(code, line.to_owned(), "plio_tenancy").report(pgrx::PgLogLevel::LOG_SERVER_ONLY);
 }
 
 /// Raises the error, if any.

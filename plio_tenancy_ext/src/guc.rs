@@ -2,6 +2,7 @@
 //! `role`, `search_path` and `session_authorization`.
 
 pub mod locks;
+pub mod monitoring;
 
 use crate::context::{self, State};
 use crate::error::{Error, or_raise};
@@ -157,6 +158,7 @@ pub fn install() {
             Some(show_tenant),
         );
     }
+    monitoring::install(session::is_postmaster_loading());
     guc::reserve_prefix(c"plio");
     locks::install();
 }

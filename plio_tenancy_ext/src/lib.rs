@@ -24,6 +24,7 @@ mod error;
 mod guc;
 mod hooks;
 mod lifecycle;
+mod monitor;
 mod one_layer;
 mod pg;
 mod policy;
@@ -46,7 +47,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
-    requires = ["registry", api::_loaded_as]
+    requires = ["registry", api::_loaded_as, monitor::api::_shared_totals]
 );
 extension_sql_file!(
     "../../sql/schema/40_event_triggers.sql",
@@ -55,9 +56,15 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/schema/60_adoption.sql", name = "adoption", requires = ["registry"]);
 extension_sql_file!(
+    "../../sql/schema/60_monitoring.sql",
+    name = "monitoring",
+    requires =
+        ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
+);
+extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "adoption"],
+    requires = ["views", "event_triggers", "adoption", "monitoring"],
     finalize
 );
 
@@ -93,6 +100,9 @@ pub extern "C-unwind" fn _PG_init() {
     LOADED_AS.store(index as u8, Relaxed);
     let wanted = if how == "session" { guc::take_wanted_tenant() } else { None };
     guc::install();
+    if how == "shared" {
+        monitor::install();
+    }
     cache::install();
     pg::session::install(pg::session::Callbacks {
         on_end: context::on_transaction_end,

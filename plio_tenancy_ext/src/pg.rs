@@ -6,10 +6,12 @@
 pub mod catalog;
 pub mod depend;
 pub mod guc;
+pub mod log;
 pub mod nodes;
 pub mod raw;
 pub mod scan;
 pub mod session;
+pub mod shmem;
 
 use pgrx::pg_sys;
 use std::borrow::Cow;
@@ -48,10 +50,4 @@ pub fn quote_identifier(name: &str) -> String {
 /// `text` as a SQL literal.
 pub fn quote_literal(text: &str) -> String {
     pgrx::spi::quote_literal(text)
-}
-
-/// An SQLSTATE in its five letters.
-pub fn sqlstate_text(code: pgrx::PgSqlErrorCode) -> String {
-    // SAFETY: gives a static buffer.
-    owned(unsafe { pg_sys::unpack_sql_state(code as i32) }).unwrap_or_default()
 }

@@ -37,6 +37,23 @@ AS $health$
            -- A role's setting for all databases gives way to the database's own.
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
+        SELECT 'info', 'denials_log_only',
+               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
+        UNION ALL
+        SELECT 'warning', 'denials_overrun',
+               format('%s denials are no longer in plio.denials, which reaches back to %s only', s.overwritten, s.oldest),
+               format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
+          FROM plio._shared_totals() s
+         WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+        UNION ALL
+        SELECT 'warning', 'tenants_uncounted',
+               format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
+                   s.uncounted, current_setting('plio.counted_tenants')),
+               'raise plio.counted_tenants and restart'
+          FROM plio._shared_totals() s WHERE s.uncounted > 0 AND current_setting('plio.counted_tenants') <> '0'
+        UNION ALL
         SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
                'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
          WHERE current_setting('plio.enforcement') = 'off'

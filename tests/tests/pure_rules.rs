@@ -3,8 +3,14 @@
 
 #![allow(dead_code, reason = "the modules are the extension's, which uses all of them")]
 
+#[path = "../../plio_tenancy_ext/src/monitor/counters.rs"]
+mod counters;
+#[path = "../../plio_tenancy_ext/src/monitor/entry.rs"]
+mod entry;
 #[path = "../../plio_tenancy_ext/src/policy.rs"]
 mod policy;
+#[path = "../../plio_tenancy_ext/src/monitor/ring.rs"]
+mod ring;
 #[path = "../../plio_tenancy_ext/src/tenant.rs"]
 mod tenant;
 

@@ -4,7 +4,7 @@
 //! (no destructor, no borrow), which is also why an error that is not ours arrives at the client untouched.
 
 use pgrx::pg_sys;
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 
 /// What nodeFuncs.c calls for each node.
 pub type Walker = Option<unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut std::ffi::c_void) -> bool>;
@@ -89,6 +89,10 @@ unsafe extern "C-unwind" {
     ) -> c_int;
     /// be-fsstubs.c: closes every descriptor of a large object. Not in pgrx's bindings.
     pub fn AtEOXact_LargeObject(is_commit: bool);
+    /// elog.c: begins a message; false when nobody wants it.
+    fn errstart(level: c_int, domain: *const c_char) -> bool;
+    /// elog.c: ends and sends it.
+    fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }
@@ -131,5 +135,25 @@ pub unsafe fn set_setting(
     unsafe {
         let _ = record;
         set_config_option(name, value, context, source, action, true, 0, false);
+    }
+}
+
+/// Writes a line to the server's log alone. The context callbacks are left out: they would describe the statement.
+///
+/// # Safety
+/// As for all of this module; an interrupt that is pending may be raised at the end.
+pub unsafe fn log_server_only(text: &CStr) {
+    // SAFETY: the caller's promise; the strings are NUL-terminated and copied. The stack of context callbacks is put back;
+    // after an error whoever catches it puts back its own.
+    unsafe {
+        let callbacks = pg_sys::error_context_stack;
+        pg_sys::error_context_stack = std::ptr::null_mut();
+        if errstart(pg_sys::LOG_SERVER_ONLY as c_int, std::ptr::null()) {
+            pg_sys::errmsg_internal(c"%s".as_ptr(), text.as_ptr());
+            pg_sys::errhidestmt(true);
+            pg_sys::errhidecontext(true);
+            errfinish(std::ptr::null(), 0, std::ptr::null());
+        }
+        pg_sys::error_context_stack = callbacks;
     }
 }

@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "bench/denials.rs"]
+mod denials;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -39,6 +42,9 @@ struct Args {
     /// Seconds of each run.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
+    /// Tenants for the statistics.
+    #[arg(long, default_value_t = 1000)]
+    tenants: usize,
     /// Fail when a ratio is below its target.
     #[arg(long)]
     check: bool,
@@ -88,6 +94,7 @@ fn run(args: &Args) -> Outcome<bool> {
     }
     good &= report("PK SELECT inside one transaction", Some(0.98), &selects(args, &sides)?);
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
+    good &= denials::run(args)?;
     Ok(good)
 }
 

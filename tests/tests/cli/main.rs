@@ -1,0 +1,8 @@
+//! The command `plio`: the real program against a real server. One file a subcommand.
+
+#![forbid(unsafe_code)]
+
+mod connect;
+mod denials;
+mod program;
+mod registry;
