@@ -36,7 +36,7 @@ psql: ## a shell into the running demo; ARGS='-U postgres' are handed to psql
 	@$(DEMO) psql $(ARGS)
 
 test: install ## all tests on PG; one file: T=isolation; ARGS='-- --nocapture name' are handed to cargo test
-	PLIO_TEST_PG=$(PG) cargo test --no-fail-fast -p plio-tests -p plio-client $(addprefix --test ,$(T)) $(ARGS)
+	PLIO_TEST_PG=$(PG) cargo test --no-fail-fast -p plio-tests -p plio-client --features plio-client/cli $(addprefix --test ,$(T)) $(ARGS)
 
 test-all: ## all tests on 15, 16, 17 and 18
 	@set -e; for pg in $(EVERY_PG); do echo "PostgreSQL $$pg"; $(MAKE) --no-print-directory test PG=$$pg PG_CONFIG=; done

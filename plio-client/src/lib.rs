@@ -71,6 +71,7 @@
 //! | feature | adds | default |
 //! | --- | --- | --- |
 //! | `blocking` | module `blocking`: the same over the `postgres` crate | no |
+//! | `cli` | the command `plio` (`cargo install --path plio-client --features cli`) | no |
 //!
 //! # Poolers
 //!

@@ -1,0 +1,7 @@
+//! The command `plio`: the real program against a real server. One file a subcommand.
+
+#![forbid(unsafe_code)]
+
+mod connect;
+mod program;
+mod registry;
