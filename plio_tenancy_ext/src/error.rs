@@ -93,6 +93,9 @@ pub enum Error {
     /// A definer function's exit would take back the role.
     #[error("cannot set a tenant inside a security-definer function")]
     InDefinerFunction,
+    /// A row of the history, or the history itself, would be changed.
+    #[error("the history of plio_tenancy can only be appended to")]
+    HistoryChange,
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
@@ -129,6 +132,7 @@ impl Error {
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
+            | Self::HistoryChange
             | Self::NotPermitted { .. }
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
@@ -177,6 +181,7 @@ impl Error {
                 "Use plio.rename_tenant() or plio.drop_tenant().".to_owned()
             }
             Self::WrongRole => "Leave the role alone until the transaction ends.".to_owned(),
+            Self::HistoryChange => "A superuser can set plio.enforcement to off first.".to_owned(),
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }

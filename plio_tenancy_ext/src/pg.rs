@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod depend;
 pub mod guc;
 pub mod nodes;
+pub mod parse;
 pub mod raw;
 pub mod scan;
 pub mod session;
