@@ -71,7 +71,7 @@ COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when,
 COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
 COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
 COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
-COMMENT ON COLUMN plio.history.action IS 'The function that was called';
+COMMENT ON COLUMN plio.history.action IS 'The function that was called; or what followed by itself: access_follows_role, share_follows_object, share_ends_with_object';
 COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
 COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
 COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';

@@ -8,6 +8,7 @@
 //! `SET plio.tenant` and `RESET plio.tenant` are carried out here: the setting is a superuser's, so that an ordinary
 //! role cannot reach it by any other way, and this is the checked way. They do not go on to the previous hook.
 
+mod renamed;
 mod targets;
 
 use crate::error::{Error, Result, or_raise};
@@ -79,6 +80,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                     or_raise(ensure_allowed(tag, statement));
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
+                    or_raise(renamed::ensure_no_history(tag, statement));
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
                 }
                 false
