@@ -159,6 +159,18 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
 
+-- plio_tenancy_ext/src/selftest.rs
+-- plio_tenancy::selftest::selftest
+CREATE FUNCTION "selftest"() RETURNS TABLE (
+	"attack" TEXT,  /* String */
+	"verdict" TEXT,  /* String */
+	"sqlstate" TEXT,  /* Option < String > */
+	"detail" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'selftest_wrapper';
+
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::set_tenant
 CREATE FUNCTION "set_tenant"(
@@ -292,7 +304,7 @@ COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when,
 COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
 COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
 COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
-COMMENT ON COLUMN plio.history.action IS 'The function that was called';
+COMMENT ON COLUMN plio.history.action IS 'The function that was called; or what followed by itself: access_follows_role, share_follows_object, share_ends_with_object';
 COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
 COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
 COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
@@ -506,7 +518,7 @@ REVOKE ALL ON FUNCTION plio._entering_roles() FROM PUBLIC;
 CREATE FUNCTION plio._audit_ties()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $ties$
     WITH places AS MATERIALIZED (SELECT schema_oid, p.org FROM plio._places() p),
     relations AS MATERIALIZED (
@@ -1125,6 +1137,17 @@ REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
+--   registry
+--   selftest::selftest
+
+-- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
+-- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
+GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
+COMMENT ON FUNCTION plio.selftest() IS
+    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
 --   audit_ties
 --   audit_code
 --   audit_privileges
@@ -1163,6 +1186,7 @@ COMMENT ON FUNCTION plio.audit(text) IS
 --   views
 --   event_triggers
 --   audit
+--   selftest
 
 -- finalize
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.

@@ -161,6 +161,11 @@ impl Error {
         }
     }
 
+    /// The SQLSTATE's five characters.
+    pub fn sqlstate_text(&self) -> String {
+        pg::sqlstate_text(self.sqlstate())
+    }
+
     /// What would allow it: a function, a grant or a setting, in full sentences.
     pub fn hint(&self) -> String {
         match self {

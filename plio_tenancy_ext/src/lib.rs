@@ -28,6 +28,7 @@ mod pg;
 mod policy;
 mod preload;
 mod registry;
+mod selftest;
 mod shares;
 mod tenant;
 
@@ -76,6 +77,11 @@ extension_sql_file!(
     requires = ["audit_base"]
 );
 extension_sql_file!(
+    "../../sql/schema/57_selftest.sql",
+    name = "selftest",
+    requires = ["registry", selftest::selftest]
+);
+extension_sql_file!(
     "../../sql/schema/59_audit.sql",
     name = "audit",
     requires =
@@ -84,7 +90,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "audit"],
+    requires = ["views", "event_triggers", "audit", "selftest"],
     finalize
 );
 

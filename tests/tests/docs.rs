@@ -167,7 +167,7 @@ fn everything_public_has_a_comment() {
     assert!(bare.is_empty(), "{bare:#?}");
 }
 
-// PUBLIC gets nothing but the three functions of the application and the names in the schema.
+// PUBLIC gets nothing but the functions of the application, selftest(), and the names in the schema.
 #[test]
 fn public_has_nothing_but_the_applications_functions() {
     let mut client = admin("public");
@@ -180,7 +180,7 @@ fn public_has_nothing_but_the_applications_functions() {
             AND has_table_privilege('plio_tenant', oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
           ORDER BY 1",
     );
-    assert_eq!(open, ["current_tenant", "require_tenant", "set_tenant"]);
+    assert_eq!(open, ["current_tenant", "require_tenant", "selftest", "set_tenant"]);
     // What runs with its owner's rights has a path of its own.
     let loose = column(
         &mut client,

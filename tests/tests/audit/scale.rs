@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plio_tests::{Cluster, Db};
+use postgres::Client;
 
 const TENANTS: usize = 1000;
 
@@ -45,6 +46,20 @@ fn fill(db: &Db) {
     });
 }
 
+/// What the session's server process has used of the processor (proc(5): in ticks, 100 a second on Linux).
+fn processor_time(client: &mut Client) -> Duration {
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(')').unwrap().1;
+    let ticks = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap())
+        .sum::<u64>();
+    Duration::from_millis(ticks * 10)
+}
+
 #[test]
 #[ignore = "takes minutes: it makes a thousand tenants"]
 fn a_thousand_tenants_are_audited_in_seconds() {
@@ -60,14 +75,18 @@ fn a_thousand_tenants_are_audited_in_seconds() {
             rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
         assert!(found.is_empty(), "{found:?}");
         println!("audit() over {TENANTS} tenants, {what}: {:?}", began.elapsed());
-        began.elapsed()
     };
-    let (cold, warm, again) = (time("first in a session"), time("again"), time("again"));
+    time("first in a session");
+    time("again");
     for group in ["ties", "code", "privileges", "roles", "outside", "registry"] {
         let began = Instant::now();
         db.superuser().query(&format!("SELECT * FROM plio._audit_{group}()"), &[]).unwrap();
         println!("  {group}: {:?}", began.elapsed());
     }
-    let fastest = cold.min(warm).min(again);
-    assert!(fastest < Duration::from_secs(5), "the fastest of three took {fastest:?}");
+    // Of the processor's time, whatever else the machine is doing.
+    let before = processor_time(&mut admin);
+    admin.query("SELECT count(*) FROM plio.audit()", &[]).unwrap();
+    let spent = processor_time(&mut admin) - before;
+    println!("  processor time: {spent:?}");
+    assert!(spent < Duration::from_secs(5), "audit() took {spent:?}");
 }

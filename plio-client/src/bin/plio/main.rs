@@ -14,6 +14,7 @@ mod connect;
 mod failure;
 mod health;
 mod output;
+mod selftest;
 mod tenants;
 
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ enum Command {
     Audit(audit::Args),
     /// Is this database protected? Exit code 1 when it is not
     Health(health::Args),
+    /// Tries the known bypasses as this login role, through this connection; exit code 1 when one leaks
+    Selftest(selftest::Args),
     /// The tenants of this database
     Tenants(tenants::Args),
 }
@@ -60,6 +63,7 @@ impl Cli {
         match &self.command {
             Command::Audit(args) => audit::run(args, &mut client),
             Command::Health(args) => health::run(args, &mut client),
+            Command::Selftest(args) => selftest::run(args, &mut client),
             Command::Tenants(args) => tenants::run(args, &mut client),
         }
     }
