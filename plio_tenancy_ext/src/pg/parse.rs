@@ -84,12 +84,17 @@ unsafe fn note(names: &mut Names, parts: *mut pg_sys::List, at_least: usize) {
 
 #[cfg(feature = "pg15")]
 unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    type Untyped = unsafe extern "C-unwind" fn() -> bool;
-    // SAFETY: 15 declares the walker without its arguments and calls it with these two (nodeFuncs.c).
-    unsafe {
-        let walker = std::mem::transmute::<*const (), Untyped>(collect as *const ());
-        pg_sys::raw_expression_tree_walker(node, Some(walker), context)
+    // Not in pgrx's bindings for 15, whose header declares the walker without its arguments.
+    unsafe extern "C-unwind" {
+        fn raw_expression_tree_walker(
+            node: *mut pg_sys::Node,
+            walker: unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> bool,
+            context: *mut c_void,
+        ) -> bool;
     }
+    // SAFETY: nodeFuncs.c calls the walker with these two; the boundary turns its errors into unwinds, as pgrx's own
+    // bindings do.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw_expression_tree_walker(node, collect, context)) }
 }
 
 #[cfg(not(feature = "pg15"))]
