@@ -56,6 +56,28 @@ STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
 
+-- plio_tenancy_ext/src/audit.rs
+-- plio_tenancy::audit::_schemas_in_code
+CREATE FUNCTION "_schemas_in_code"(
+	"language" TEXT, /* & str */
+	"source" TEXT /* & str */
+) RETURNS TABLE (
+	"name" TEXT,  /* String */
+	"is_guess" bool  /* bool */
+)
+IMMUTABLE STRICT PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_schemas_in_code_wrapper';
+
+-- plio_tenancy_ext/src/audit.rs
+-- plio_tenancy::audit::_severity_rank
+CREATE FUNCTION "_severity_rank"(
+	"severity" TEXT /* Option < & str > */
+) RETURNS INT /* i32 */
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_severity_rank_wrapper';
+
 -- plio_tenancy_ext/src/monitor/api.rs
 -- plio_tenancy::monitor::api::_shared_totals
 CREATE FUNCTION "_shared_totals"() RETURNS TABLE (
@@ -181,6 +203,18 @@ SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
 
+-- plio_tenancy_ext/src/selftest.rs
+-- plio_tenancy::selftest::selftest
+CREATE FUNCTION "selftest"() RETURNS TABLE (
+	"attack" TEXT,  /* String */
+	"verdict" TEXT,  /* String */
+	"sqlstate" TEXT,  /* Option < String > */
+	"detail" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'selftest_wrapper';
+
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::set_tenant
 CREATE FUNCTION "set_tenant"(
@@ -228,10 +262,18 @@ CREATE FUNCTION "_on_registry_change"()
 	LANGUAGE c
 	AS 'MODULE_PATHNAME', '_on_registry_change_wrapper';
 
+-- plio_tenancy_ext/src/history.rs
+-- plio_tenancy::history::_refuse_history_change
+CREATE FUNCTION "_refuse_history_change"()
+	RETURNS TRIGGER
+	LANGUAGE c
+	AS 'MODULE_PATHNAME', '_refuse_history_change_wrapper';
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   roles
 --   cache::_on_registry_change
+--   history::_refuse_history_change
 
 -- The registry. Text columns that are looked up have collation "C": the extension reads them by index, without SQL.
 -- Columns are found by position (plio_tenancy_ext/src/registry.rs): an upgrade may only append.
@@ -295,18 +337,22 @@ CREATE TABLE plio.history (
     action         text NOT NULL,
     org            text,
     detail         jsonb NOT NULL DEFAULT '{}',
-    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    -- Not the owner of the function that writes the row: a definer function leaves the setting alone.
+    role_name      text NOT NULL
+                   DEFAULT coalesce(nullif(pg_catalog.current_setting('role'), 'none'), SESSION_USER)
 );
 REVOKE ALL ON plio.history FROM PUBLIC;
-COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction';
+COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction; only ever appended to';
 
 COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
 COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
 COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
-COMMENT ON COLUMN plio.history.action IS 'The function that was called';
+COMMENT ON COLUMN plio.history.action IS 'The function that was called; or what followed by itself: access_follows_role, share_follows_object, share_ends_with_object';
 COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
 COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
 COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
+COMMENT ON COLUMN plio.history.role_name IS 'The role in force: that of SET ROLE, or the session''s user';
 
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
     FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
@@ -318,6 +364,12 @@ CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE O
 ALTER TABLE plio.tenants ENABLE ALWAYS TRIGGER tell_every_backend;
 ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
 ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
+
+-- Only ever appended to; the event triggers refuse to take this trigger away (history.rs).
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended;
+REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');
@@ -825,9 +877,729 @@ COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
+--   audit::_severity_rank
+--   audit::_schemas_in_code
+
+-- audit(): what crosses a boundary. One function a group of checks (51 to 56), each of the shape of _audit_row;
+-- 59_audit.sql puts them together. All of it is set-based: no loop over tenants. docs/audit.md describes each check.
+
+REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text) FROM PUBLIC;
+
+-- Which schema is whose; inlined into the queries that use it.
+CREATE FUNCTION plio._tenant_schemas() RETURNS TABLE (schema_oid oid, org text, role_oid oid)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+AS $$
+    SELECT n.oid, t.org, r.oid
+      FROM plio.tenants t
+      JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) t.schema_name
+      LEFT JOIN pg_catalog.pg_authid r ON r.rolname OPERATOR(pg_catalog.=) t.role_name
+$$;
+REVOKE ALL ON FUNCTION plio._tenant_schemas() FROM PUBLIC;
+
+-- Every schema but PostgreSQL's own, temporary ones and ours, with its tenant, if any.
+CREATE FUNCTION plio._places() RETURNS TABLE (schema_oid oid, org text, role_oid oid)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+AS $$
+    SELECT n.oid, s.org, s.role_oid
+      FROM pg_catalog.pg_namespace n LEFT JOIN plio._tenant_schemas() s ON s.schema_oid OPERATOR(pg_catalog.=) n.oid
+     WHERE n.nspname OPERATOR(pg_catalog.!~) '^pg_'
+       AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['information_schema', 'plio', 'plio_reports']::name[])
+$$;
+REVOKE ALL ON FUNCTION plio._places() FROM PUBLIC;
+
+-- Who may enter tenants, groups' members included, without superusers that nobody named.
+CREATE FUNCTION plio._entering_roles() RETURNS TABLE (role_oid oid, role_name name)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+AS $$
+    WITH RECURSIVE entering (oid) AS (
+        SELECT r.oid FROM plio.access a JOIN pg_catalog.pg_authid r ON r.rolname OPERATOR(pg_catalog.=) a.role_name
+        UNION
+        SELECT m.member FROM entering e JOIN pg_catalog.pg_auth_members m ON m.roleid OPERATOR(pg_catalog.=) e.oid
+    )
+    SELECT r.oid, r.rolname FROM entering e JOIN pg_catalog.pg_authid r ON r.oid OPERATOR(pg_catalog.=) e.oid
+$$;
+REVOKE ALL ON FUNCTION plio._entering_roles() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- What pg_depend records as a tie: an object that leans on a tenant it does not belong to. The rule is that of the
+-- event triggers (policy.rs, is_tie_allowed and is_inheritance_allowed), for what came in behind their back.
+CREATE FUNCTION plio._audit_ties()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
+AS $ties$
+    WITH places AS MATERIALIZED (SELECT schema_oid, p.org FROM plio._places() p),
+    relations AS MATERIALIZED (
+        SELECT c.oid, c.relnamespace, c.relkind, c.relispartition FROM pg_class c WHERE c.relkind <> 't'
+    ),
+    -- Every object that lies in a schema, or inside a relation that does.
+    located (classid, objid, schema_oid, org) AS MATERIALIZED (
+        SELECT l.classid, l.objid, l.schema_oid, p.org
+          FROM (SELECT 'pg_class'::regclass::oid, oid, relnamespace FROM relations
+                UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type
+                UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc
+                UNION ALL SELECT 'pg_constraint'::regclass, oid, connamespace FROM pg_constraint
+                UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
+                UNION ALL SELECT 'pg_opclass'::regclass, oid, opcnamespace FROM pg_opclass
+                UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfnamespace FROM pg_opfamily
+                UNION ALL SELECT 'pg_collation'::regclass, oid, collnamespace FROM pg_collation
+                UNION ALL SELECT 'pg_conversion'::regclass, oid, connamespace FROM pg_conversion
+                UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxnamespace FROM pg_statistic_ext
+                UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgnamespace FROM pg_ts_config
+                UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictnamespace FROM pg_ts_dict
+                UNION ALL SELECT 'pg_ts_parser'::regclass, oid, prsnamespace FROM pg_ts_parser
+                UNION ALL SELECT 'pg_ts_template'::regclass, oid, tmplnamespace FROM pg_ts_template
+                UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, r.relnamespace
+                            FROM pg_attrdef a JOIN relations r ON r.oid = a.adrelid
+                UNION ALL SELECT 'pg_rewrite'::regclass, w.oid, r.relnamespace
+                            FROM pg_rewrite w JOIN relations r ON r.oid = w.ev_class
+                UNION ALL SELECT 'pg_trigger'::regclass, t.oid, r.relnamespace
+                            FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid
+                UNION ALL SELECT 'pg_policy'::regclass, o.oid, r.relnamespace
+                            FROM pg_policy o JOIN relations r ON r.oid = o.polrelid
+               ) l (classid, objid, schema_oid)
+          JOIN places p ON p.schema_oid = l.schema_oid
+    ),
+    crossing AS MATERIALIZED (
+        SELECT d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, f.org AS from_org, t.org AS to_org
+          FROM pg_depend d
+          JOIN located f ON f.classid = d.classid AND f.objid = d.objid
+          JOIN located t ON t.classid = d.refclassid AND t.objid = d.refobjid
+         WHERE f.schema_oid <> t.schema_oid AND (f.org IS NOT NULL OR t.org IS NOT NULL)
+           AND d.refobjid >= 16384
+           -- The parts of a partition and the triggers of a foreign key follow what they are part of.
+           AND d.deptype NOT IN ('P', 'S') AND NOT (d.deptype = 'i' AND d.classid = 'pg_trigger'::regclass)
+    ),
+    judged AS (
+        SELECT x.*, f.relkind AS from_kind, t.relkind AS to_kind, f.relispartition, w.ev_class, v.relkind AS rewrite_kind
+          FROM crossing x
+          LEFT JOIN relations f ON x.classid = 'pg_class'::regclass AND f.oid = x.objid
+          LEFT JOIN relations t ON x.refclassid = 'pg_class'::regclass AND t.oid = x.refobjid
+          LEFT JOIN pg_rewrite w ON x.classid = 'pg_rewrite'::regclass AND w.oid = x.objid
+          LEFT JOIN relations v ON v.oid = w.ev_class
+         WHERE x.to_org IS NOT NULL
+            -- Only inheritance (and OWNED BY) makes a table lean on a table; it carries rows both ways.
+            OR (f.relkind IN ('r', 'p', 'f', 'S') AND t.relkind IN ('r', 'p', 'f'))
+    ),
+    named AS (
+        SELECT j.*,
+               CASE WHEN j.rewrite_kind IN ('v', 'm') THEN 'pg_class'::regclass::oid ELSE j.classid END AS shown_class,
+               CASE WHEN j.rewrite_kind IN ('v', 'm') THEN j.ev_class ELSE j.objid END AS shown_object,
+               CASE WHEN j.classid = 'pg_rewrite'::regclass
+                    THEN CASE WHEN j.rewrite_kind IN ('v', 'm') THEN 'view' ELSE 'rule' END
+                    WHEN j.classid = 'pg_constraint'::regclass
+                    THEN CASE WHEN EXISTS (SELECT 1 FROM pg_constraint c WHERE c.oid = j.objid AND c.contype = 'f')
+                              THEN 'foreign_key' ELSE 'constraint' END
+                    WHEN j.classid = 'pg_attrdef'::regclass THEN 'default'
+                    WHEN j.classid = 'pg_trigger'::regclass THEN 'trigger'
+                    WHEN j.classid = 'pg_policy'::regclass THEN 'policy'
+                    WHEN j.classid = 'pg_proc'::regclass THEN 'function'
+                    WHEN j.classid = 'pg_type'::regclass THEN 'type'
+                    WHEN j.from_kind IN ('v', 'm') THEN 'view'
+                    WHEN j.from_kind IN ('i', 'I') THEN 'index'
+                    WHEN j.from_kind = 'S' THEN 'sequence_owner'
+                    WHEN j.to_kind IS NOT NULL THEN 'inheritance'
+                    WHEN j.from_kind IS NOT NULL THEN 'type'
+                    ELSE 'other_dependency' END AS check_name
+          FROM judged j
+    ),
+    -- One row an object, whatever number of columns it leans on; tables tell more than their indexes.
+    one AS (
+        SELECT DISTINCT ON (n.shown_class, n.shown_object) n.*
+          FROM named n
+         ORDER BY n.shown_class, n.shown_object, (n.check_name = 'type'), (n.to_kind IN ('r', 'p', 'v', 'm', 'f', 'S')) DESC NULLS LAST,
+                  n.refclassid, n.refobjid
+    )
+    SELECT 'critical', o.check_name, coalesce(o.from_org, o.to_org), i.identity,
+           format('%s of %s leans on %s of %s', pg_describe_object(o.shown_class, o.shown_object, 0),
+                  coalesce(format('tenant "%s"', o.from_org), 'no tenant'), pg_describe_object(o.refclassid, o.refobjid, 0),
+                  coalesce(format('tenant "%s"', o.to_org), 'no tenant')),
+           CASE WHEN c.contypid <> 0 THEN format('ALTER DOMAIN %s DROP CONSTRAINT %I', c.contypid::regtype, c.conname)
+                WHEN c.oid IS NOT NULL THEN format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname)
+                WHEN a.oid IS NOT NULL
+                THEN format('ALTER TABLE %s ALTER COLUMN %I DROP %s', a.adrelid::regclass, l.attname,
+                            CASE WHEN l.attgenerated = '' THEN 'DEFAULT' ELSE 'EXPRESSION' END)
+                WHEN o.check_name = 'inheritance' AND o.relispartition
+                THEN format('ALTER TABLE %s DETACH PARTITION %s', o.refobjid::regclass, o.objid::regclass)
+                WHEN o.check_name = 'inheritance'
+                THEN format('ALTER TABLE %s NO INHERIT %s', o.objid::regclass, o.refobjid::regclass)
+                WHEN o.check_name = 'sequence_owner' THEN format('ALTER SEQUENCE %s OWNED BY NONE', o.objid::regclass)
+                WHEN o.check_name = 'type' AND o.from_kind IN ('r', 'p')
+                THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE text USING %2$I::text', o.objid::regclass, k.attname)
+                WHEN i.type = 'statistics object' THEN format('DROP STATISTICS %s', i.identity)
+                ELSE format('DROP %s %s', upper(i.type), i.identity) END
+      FROM one o
+      CROSS JOIN LATERAL pg_identify_object(o.shown_class, o.shown_object, 0) i
+      LEFT JOIN pg_constraint c ON o.classid = 'pg_constraint'::regclass AND c.oid = o.objid
+      LEFT JOIN pg_attrdef a ON o.classid = 'pg_attrdef'::regclass AND a.oid = o.objid
+      LEFT JOIN pg_attribute l ON l.attrelid = a.adrelid AND l.attnum = a.adnum
+      LEFT JOIN pg_attribute k ON o.from_kind IN ('r', 'p') AND k.attrelid = o.objid AND k.attnum = o.objsubid
+    UNION ALL
+    -- What lies in no schema and serves everybody: it must not lean on one tenant.
+    SELECT 'critical', 'global_object', t.org, i.identity,
+           format('%s serves the whole database and leans on %s of tenant "%s"', pg_describe_object(d.classid, d.objid, 0),
+                  pg_describe_object(d.refclassid, d.refobjid, 0), t.org),
+           format('DROP %s %s', upper(i.type), i.identity)
+      FROM (SELECT DISTINCT classid, objid, refclassid, refobjid FROM pg_depend
+             WHERE classid IN ('pg_cast'::regclass, 'pg_event_trigger'::regclass, 'pg_language'::regclass,
+                               'pg_transform'::regclass, 'pg_foreign_data_wrapper'::regclass, 'pg_am'::regclass)
+               AND refclassid = 'pg_proc'::regclass) d
+      JOIN pg_proc p ON p.oid = d.refobjid
+      JOIN plio._tenant_schemas() t ON t.schema_oid = p.pronamespace
+     CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
+     WHERE NOT EXISTS (
+           -- A cast from or to a type of that very tenant is the tenant's.
+           SELECT 1 FROM pg_cast c JOIN pg_type y ON y.oid IN (c.castsource, c.casttarget)
+            WHERE d.classid = 'pg_cast'::regclass AND c.oid = d.objid AND y.typnamespace = t.schema_oid)
+$ties$;
+REVOKE ALL ON FUNCTION plio._audit_ties() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- Code that names a tenant it does not belong to, and code that runs with somebody's rights and anybody's search_path.
+-- Bodies that PostgreSQL keeps parsed are pg_depend's (51); bodies kept as text are read here: those of LANGUAGE sql by
+-- PostgreSQL's own parser, all others by their words, which is a guess.
+CREATE FUNCTION plio._audit_code()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $code$
+    WITH code AS MATERIALIZED (
+        SELECT p.oid, p.pronamespace, p.prosrc, p.proconfig, p.prosecdef, p.proowner, l.lanname, s.org, s.role_oid,
+               p.prosqlbody IS NOT NULL AS is_parsed, p.proacl
+          FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN plio._places() s ON s.schema_oid = p.pronamespace
+         WHERE NOT EXISTS (SELECT 1 FROM pg_depend d
+                            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    ),
+    schemas AS MATERIALIZED (
+        SELECT n.nspname::text COLLATE "C" AS name, s.org
+          FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
+    ),
+    named AS (
+        SELECT c.oid, c.org, s.org AS other, s.name, bool_and(q.is_guess) AS is_guess
+          FROM code c CROSS JOIN LATERAL plio._schemas_in_code(c.lanname::text, c.prosrc) q
+          JOIN schemas s ON s.name = q.name
+         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal') AND s.org IS DISTINCT FROM c.org
+         GROUP BY c.oid, c.org, s.org, s.name
+    ),
+    paths AS (
+        SELECT c.oid, c.org, s.org AS other
+          FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
+         CROSS JOIN LATERAL regexp_split_to_table(substr(o, 13), '\s*,\s*') e
+          JOIN schemas s ON s.name = btrim(e, '"')
+         WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
+    )
+    SELECT CASE WHEN n.is_guess THEN 'info' ELSE 'warning' END,
+           CASE WHEN n.is_guess THEN 'function_text_guess' ELSE 'function_text' END,
+           coalesce(n.org, n.other), n.oid::regprocedure::text,
+           CASE WHEN n.is_guess
+                THEN format('a guess: the text of %s seems to name schema %I of tenant "%s"', n.oid::regprocedure, n.name, n.other)
+                ELSE format('the body of %s names schema %I of tenant "%s"', n.oid::regprocedure, n.name, n.other) END,
+           CASE WHEN n.is_guess THEN 'read the function; if it is so, keep what several tenants need in a shared schema'
+                ELSE format('DROP ROUTINE %s', n.oid::regprocedure) END
+      FROM named n
+    UNION ALL
+    SELECT 'critical', 'function_search_path', coalesce(p.org, p.other), p.oid::regprocedure::text,
+           format('the search_path of %s leads into tenant "%s"', p.oid::regprocedure, p.other),
+           format('ALTER ROUTINE %s RESET search_path', p.oid::regprocedure)
+      FROM paths p
+    UNION ALL
+    -- Inside a tenant the path is locked, and a function of the tenant's own role can do no more than that role.
+    SELECT CASE WHEN c.proowner = c.role_oid THEN 'info'
+                WHEN r.rolsuper AND coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(c.proacl) a), true) THEN 'critical'
+                ELSE 'warning' END,
+           'definer_search_path', c.org, c.oid::regprocedure::text,
+           format('%s runs with the rights of %I and with the search_path of whoever calls it', c.oid::regprocedure, r.rolname),
+           format('ALTER ROUTINE %s SET search_path = %I, pg_temp', c.oid::regprocedure, n.nspname)
+      FROM code c JOIN pg_authid r ON r.oid = c.proowner JOIN pg_namespace n ON n.oid = c.pronamespace
+     WHERE c.prosecdef
+       AND NOT EXISTS (SELECT 1 FROM unnest(c.proconfig) o WHERE o LIKE 'search\_path=%')
+$code$;
+REVOKE ALL ON FUNCTION plio._audit_code() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- Owners and grants that reach into a tenant past its own role: they open the first layer, native privileges.
+CREATE FUNCTION plio._audit_privileges()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $privileges$
+    WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
+    objects AS MATERIALIZED (
+        SELECT t.org, t.role_oid, o.*
+          FROM (SELECT 'pg_class'::regclass::oid, c.oid, c.relnamespace, c.relowner, c.relacl, false,
+                       CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END
+                  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+                UNION ALL
+                SELECT 'pg_proc'::regclass, p.oid, p.pronamespace, p.proowner, p.proacl, p.prosecdef, 'ROUTINE' FROM pg_proc p
+                UNION ALL
+                SELECT 'pg_type'::regclass, y.oid, y.typnamespace, y.typowner, y.typacl, false, 'TYPE' FROM pg_type y
+                 WHERE y.typtype IN ('e', 'd', 'r') OR (y.typtype = 'c' AND EXISTS (
+                       SELECT 1 FROM pg_class c WHERE c.oid = y.typrelid AND c.relkind = 'c'))
+                UNION ALL
+                SELECT 'pg_namespace'::regclass, n.oid, n.oid, n.nspowner, n.nspacl, false, 'SCHEMA' FROM pg_namespace n
+               ) o (classid, objid, schema_oid, owner, acl, is_definer, kind)
+          JOIN tenants t ON t.schema_oid = o.schema_oid
+    ),
+    owned AS (
+        SELECT o.*, r.rolname, r.rolsuper, x.org AS other, own.rolname AS own_name
+          FROM objects o JOIN pg_authid own ON own.oid = o.role_oid
+          JOIN pg_authid r ON r.oid = o.owner LEFT JOIN tenants x ON x.role_oid = o.owner
+         WHERE o.owner <> o.role_oid
+           -- A column's own sequence goes with its table; what an extension made is the extension's.
+           AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid
+                              AND (d.deptype = 'e' OR (o.kind = 'SEQUENCE' AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0)))
+    ),
+    -- Everybody's own default privileges (functions and types are PUBLIC's, schemas by create_tenant) are no finding.
+    granted AS (
+        SELECT o.org, o.classid, o.objid, o.kind, o.role_oid, e.grantee,
+               string_agg(DISTINCT e.privilege_type, ', ' ORDER BY e.privilege_type) AS privileges
+          FROM objects o CROSS JOIN LATERAL aclexplode(o.acl) e
+         WHERE e.grantee <> o.owner AND e.grantee IS DISTINCT FROM o.role_oid
+           AND NOT (e.grantee = 0 AND e.privilege_type IN ('USAGE', 'EXECUTE') AND o.kind IN ('SCHEMA', 'ROUTINE', 'TYPE'))
+         GROUP BY o.org, o.classid, o.objid, o.kind, o.role_oid, e.grantee
+        UNION ALL
+        SELECT o.org, o.classid, o.objid, 'COLUMN', o.role_oid, e.grantee,
+               string_agg(DISTINCT format('%s (%I)', e.privilege_type, a.attname), ', ')
+          FROM objects o JOIN pg_attribute a ON a.attrelid = o.objid AND a.attacl IS NOT NULL AND a.attnum > 0
+         CROSS JOIN LATERAL aclexplode(a.attacl) e
+         WHERE o.classid = 'pg_class'::regclass AND e.grantee <> o.owner AND e.grantee IS DISTINCT FROM o.role_oid
+         GROUP BY o.org, o.classid, o.objid, o.role_oid, e.grantee
+    ),
+    judged AS (
+        SELECT g.*, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
+               g.grantee = 0 OR r.rolname = 'plio_tenant' OR EXISTS (SELECT 1 FROM tenants x WHERE x.role_oid = g.grantee) AS is_wide
+          FROM granted g LEFT JOIN pg_authid r ON r.oid = g.grantee
+    )
+    SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) OR o.kind = 'SCHEMA' THEN 'critical' ELSE 'warning' END,
+           'foreign_owner', o.org, i.identity,
+           format('%s of tenant "%s" belongs to %I, not to the tenant''s own role', pg_describe_object(o.classid, o.objid, 0),
+                  o.org, o.rolname),
+           CASE WHEN o.kind = 'SCHEMA'
+                THEN format('SET plio.enforcement = off; ALTER SCHEMA %s OWNER TO %I; RESET plio.enforcement', i.identity, o.own_name)
+                ELSE format('ALTER %s %s OWNER TO %I', upper(i.type), i.identity, o.own_name) END
+      FROM owned o CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) i
+    UNION ALL
+    SELECT CASE WHEN j.is_wide THEN 'critical' ELSE 'warning' END, 'grant', j.org, i.identity,
+           format('%s has %s on %s of tenant "%s"', j.whom, j.privileges, pg_describe_object(j.classid, j.objid, 0), j.org),
+           CASE WHEN j.kind = 'COLUMN' THEN format('REVOKE %s ON TABLE %s FROM %s', j.privileges, i.identity, j.whom)
+                ELSE format('REVOKE %s ON %s %s FROM %s', j.privileges, j.kind, i.identity, j.whom) END
+      FROM judged j CROSS JOIN LATERAL pg_identify_object(j.classid, j.objid, 0) i
+     -- A tenant without a role of its own lives by grants to the application's role.
+     WHERE j.is_wide OR j.role_oid IS NOT NULL
+    UNION ALL
+    SELECT CASE WHEN e.grantee = 0 THEN 'critical' ELSE 'warning' END, 'default_privileges', t.org, quote_ident(r.rolname),
+           format('what %I creates%s is granted to %s', r.rolname, coalesce(' in schema ' || quote_ident(n.nspname), ''), w.whom),
+           format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE %s ON %s FROM %s', r.rolname,
+                  coalesce(' IN SCHEMA ' || quote_ident(n.nspname), ''), string_agg(DISTINCT e.privilege_type, ', '),
+                  CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+                       WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END, w.whom)
+      FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e
+      JOIN pg_authid r ON r.oid = d.defaclrole
+      JOIN tenants t ON t.schema_oid = d.defaclnamespace OR (d.defaclnamespace = 0 AND t.role_oid = d.defaclrole)
+      LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+      LEFT JOIN pg_authid g ON g.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
+     WHERE e.grantee <> d.defaclrole AND e.grantee IS DISTINCT FROM t.role_oid
+       AND NOT (e.grantee = 0 AND d.defaclnamespace = 0 AND d.defaclobjtype IN ('f', 'T'))
+     GROUP BY t.org, r.rolname, n.nspname, d.defaclobjtype, e.grantee, w.whom
+    UNION ALL
+    SELECT CASE WHEN e.grantee = 0 THEN 'critical' ELSE 'warning' END, 'large_object_grant', t.org, m.oid::text,
+           format('%s has %s on large object %s of tenant "%s"', w.whom, string_agg(DISTINCT e.privilege_type, ', '), m.oid, t.org),
+           format('REVOKE ALL ON LARGE OBJECT %s FROM %s', m.oid, w.whom)
+      FROM pg_largeobject_metadata m JOIN tenants t ON t.role_oid = m.lomowner
+     CROSS JOIN LATERAL aclexplode(m.lomacl) e LEFT JOIN pg_authid g ON g.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
+     WHERE e.grantee <> m.lomowner
+     GROUP BY t.org, m.oid, e.grantee, w.whom
+$privileges$;
+REVOKE ALL ON FUNCTION plio._audit_privileges() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- Roles that can do more than the boundary expects of them.
+CREATE FUNCTION plio._audit_roles()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $roles$
+    WITH tenants AS MATERIALIZED (
+        SELECT t.org, r.* FROM plio._tenant_schemas() t JOIN pg_authid r ON r.oid = t.role_oid
+    ),
+    entering AS MATERIALIZED (SELECT * FROM plio._entering_roles()),
+    members AS MATERIALIZED (
+        SELECT m.roleid, g.rolname AS group_name, m.member, r.rolname AS member_name, r.rolcanlogin, r.rolsuper
+          FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r ON r.oid = m.member
+         -- PostgreSQL's own groups are members of each other.
+         WHERE m.member >= 16384
+    )
+    SELECT 'critical', 'application_superuser', NULL::text, quote_ident(r.rolname),
+           format('%I may enter tenants as an application does, and is a superuser: without a tenant nothing stops it', r.rolname),
+           format('ALTER ROLE %I NOSUPERUSER', r.rolname)
+      FROM entering e JOIN pg_authid r ON r.oid = e.role_oid AND r.rolsuper
+    UNION ALL
+    SELECT 'info', 'superuser', NULL, quote_ident(r.rolname),
+           format('%I may log in and is a superuser: no application may use it', r.rolname), NULL
+      FROM pg_authid r
+     WHERE r.rolsuper AND r.rolcanlogin AND r.oid >= 16384 AND r.oid NOT IN (SELECT role_oid FROM entering)
+    UNION ALL
+    SELECT 'warning', 'bypass_rls', NULL, quote_ident(r.rolname), format('%I passes by row level security', r.rolname),
+           format('ALTER ROLE %I NOBYPASSRLS', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolbypassrls AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
+           format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
+                  CASE WHEN t.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN t.rolcreatedb THEN 'CREATEDB' END,
+                  CASE WHEN t.rolreplication THEN 'REPLICATION' END, CASE WHEN t.rolbypassrls THEN 'BYPASSRLS' END)),
+           format('SET plio.enforcement = off; ALTER ROLE %I NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS; RESET plio.enforcement',
+                  t.rolname)
+      FROM tenants t WHERE t.rolcreaterole OR t.rolcreatedb OR t.rolreplication OR t.rolbypassrls
+    UNION ALL
+    SELECT 'critical', 'tenant_role_member', t.org, quote_ident(m.member_name),
+           format('%I is a member of %I, the role of tenant "%s": it can become the tenant without set_tenant',
+                  m.member_name, t.rolname, t.org),
+           format('REVOKE %I FROM %I', t.rolname, m.member_name)
+      FROM members m JOIN tenants t ON t.oid = m.roleid
+    UNION ALL
+    SELECT 'critical', 'tenant_role_in_group', t.org, quote_ident(t.rolname),
+           format('%I, the role of tenant "%s", is a member of %I, and has its rights inside the tenant',
+                  t.rolname, t.org, m.group_name),
+           format('REVOKE %I FROM %I', m.group_name, t.rolname)
+      FROM members m JOIN tenants t ON t.oid = m.member WHERE m.group_name <> 'plio_tenant'
+    UNION ALL
+    SELECT 'warning', 'tenant_group_member', NULL, quote_ident(m.member_name),
+           format('%I may log in and is a member of plio_tenant: it has without a tenant what is shared with tenants', m.member_name),
+           format('REVOKE plio_tenant FROM %I', m.member_name)
+      FROM members m WHERE m.group_name = 'plio_tenant' AND m.rolcanlogin
+    UNION ALL
+    SELECT CASE WHEN m.member IN (SELECT role_oid FROM entering) THEN 'warning' ELSE 'info' END,
+           'administrator', NULL, quote_ident(m.member_name),
+           format('%I is a member of plio_admin: it reaches every tenant, and needs no grant of access', m.member_name),
+           format('REVOKE plio_admin FROM %I', m.member_name)
+      FROM members m WHERE m.group_name = 'plio_admin'
+    UNION ALL
+    SELECT CASE WHEN m.group_name IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+                                      'pg_execute_server_program') THEN 'critical' ELSE 'warning' END,
+           'predefined_role', NULL, quote_ident(m.member_name),
+           format('%I is a member of %I: %s', m.member_name, m.group_name,
+                  CASE WHEN m.group_name LIKE 'pg\_%\_all\_data' OR m.group_name = 'pg_maintain'
+                       THEN 'what no hook sees (statistics, sequences, locks) is open to it'
+                       WHEN m.group_name LIKE '%server%' THEN 'it reaches the server''s files'
+                       WHEN m.group_name = 'pg_signal_backend' THEN 'it can end other tenants'' sessions'
+                       WHEN m.group_name = 'pg_create_subscription' THEN 'it can have rows written by a background process'
+                       ELSE 'it sees other sessions'' query texts' END),
+           format('REVOKE %I FROM %I', m.group_name, m.member_name)
+      FROM members m
+     WHERE m.group_name IN ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain', 'pg_read_server_files', 'pg_write_server_files',
+                            'pg_execute_server_program', 'pg_signal_backend', 'pg_create_subscription', 'pg_monitor',
+                            'pg_read_all_stats', 'pg_stat_scan_tables')
+       AND NOT m.rolsuper AND m.member NOT IN (SELECT oid FROM tenants)
+$roles$;
+REVOKE ALL ON FUNCTION plio._audit_roles() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- Ways out of the database, and settings that take the protection away for somebody.
+CREATE FUNCTION plio._audit_outside()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $outside$
+    WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
+    published AS (
+        SELECT r.prpubid AS pub, t.org FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
+          JOIN tenants t ON t.schema_oid = c.relnamespace
+        UNION
+        SELECT n.pnpubid, t.org FROM pg_publication_namespace n JOIN tenants t ON t.schema_oid = n.pnnspid
+    ),
+    publications AS (
+        SELECT p.oid, p.pubname, p.puballtables, count(x.org) AS tenants, min(x.org) AS org,
+               EXISTS (SELECT 1 FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
+                        WHERE r.prpubid = p.oid AND c.relnamespace NOT IN (SELECT schema_oid FROM tenants)) AS has_others
+          FROM pg_publication p LEFT JOIN published x ON x.pub = p.oid
+         GROUP BY p.oid, p.pubname, p.puballtables
+    ),
+    allowed AS (
+        SELECT btrim(name, '" ') AS name
+          FROM regexp_split_to_table(current_setting('plio.allowed_connections'), ',') name
+    ),
+    servers AS (
+        SELECT s.oid, s.srvname, w.fdwname, s.srvname IN (SELECT name FROM allowed) AS is_allowed,
+               (SELECT min(t.org) FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid
+                  JOIN tenants t ON t.schema_oid = c.relnamespace WHERE f.ftserver = s.oid) AS org,
+               EXISTS (SELECT 1 FROM aclexplode(s.srvacl) a
+                        WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM tenants)
+                           OR a.grantee = (SELECT oid FROM pg_authid WHERE rolname = 'plio_tenant')) AS is_granted
+          FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    ),
+    settings AS (
+        SELECT s.setrole, s.setdatabase, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value,
+               CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
+                    WHEN s.setdatabase = 0 THEN format('ALTER ROLE %I', r.rolname)
+                    ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS alter_what,
+               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose
+          FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
+          LEFT JOIN pg_authid r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+         WHERE s.setdatabase = 0 OR d.datname = current_database()
+    )
+    SELECT CASE WHEN p.puballtables OR p.tenants > 1 THEN 'warning' WHEN p.has_others THEN 'warning' ELSE 'info' END,
+           'publication', CASE WHEN p.tenants = 1 AND NOT p.puballtables THEN p.org END, quote_ident(p.pubname),
+           CASE WHEN p.puballtables THEN format('publication %I sends the tables of every tenant, those to come included', p.pubname)
+                WHEN p.tenants > 1 THEN format('publication %I sends the tables of %s tenants', p.pubname, p.tenants)
+                WHEN p.has_others THEN format('publication %I sends tables of tenant "%s" beside others', p.pubname, p.org)
+                ELSE format('publication %I sends tables of tenant "%s" alone', p.pubname, p.org) END,
+           CASE WHEN p.puballtables OR p.tenants > 1 OR p.has_others THEN format('DROP PUBLICATION %I', p.pubname) END
+      FROM publications p WHERE p.puballtables OR p.tenants > 0
+    UNION ALL
+    SELECT CASE WHEN count(t.org) > 0 THEN 'warning' ELSE 'info' END, 'subscription', min(t.org), quote_ident(s.subname),
+           CASE WHEN count(t.org) > 0
+                THEN format('subscription %I writes tables of %s by a background process, which nothing judges', s.subname,
+                            CASE WHEN count(DISTINCT t.org) = 1 THEN format('tenant "%s"', min(t.org))
+                                 ELSE format('%s tenants', count(DISTINCT t.org)) END)
+                ELSE format('subscription %I writes no tenant''s tables so far', s.subname) END,
+           CASE WHEN count(t.org) > 0
+                THEN format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I', s.subname) END
+      FROM pg_subscription s LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid
+      LEFT JOIN pg_class c ON c.oid = r.srrelid LEFT JOIN tenants t ON t.schema_oid = c.relnamespace
+     WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+     GROUP BY s.oid, s.subname
+    UNION ALL
+    SELECT CASE WHEN s.is_allowed OR s.is_granted OR s.org IS NOT NULL THEN 'warning' ELSE 'info' END,
+           'foreign_server', s.org, quote_ident(s.srvname),
+           format('server %I (%I) %s', s.srvname, s.fdwname,
+                  CASE WHEN s.is_allowed THEN 'may be used inside tenants: the other end knows no tenant'
+                       WHEN s.org IS NOT NULL THEN format('has foreign tables in tenant "%s"', s.org)
+                       WHEN s.is_granted THEN 'is granted to everybody or to tenants'
+                       ELSE 'leads out of the database; inside tenants it is refused' END),
+           CASE WHEN s.is_allowed OR s.is_granted OR s.org IS NOT NULL THEN format('DROP SERVER %I CASCADE', s.srvname) END
+      FROM servers s
+    UNION ALL
+    SELECT CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'warning' ELSE 'info' END, 'connecting_extension', NULL,
+           quote_ident(e.extname),
+           format('extension %I opens connections or files; inside tenants it is %s', e.extname,
+                  CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'allowed by plio.allowed_connections' ELSE 'refused' END),
+           CASE WHEN e.extname IN (SELECT name FROM allowed) THEN format('DROP EXTENSION %I', e.extname) END
+      FROM pg_extension e WHERE e.extname IN ('dblink', 'plproxy', 'pg_background', 'http', 'pg_net', 'adminpack')
+    UNION ALL
+    SELECT 'warning', 'untrusted_language', NULL, quote_ident(l.lanname),
+           format('what functions in %I do, no hook sees', l.lanname),
+           coalesce((SELECT format('DROP EXTENSION %I', e.extname) FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                      WHERE d.classid = 'pg_language'::regclass AND d.objid = l.oid AND d.deptype = 'e'),
+                    format('DROP LANGUAGE %I', l.lanname))
+      FROM pg_language l WHERE NOT l.lanpltrusted AND l.lanname NOT IN ('internal', 'c')
+    UNION ALL
+    SELECT CASE WHEN t.org IS NOT NULL THEN 'critical' ELSE 'warning' END, 'untrusted_function', t.org, p.oid::regprocedure::text,
+           format('%s is in %I: what it does, no hook sees%s', p.oid::regprocedure, l.lanname,
+                  CASE WHEN t.org IS NULL THEN ', and everybody may call it' ELSE '' END),
+           format('DROP ROUTINE %s', p.oid::regprocedure)
+      FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND NOT l.lanpltrusted
+      JOIN plio._places() t ON t.schema_oid = p.pronamespace
+     WHERE (t.org IS NOT NULL OR coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(p.proacl) a), true))
+       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'critical', 'enforcement_preset', NULL, s.whose,
+           format('plio.enforcement is %s from the start for %s: what it should refuse passes', s.value, s.whose),
+           format('%s RESET plio.enforcement', s.alter_what)
+      FROM settings s WHERE s.name = 'plio.enforcement' AND s.value <> 'on'
+    UNION ALL
+    SELECT 'warning', 'connections_preset', NULL, s.whose,
+           format('plio.allowed_connections is %s for %s', s.value, s.whose),
+           format('%s RESET plio.allowed_connections', s.alter_what)
+      FROM settings s WHERE s.name = 'plio.allowed_connections' AND s.value NOT IN ('', '""')
+    UNION ALL
+    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose, format('%s starts in tenant "%s"', s.whose, s.value), NULL
+      FROM settings s WHERE s.name = 'plio.tenant' AND s.value NOT IN ('', '""')
+    UNION ALL
+    SELECT 'critical', 'large_object_compat', NULL, 'lo_compat_privileges',
+           'lo_compat_privileges is on: every tenant reads every large object',
+           'ALTER SYSTEM RESET lo_compat_privileges; SELECT pg_reload_conf()'
+     WHERE (SELECT reset_val FROM pg_settings WHERE name = 'lo_compat_privileges') = 'on'
+$outside$;
+REVOKE ALL ON FUNCTION plio._audit_outside() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- The registry against the catalog: what it does not know, what hides behind a tenant's name, what was done to it.
+-- Rows without schema or role, and what else decides whether anything is protected at all, is health()'s.
+CREATE FUNCTION plio._audit_registry()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $registry$
+    WITH places AS MATERIALIZED (SELECT * FROM plio._places()),
+    tables AS MATERIALIZED (
+        SELECT c.oid, c.relname, c.relacl, c.relowner, n.nspname, p.org
+          FROM pg_class c JOIN places p ON p.schema_oid = c.relnamespace JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ),
+    managing AS (
+        SELECT p.*, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+          FROM pg_proc p
+         WHERE p.pronamespace = 'plio'::regnamespace
+           AND p.proname IN ('create_tenant', 'suspend_tenant', 'resume_tenant', 'rename_tenant', 'drop_tenant', 'adopt_tenant',
+                             'assign_role', 'grant_access', 'revoke_access', 'grant_access_to_every_tenant',
+                             'revoke_access_to_every_tenant', 'share', 'unshare')
+    ),
+    names AS MATERIALIZED (
+        SELECT relname, count(*) AS tenants, min(org) AS org FROM tables WHERE org IS NOT NULL GROUP BY relname
+    ),
+    shadows AS (
+        SELECT t.*, n.tenants,
+               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname
+                          AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
+               (SELECT count(*) FROM plio.tenants) AS of_tenants,
+               t.relowner IN (SELECT role_oid FROM plio._entering_roles())
+               OR EXISTS (SELECT 1 FROM aclexplode(t.relacl) a
+                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles())) AS is_reachable
+          FROM tables t JOIN names n ON n.relname = t.relname
+         WHERE t.org IS NULL
+    )
+    SELECT 'warning', 'unregistered_schema', NULL::text, quote_ident(n.nspname),
+           format('schema %I looks like a tenant''s (its %s), but the registry does not know it: nothing guards it', n.nspname,
+                  CASE WHEN n.nspname LIKE 'tenant\_%' THEN 'name' ELSE 'owner' END),
+           'adopt it as a tenant, or drop it'
+      FROM pg_namespace n JOIN places p ON p.schema_oid = n.oid AND p.org IS NULL
+     WHERE n.nspname LIKE 'tenant\_%'
+        OR EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid AND g.rolname = 'plio_tenant'
+                    WHERE m.member = n.nspowner)
+    UNION ALL
+    SELECT CASE WHEN s.is_shared OR s.is_reachable THEN 'warning' ELSE 'info' END, 'shadow_table', NULL, s.oid::regclass::text,
+           format('%s of %s tenants have a table of this name; %s', s.tenants, s.of_tenants,
+                  CASE WHEN s.is_shared THEN 'a tenant that lacks it works on the shared one instead'
+                       WHEN s.is_reachable THEN 'who forgets the tenant works on this one instead'
+                       ELSE 'only its owner and superusers reach this one' END),
+           CASE WHEN s.is_shared THEN format('SELECT plio.unshare(%L)', format('%I.%I', s.nspname, s.relname))
+                WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
+                     SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
+                       FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
+                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
+      FROM shadows s
+    UNION ALL
+    SELECT 'info', 'one_layer', t.org, quote_ident(t.schema_name),
+           format('tenant "%s" has no role of its own: only the access check guards it, not native privileges', t.org),
+           'give it a role of its own'
+      FROM plio.tenants t WHERE t.role_name IS NULL
+    UNION ALL
+    SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
+           format('sequence plio.%I gives numbers again that were given before', q.relname),
+           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+      FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
+      JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
+            UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
+     WHERE s.seqcycle OR s.seqincrement < 1 OR coalesce(pg_sequence_last_value(s.seqrelid), 0) < v.most
+    UNION ALL
+    SELECT CASE WHEN e.privilege_type = 'SELECT' THEN 'warning' ELSE 'critical' END, 'registry_grant', NULL, c.oid::regclass::text,
+           format('%s has %s on %s', w.whom, e.privilege_type, c.oid::regclass),
+           format('REVOKE %s ON %s FROM %s', e.privilege_type, c.oid::regclass, w.whom)
+      FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE c.oid IN (SELECT objid FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+                      WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+       AND c.relnamespace = 'plio'::regnamespace AND c.relname IN ('tenants', 'access', 'shares', 'history')
+       AND e.grantee <> c.relowner
+       AND NOT (e.privilege_type = 'SELECT' AND coalesce(r.rolname IN ('plio_admin', 'plio_auditor'), false))
+    UNION ALL
+    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
+           format('%s may call %s', w.whom, p.oid::regprocedure),
+           format('REVOKE EXECUTE ON FUNCTION %s FROM %s', p.oid::regprocedure, w.whom)
+      FROM managing p CROSS JOIN LATERAL aclexplode(p.acl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE e.grantee <> p.proowner AND r.rolname IS DISTINCT FROM 'plio_admin'
+    UNION ALL
+    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
+           format('the definition of %s was altered', p.oid::regprocedure),
+           format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
+      FROM managing p
+     WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
+    UNION ALL
+    SELECT 'critical', 'event_trigger_altered', NULL, wanted.name,
+           format('event trigger %s calls another function, or only for some commands', wanted.name),
+           'DROP EXTENSION plio_tenancy after a dump of the registry, and create it again'
+      FROM (VALUES ('plio_ddl_command_end', '_on_ddl_command_end', 'ddl_command_end'),
+                   ('plio_sql_drop', '_on_sql_drop', 'sql_drop')) wanted (name, function, event)
+      JOIN pg_event_trigger t ON t.evtname = wanted.name
+     WHERE t.evtevent <> wanted.event OR t.evttags IS NOT NULL
+        OR NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = t.evtfoid AND p.proname = wanted.function
+                          AND p.pronamespace = 'plio'::regnamespace)
+    UNION ALL
+    SELECT 'critical', 'history_unguarded', NULL, 'plio.history',
+           'trigger only_appended on plio.history is missing or not enabled always: its rows can be changed',
+           'SET plio.enforcement = off; ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement'
+     WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+                        WHERE c.relname = 'history' AND c.relnamespace = 'plio'::regnamespace
+                          AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
+$registry$;
+REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   selftest::selftest
+
+-- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
+-- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
+GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
+COMMENT ON FUNCTION plio.selftest() IS
+    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_ties
+--   audit_code
+--   audit_privileges
+--   audit_roles
+--   audit_outside
+--   audit_registry
+
+-- What crosses a boundary? What decides whether anything is protected at all is health()'s, and comes with it: one rule
+-- in one place.
+CREATE FUNCTION plio.audit(severity_at_least text DEFAULT 'info')
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $audit$
+    SELECT a.severity, a.check_name, a.org, a.object, a.detail, a.fix
+      FROM (SELECT * FROM plio._audit_ties()
+            UNION ALL SELECT * FROM plio._audit_code()
+            UNION ALL SELECT * FROM plio._audit_privileges()
+            UNION ALL SELECT * FROM plio._audit_roles()
+            UNION ALL SELECT * FROM plio._audit_outside()
+            UNION ALL SELECT * FROM plio._audit_registry()
+            -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
+            UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
+                        FROM plio.health() h
+           ) a
+     WHERE plio._severity_rank(a.severity) <= plio._severity_rank(severity_at_least)
+     ORDER BY plio._severity_rank(a.severity), a.check_name, a.org NULLS FIRST, a.object, a.detail
+$audit$;
+REVOKE ALL ON FUNCTION plio.audit(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.audit(text) TO plio_admin, plio_auditor;
+COMMENT ON FUNCTION plio.audit(text) IS
+    'What crosses a boundary between tenants? One row a finding of at least that severity (critical, warning, info), and the SQL that mends it';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
 --   event_triggers
 --   adoption
 --   monitoring
+--   audit
+--   selftest
 
 -- finalize
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.

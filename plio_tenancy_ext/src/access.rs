@@ -15,7 +15,12 @@ use serde_json::json;
 /// # Errors
 /// XX000.
 pub fn on_role_rename(old: &str, new: &str) -> Result<()> {
-    session::as_superuser(|| registry::rename_role(old, new))
+    session::as_superuser(|| {
+        if registry::rename_role(old, new)? {
+            registry::record("access_follows_role", None, json!({ "role": old, "new_role": new }))?;
+        }
+        Ok(())
+    })
 }
 
 /// Lets a role (and its members) enter a tenant, or every tenant when `org` is `None`.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, or_raise};
 use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
 use crate::policy::{self, Access, Actor, Context, Home, Place, Verdict};
-use crate::{cache, context, hooks, lifecycle, shares};
+use crate::{cache, context, history, hooks, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,8 @@ struct Changed {
 /// No operators in these: they would be looked up in the session's search_path.
 const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()";
 const DROPPED: &str = "
-    SELECT schema_name, address_names[1], object_name, object_type, is_temporary, original, normal
+    SELECT schema_name, address_names[1], object_name, object_type, is_temporary, original, normal,
+           address_names[2]
       FROM pg_catalog.pg_event_trigger_dropped_objects()";
 
 fn bug(error: pgrx::spi::SpiError) -> Error {
@@ -39,6 +40,9 @@ fn on_command_end() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let changed = changed_objects()?;
     let renaming = cache::take_renaming();
+    for object in &changed {
+        ensure_no_history(object)?;
+    }
     if hooks::is_judged() && !changed.is_empty() && !lifecycle::is_managing() {
         if let Some(active) = context::active_schema() {
             denial::decide(ensure_targets(&changed, active), Subject::Statement)?;
@@ -66,6 +70,19 @@ fn settle_shares(changed: &[Changed], renaming: Option<&cache::Renaming>) -> Res
         }
     }
     Ok(())
+}
+
+/// Refuses what was done to the history, or to a trigger, a rule or a policy on it.
+fn ensure_no_history(object: &Changed) -> Result<()> {
+    let relation = if object.class == pg_sys::RelationRelationId {
+        Some(object.object)
+    } else {
+        depend::relation_around((object.class, object.object))
+    };
+    match relation.and_then(catalog::relation_names) {
+        Some((schema, name)) => history::ensure_untouched(Some(&schema), Some(&name)),
+        None => Ok(()),
+    }
 }
 
 fn changed_objects() -> Result<Vec<Changed>> {
@@ -214,7 +231,8 @@ fn on_drop() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();
-    for Dropped { schema, name, kind, is_part } in dropped_objects()? {
+    for Dropped { schema, name, kind, is_part, around } in dropped_objects()? {
+        history::ensure_untouched(schema.as_deref(), around.as_deref())?;
         // What lies inside a temporary or a TOAST table is not marked as temporary itself.
         let is_neutral =
             matches!(schema.as_deref(), Some(name) if name == "pg_toast" || name.starts_with("pg_temp"));
@@ -248,6 +266,8 @@ struct Dropped {
     /// Only part of something else that was dropped: a view's rule, a range type's cast, an owned sequence, the triggers
     /// with which PostgreSQL enforces a foreign key on the table that it points at.
     is_part: bool,
+    /// The relation itself, or the one that it belongs to.
+    around: Option<String>,
 }
 
 /// What was dropped, without temporary objects.
@@ -260,7 +280,8 @@ fn dropped_objects() -> Result<Vec<Dropped>> {
             let is = |column| row.get::<bool>(column).map(|value| value.unwrap_or(false));
             if !is(5)? {
                 let schema = row.get::<String>(1)?.or(row.get::<String>(2)?);
-                dropped.push(Dropped { schema, name: row.get(3)?, kind, is_part: !is(6)? && !is(7)? });
+                let (name, around) = (row.get(3)?, row.get(8)?);
+                dropped.push(Dropped { schema, name, kind, is_part: !is(6)? && !is(7)?, around });
             }
         }
         Ok(dropped)

@@ -109,6 +109,9 @@ pub enum Error {
     /// A definer function's exit would take back the role.
     #[error("cannot set a tenant inside a security-definer function")]
     InDefinerFunction,
+    /// A row of the history, or the history itself, would be changed.
+    #[error("the history of plio_tenancy can only be appended to")]
+    HistoryChange,
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
@@ -147,6 +150,7 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::HistoryChange
             | Self::NotPermitted { .. }
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
@@ -179,6 +183,11 @@ impl Error {
         }
     }
 
+    /// The SQLSTATE's five characters.
+    pub fn sqlstate_text(&self) -> String {
+        pg::sqlstate_text(self.sqlstate())
+    }
+
     /// What would allow it: a function, a grant or a setting, in full sentences.
     pub fn hint(&self) -> String {
         match self {
@@ -203,6 +212,7 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
+            Self::HistoryChange => "A superuser can set plio.enforcement to off first.".to_owned(),
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }

@@ -16,12 +16,14 @@ compile_error!("PostgreSQL's errors pass through this library as unwinds: build 
 mod access;
 mod adoption;
 mod api;
+mod audit;
 mod cache;
 mod context;
 mod ddl;
 mod denial;
 mod error;
 mod guc;
+mod history;
 mod hooks;
 mod lifecycle;
 mod monitor;
@@ -30,6 +32,7 @@ mod pg;
 mod policy;
 mod preload;
 mod registry;
+mod selftest;
 mod shares;
 mod tenant;
 
@@ -42,7 +45,7 @@ extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
 extension_sql_file!(
     "../../sql/schema/20_registry.sql",
     name = "registry",
-    requires = ["roles", cache::_on_registry_change]
+    requires = ["roles", cache::_on_registry_change, history::_refuse_history_change]
 );
 extension_sql_file!(
     "../../sql/schema/30_views.sql",
@@ -62,9 +65,43 @@ extension_sql_file!(
         ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
 );
 extension_sql_file!(
+    "../../sql/schema/50_audit_base.sql",
+    name = "audit_base",
+    requires = ["views", audit::_severity_rank, audit::_schemas_in_code]
+);
+extension_sql_file!("../../sql/schema/51_audit_ties.sql", name = "audit_ties", requires = ["audit_base"]);
+extension_sql_file!("../../sql/schema/52_audit_code.sql", name = "audit_code", requires = ["audit_base"]);
+extension_sql_file!(
+    "../../sql/schema/53_audit_privileges.sql",
+    name = "audit_privileges",
+    requires = ["audit_base"]
+);
+extension_sql_file!("../../sql/schema/54_audit_roles.sql", name = "audit_roles", requires = ["audit_base"]);
+extension_sql_file!(
+    "../../sql/schema/55_audit_outside.sql",
+    name = "audit_outside",
+    requires = ["audit_base"]
+);
+extension_sql_file!(
+    "../../sql/schema/56_audit_registry.sql",
+    name = "audit_registry",
+    requires = ["audit_base"]
+);
+extension_sql_file!(
+    "../../sql/schema/57_selftest.sql",
+    name = "selftest",
+    requires = ["registry", selftest::selftest]
+);
+extension_sql_file!(
+    "../../sql/schema/59_audit.sql",
+    name = "audit",
+    requires =
+        ["audit_ties", "audit_code", "audit_privileges", "audit_roles", "audit_outside", "audit_registry"]
+);
+extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "adoption", "monitoring"],
+    requires = ["views", "event_triggers", "adoption", "monitoring", "audit", "selftest"],
     finalize
 );
 

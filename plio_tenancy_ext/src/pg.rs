@@ -8,10 +8,12 @@ pub mod depend;
 pub mod guc;
 pub mod log;
 pub mod nodes;
+pub mod parse;
 pub mod raw;
 pub mod scan;
 pub mod session;
 pub mod shmem;
+pub mod subtransaction;
 
 use pgrx::pg_sys;
 use std::borrow::Cow;
@@ -40,6 +42,13 @@ pub fn owned(text: *const c_char) -> Option<String> {
 pub unsafe fn borrowed<'a>(text: *const c_char) -> Option<Cow<'a, str>> {
     // SAFETY: the caller's promise.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy())
+}
+
+/// The five characters of a SQLSTATE.
+pub fn sqlstate_text(code: pgrx::PgSqlErrorCode) -> String {
+    // SAFETY: unpack_sql_state gives a NUL-terminated text in a static buffer.
+    let text = unsafe { CStr::from_ptr(pg_sys::unpack_sql_state(code as i32)) };
+    text.to_string_lossy().into_owned()
 }
 
 /// `name` as SQL writes it: quoted where it must be.

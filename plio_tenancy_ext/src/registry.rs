@@ -223,15 +223,19 @@ pub fn has_any_access(role: &str) -> Result<bool> {
     Ok(found.map_err(bug)?.unwrap_or(false))
 }
 
-/// A role has another name now.
-pub fn rename_role(old: &str, new: &str) -> Result<()> {
-    for statement in [
-        "UPDATE plio.access SET role_name = $2 WHERE role_name = $1",
+/// A role has another name now; true when it had access to something.
+pub fn rename_role(old: &str, new: &str) -> Result<bool> {
+    let count = Spi::get_one_with_args::<i64>(
+        "WITH renamed AS (UPDATE plio.access SET role_name = $2 WHERE role_name = $1 RETURNING 1)
+         SELECT count(*) FROM renamed",
+        &[old.into(), new.into()],
+    );
+    Spi::run_with_args(
         "UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1",
-    ] {
-        Spi::run_with_args(statement, &[old.into(), new.into()]).map_err(bug)?;
-    }
-    Ok(())
+        &[old.into(), new.into()],
+    )
+    .map_err(bug)?;
+    Ok(count.map_err(bug)?.unwrap_or(0) > 0)
 }
 
 /// Shares a relation or a whole schema; a second time changes the mode.

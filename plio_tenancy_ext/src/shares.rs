@@ -208,7 +208,13 @@ pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
         if let Some((schema, relation)) = names
             && (schema != row.schema_name || relation != row.relation_name)
         {
-            session::as_superuser(|| registry::rename_share(row, &schema, relation.as_deref()))?;
+            let old = (&row.schema_name, &row.relation_name);
+            session::as_superuser(|| {
+                registry::rename_share(row, &schema, relation.as_deref())?;
+                let detail = json!({ "schema_name": old.0, "relation_name": old.1, "new_schema_name": schema,
+                    "new_relation_name": relation });
+                registry::record("share_follows_object", None, detail)
+            })?;
         }
     }
     Ok(())
@@ -219,7 +225,13 @@ pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
 /// # Errors
 /// XX000.
 pub fn on_object_dropped(schema: &str, relation: Option<&str>) -> Result<()> {
-    session::as_superuser(|| registry::delete_share(schema, relation)).map(|_| ())
+    session::as_superuser(|| {
+        if registry::delete_share(schema, relation)? {
+            let detail = json!({ "schema_name": schema, "relation_name": relation });
+            registry::record("share_ends_with_object", None, detail)?;
+        }
+        Ok(())
+    })
 }
 
 /// Whether the schema may be shared at all.

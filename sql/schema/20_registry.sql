@@ -60,18 +60,22 @@ CREATE TABLE plio.history (
     action         text NOT NULL,
     org            text,
     detail         jsonb NOT NULL DEFAULT '{}',
-    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id()
+    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    -- Not the owner of the function that writes the row: a definer function leaves the setting alone.
+    role_name      text NOT NULL
+                   DEFAULT coalesce(nullif(pg_catalog.current_setting('role'), 'none'), SESSION_USER)
 );
 REVOKE ALL ON plio.history FROM PUBLIC;
-COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction';
+COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction; only ever appended to';
 
 COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
 COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
 COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
-COMMENT ON COLUMN plio.history.action IS 'The function that was called';
+COMMENT ON COLUMN plio.history.action IS 'The function that was called; or what followed by itself: access_follows_role, share_follows_object, share_ends_with_object';
 COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
 COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
 COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
+COMMENT ON COLUMN plio.history.role_name IS 'The role in force: that of SET ROLE, or the session''s user';
 
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
     FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
@@ -83,6 +87,12 @@ CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE O
 ALTER TABLE plio.tenants ENABLE ALWAYS TRIGGER tell_every_backend;
 ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
 ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
+
+-- Only ever appended to; the event triggers refuse to take this trigger away (history.rs).
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended;
+REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');

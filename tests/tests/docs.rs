@@ -167,7 +167,7 @@ fn everything_public_has_a_comment() {
     assert!(bare.is_empty(), "{bare:#?}");
 }
 
-// PUBLIC gets nothing but the three functions of the application and the names in the schema.
+// PUBLIC gets nothing but the functions of the application, selftest(), and the names in the schema.
 #[test]
 fn public_has_nothing_but_the_applications_functions() {
     let mut client = admin("public");
@@ -190,6 +190,7 @@ fn public_has_nothing_but_the_applications_functions() {
             "_setval",
             "current_tenant",
             "require_tenant",
+            "selftest",
             "set_tenant"
         ]
     );

@@ -11,6 +11,7 @@
 
 mod code;
 mod locks;
+mod renamed;
 mod schemas;
 mod targets;
 
@@ -112,6 +113,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                     schemas::wait_for_transactions(statement);
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
+                    or_raise(renamed::ensure_no_history(tag, statement));
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
                 }
                 false

@@ -83,14 +83,20 @@ pub fn owner_of_toast(toast: Oid) -> Option<(Oid, Oid)> {
     Some((owner, catalog::relation_schema(owner)?))
 }
 
+/// The relation that a rule, a default, a trigger or a policy belongs to; `None` for all other objects.
+pub fn relation_around((class, object): Address) -> Option<Oid> {
+    let (catalog, index, column) =
+        INSIDE_RELATION.iter().find(|(catalog, _, _)| *catalog == class.to_u32())?;
+    let mut relation = None;
+    let key = Key::Oids { index: Oid::from(*index), columns: &[(1, object)] };
+    scan::for_each_row(Oid::from(*catalog), &key, |row| relation = row.oid(*column));
+    relation
+}
+
 /// The schema that an object lies in, or that its relation lies in; `None` for objects that lie in none.
 pub fn schema_of((class, object): Address) -> Option<Oid> {
-    let inside = INSIDE_RELATION.iter().find(|(catalog, _, _)| *catalog == class.to_u32());
-    if let Some((catalog, index, column)) = inside {
-        let mut relation = None;
-        let key = Key::Oids { index: Oid::from(*index), columns: &[(1, object)] };
-        scan::for_each_row(Oid::from(*catalog), &key, |row| relation = row.oid(*column));
-        return catalog::relation_schema(relation?);
+    if INSIDE_RELATION.iter().any(|(catalog, _, _)| *catalog == class.to_u32()) {
+        return catalog::relation_schema(relation_around((class, object))?);
     }
     // SAFETY: the class is one that objectaddress.c knows; the tuple is released before it is gone from the cache.
     unsafe {

@@ -15,6 +15,7 @@ mod denials;
 mod failure;
 mod health;
 mod output;
+mod selftest;
 mod tenants;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Command {
     Denials(denials::Args),
     /// Is this database protected? Exit code 1 when it is not
     Health(health::Args),
+    /// Tries the known bypasses as this login role, through this connection; exit code 1 when one leaks
+    Selftest(selftest::Args),
     /// The tenants of this database
     Tenants(tenants::Args),
 }
@@ -64,6 +67,7 @@ impl Cli {
             Command::Audit(args) => audit::run(args, &mut client),
             Command::Denials(args) => denials::run(args, &mut client),
             Command::Health(args) => health::run(args, &mut client),
+            Command::Selftest(args) => selftest::run(args, &mut client),
             Command::Tenants(args) => tenants::run(args, &mut client),
         }
     }
