@@ -30,6 +30,8 @@ mod pg;
 mod policy;
 mod preload;
 mod registry;
+mod report;
+mod report_api;
 mod shares;
 mod tenant;
 
@@ -60,6 +62,17 @@ extension_sql_file!(
     name = "monitoring",
     requires =
         ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
+);
+extension_sql_file!(
+    "../../sql/schema/70_reports.sql",
+    name = "reports",
+    requires = [
+        "roles",
+        "registry",
+        report_api::report_coverage,
+        report_api::create_report_view,
+        report_api::drop_report_view
+    ]
 );
 extension_sql_file!(
     "../../sql/schema/90_grants.sql",

@@ -8,10 +8,12 @@ pub mod depend;
 pub mod guc;
 pub mod log;
 pub mod nodes;
+pub mod part;
 pub mod raw;
 pub mod scan;
 pub mod session;
 pub mod shmem;
+pub mod spool;
 
 use pgrx::pg_sys;
 use std::borrow::Cow;
