@@ -6,3 +6,4 @@ mod connect;
 mod denials;
 mod program;
 mod registry;
+mod report;

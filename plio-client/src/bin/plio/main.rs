@@ -15,6 +15,8 @@ mod denials;
 mod failure;
 mod health;
 mod output;
+mod page;
+mod report;
 mod tenants;
 
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Command {
     Denials(denials::Args),
     /// Is this database protected? Exit code 1 when it is not
     Health(health::Args),
+    /// One query in every tenant; exit code 1 when tenants are missing from the result
+    Report(report::Args),
     /// The tenants of this database
     Tenants(tenants::Args),
 }
@@ -64,6 +68,7 @@ impl Cli {
             Command::Audit(args) => audit::run(args, &mut client),
             Command::Denials(args) => denials::run(args, &mut client),
             Command::Health(args) => health::run(args, &mut client),
+            Command::Report(args) => report::run(args, &mut client),
             Command::Tenants(args) => tenants::run(args, &mut client),
         }
     }
