@@ -120,6 +120,8 @@ pub fn visit_each(
     params: &[Param],
 ) -> Result<Coverage> {
     visit::ensure_no_cursor()?;
+    // As entering a tenant does: its code could read from a descriptor that the session has open.
+    session::close_large_objects();
     // The rows are several tenants': what the caller keeps of them may not stay for the next tenant.
     residue::note_free_access();
     let parts = orgs.into_iter().map(|org| {
