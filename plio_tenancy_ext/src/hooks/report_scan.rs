@@ -134,7 +134,7 @@ impl Table {
             let options = (*pg_sys::GetForeignTable(oid)).options;
             let described = (*relation).rd_att;
             let columns = (0..(*described).natts).map(|i| {
-                let column = &*pg_sys::TupleDescAttr(described, i);
+                let column = &*raw::column(described, i as usize);
                 let name = crate::pg::owned(column.attname.data.as_ptr()).unwrap_or_default();
                 (name, catalog::type_name_with_modifier(column.atttypid, column.atttypmod))
             });

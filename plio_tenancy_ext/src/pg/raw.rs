@@ -200,3 +200,20 @@ pub unsafe fn attribute(described: pg_sys::TupleDesc, column: usize) -> Attribut
     let length = unsafe { (*(*described).attrs.as_ptr().add(column)).attlen };
     Attribute { is_varlena: length == -1 }
 }
+
+/// A column's description, from 0.
+///
+/// # Safety
+/// The description has that column.
+pub unsafe fn column(described: pg_sys::TupleDesc, column: usize) -> *mut pg_sys::FormData_pg_attribute {
+    #[cfg(feature = "pg18")]
+    // SAFETY: the caller's promise; from 18 on they follow the compact ones (tupdesc.h).
+    unsafe {
+        pg_sys::TupleDescAttr(described, column as i32)
+    }
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*described).attrs.as_mut_ptr().add(column)
+    }
+}

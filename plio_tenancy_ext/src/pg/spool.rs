@@ -130,8 +130,8 @@ unsafe extern "C-unwind" fn start(
     for (i, column) in spool.columns.iter().enumerate() {
         // SAFETY: both indexes are below the numbers of columns.
         let (has, wants) = unsafe {
-            let has = &*pg_sys::TupleDescAttr(described, i as i32);
-            (has.atttypid, (*pg_sys::TupleDescAttr(spool.target, *column as i32)).atttypid)
+            let has = &*raw::column(described, i);
+            (has.atttypid, (*raw::column(spool.target, *column)).atttypid)
         };
         if has == pg_sys::RECORDOID {
             mismatch(&format!("column {} of the query is an anonymous record", i + 1));
@@ -206,8 +206,7 @@ impl Spool {
             let result = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
             let (store, target) = ((*result).setResult, (*result).setDesc);
             let columns = (1..(*target).natts as usize).collect();
-            let is_text =
-                (*target).natts > 0 && (*pg_sys::TupleDescAttr(target, 0)).atttypid == pg_sys::TEXTOID;
+            let is_text = (*target).natts > 0 && (*raw::column(target, 0)).atttypid == pg_sys::TEXTOID;
             if !is_text {
                 mismatch("the first column of a report is the organization, of type text");
             }
