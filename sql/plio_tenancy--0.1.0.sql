@@ -9,7 +9,7 @@ DO LANGUAGE plpgsql $roles$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['plio_admin', 'plio_auditor', 'plio_tenant'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['plio_admin', 'plio_auditor', 'plio_reporter', 'plio_tenant'] LOOP
         IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
             BEGIN
                 EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
@@ -103,6 +103,18 @@ STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
 
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::create_report_view
+CREATE FUNCTION "create_report_view"(
+	"name" TEXT, /* Option < & str > */
+	"table_name" TEXT, /* Option < & str > */
+	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
+
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::create_tenant
 CREATE FUNCTION "create_tenant"(
@@ -121,6 +133,16 @@ CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::drop_report_view
+CREATE FUNCTION "drop_report_view"(
+	"name" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::drop_tenant
@@ -164,6 +186,19 @@ VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::report_coverage
+CREATE FUNCTION "report_coverage"() RETURNS TABLE (
+	"org" TEXT,  /* String */
+	"outcome" TEXT,  /* String */
+	"rows" bigint,  /* i64 */
+	"sqlstate" TEXT,  /* Option < String > */
+	"message" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::require_tenant
@@ -468,7 +503,7 @@ AS $health$
         UNION ALL
         SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
                format('CREATE ROLE %s NOLOGIN', wanted.name)
-          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_tenant')) wanted (name)
+          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
@@ -1594,12 +1629,66 @@ COMMENT ON FUNCTION plio.audit(text) IS
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
+--   roles
+--   registry
+--   report_api::report_coverage
+--   report_api::create_report_view
+--   report_api::drop_report_view
+
+-- Reports across tenants: who may make them is checked in the functions, too, whatever is granted here.
+
+CREATE FUNCTION plio.report(query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report';
+REVOKE ALL ON FUNCTION plio.report(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report(text, text[], boolean) TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report(text, text[], boolean) IS
+    'Runs one SELECT in each tenant, read only, and returns the rows with the organization in front; needs a column definition list';
+
+CREATE FUNCTION plio.report_json(
+    query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false, OUT org text, OUT "row" jsonb)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_json';
+REVOKE ALL ON FUNCTION plio.report_json(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
+    'As plio.report(), each row as one jsonb';
+
+REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report_coverage() IS
+    'The tenants of this session''s last report: counted, or suspended, gone, drifted, failed, with the SQLSTATE';
+
+CREATE FUNCTION plio._report_handler() RETURNS fdw_handler
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_handler';
+REVOKE ALL ON FUNCTION plio._report_handler() FROM PUBLIC;
+CREATE FOREIGN DATA WRAPPER plio_tenants HANDLER plio._report_handler;
+COMMENT ON FOREIGN DATA WRAPPER plio_tenants IS 'plio_tenancy: reads report views, inside each tenant in turn';
+CREATE SERVER plio_tenants FOREIGN DATA WRAPPER plio_tenants;
+COMMENT ON SERVER plio_tenants IS 'plio_tenancy: the tenants of this very database';
+
+CREATE SCHEMA plio_reports;
+REVOKE ALL ON SCHEMA plio_reports FROM PUBLIC;
+GRANT USAGE ON SCHEMA plio_reports TO plio_reporter, plio_auditor;
+COMMENT ON SCHEMA plio_reports IS 'plio_tenancy: the report views that plio.create_report_view() makes';
+
+REVOKE ALL ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) TO plio_admin;
+COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
+    'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
+COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
 --   views
 --   event_triggers
 --   adoption
 --   monitoring
 --   audit
 --   selftest
+--   reports
 
 -- finalize
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.

@@ -44,6 +44,22 @@ pub struct Tenant {
     pub state_value: OnceCell<CString>,
 }
 
+impl Tenant {
+    /// The same tenant with a role that stands in for the one it does not have.
+    pub fn with_role(&self, role: Role) -> Self {
+        Self {
+            id: self.id,
+            org: self.org.clone(),
+            status: self.status,
+            schema: self.schema,
+            role: Some(role),
+            has_lost_role: self.has_lost_role,
+            search_path: self.search_path.clone(),
+            state_value: OnceCell::new(),
+        }
+    }
+}
+
 /// A role, by oid and name.
 #[derive(Debug)]
 pub struct Role {

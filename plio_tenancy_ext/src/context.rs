@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod residue;
+pub mod visit;
 
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};

@@ -115,6 +115,30 @@ pub enum Error {
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
+    /// Reports are for reporters.
+    #[error("permission denied to report across tenants")]
+    NotReporter,
+    /// A definer function would lend its caller a reporter's view.
+    #[error("cannot report across tenants inside a security-definer function")]
+    ReportInDefiner,
+    /// The code of a tenant could fetch from them.
+    #[error("cannot report across tenants while cursors are open")]
+    CursorsInReport,
+    /// What is not recorded does not happen.
+    #[error("cannot report across tenants in a read-only transaction")]
+    ReportUnrecorded,
+    /// A report's query made the transaction writable again.
+    #[error("a report's query must not write")]
+    ReportWrites,
+    /// The query is no SELECT, or not one.
+    #[error("a report's query must be one SELECT")]
+    ReportQuery,
+    /// The query's columns are not those that the caller expects.
+    #[error("{message}")]
+    ReportShape { message: String },
+    /// Some tenants are not in the result.
+    #[error("report covers {counted} of {expected} tenants")]
+    PartialReport { counted: usize, expected: usize, missing: String },
     /// Somebody is in it.
     #[error("tenant \"{org}\" is in use")]
     InUse { org: String },
@@ -152,6 +176,7 @@ impl Error {
             | Self::OneLayer { .. }
             | Self::HistoryChange
             | Self::NotPermitted { .. }
+            | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
@@ -166,6 +191,9 @@ impl Error {
             | Self::Suspended { .. }
             | Self::Broken { .. }
             | Self::NotPreloaded
+            | Self::ReportUnrecorded
+            | Self::ReportWrites
+            | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::CannotAdopt { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -175,10 +203,15 @@ impl Error {
             | Self::InQuery
             | Self::UnderFunctionSet { .. }
             | Self::InDefinerFunction
+            | Self::ReportInDefiner
+            | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
-            Self::NullArgument { .. } | Self::BadArgument { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NullArgument { .. }
+            | Self::BadArgument { .. }
+            | Self::ReportQuery
+            | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -246,6 +279,22 @@ impl Error {
                 "Call plio.set_tenant() before the function.".to_owned()
             }
             Self::ManagementInTenant { .. } => "Manage tenants in a transaction without a tenant.".to_owned(),
+            Self::NotReporter => "An administrator can allow it with GRANT plio_reporter.".to_owned(),
+            Self::ReportInDefiner => "Let the reporter call it directly.".to_owned(),
+            Self::CursorsInReport => "Close them first, those WITH HOLD included.".to_owned(),
+            Self::ReportUnrecorded => {
+                "Reports are recorded in plio.history: run them in a transaction that may write.".to_owned()
+            }
+            Self::ReportWrites => "Let it read only.".to_owned(),
+            Self::ReportQuery => "Pass a single SELECT, VALUES, TABLE or WITH .. SELECT.".to_owned(),
+            Self::ReportShape { .. } => {
+                "Let the column definition list say what the query gives, or cast in the query.".to_owned()
+            }
+            Self::PartialReport { .. } => {
+                "plio.report_coverage() lists them; allow_partial => true, or for views the setting \
+                 plio.allow_partial_reports, lets the report go on without them."
+                    .to_owned()
+            }
             Self::InUse { .. } => {
                 "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
             }
@@ -256,6 +305,24 @@ impl Error {
         }
     }
 
+    /// What else there is to say, in full sentences.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::PartialReport { missing, .. } => Some(missing.clone()),
+            _ => None,
+        }
+    }
+
+    /// Says it as a warning instead, with the same SQLSTATE.
+    pub fn warn(&self) {
+        let mut report =
+            ErrorReport::new(self.sqlstate(), self.to_string(), "plio_tenancy").set_hint(self.hint());
+        if let Some(detail) = self.detail() {
+            report = report.set_detail(detail);
+        }
+        report.report(pgrx::PgLogLevel::WARNING);
+    }
+
     /// Raises it as a PostgreSQL error; a refusal is kept and logged before.
     pub fn raise(self) -> ! {
         if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
@@ -263,9 +330,12 @@ impl Error {
             pg::forget_error_context();
         }
         refusals::note(&self, Outcome::Raised);
-        ErrorReport::new(self.sqlstate(), self.to_string(), "plio_tenancy")
-            .set_hint(self.hint())
-            .report(pgrx::PgLogLevel::ERROR);
+        let mut report =
+            ErrorReport::new(self.sqlstate(), self.to_string(), "plio_tenancy").set_hint(self.hint());
+        if let Some(detail) = self.detail() {
+            report = report.set_detail(detail);
+        }
+        report.report(pgrx::PgLogLevel::ERROR);
         // never: ERROR does not return
         unreachable!()
     }

@@ -30,6 +30,7 @@ pub enum Enforcement {
 }
 
 static ALLOWED_CONNECTIONS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static ALLOW_PARTIAL_REPORTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static ENFORCEMENT: GucSetting<Enforcement> = GucSetting::<Enforcement>::new(Enforcement::On);
 static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
@@ -115,6 +116,11 @@ pub fn is_connection_allowed(name: &str) -> bool {
     catalog::split_identifiers(&allowed.to_string_lossy()).iter().any(|one| one == name)
 }
 
+/// Whether a report view may be read while tenants are missing from it.
+pub fn are_partial_reports_allowed() -> bool {
+    ALLOW_PARTIAL_REPORTS.get()
+}
+
 /// What the connection string (`options=-c plio.tenant=..`) or ALTER ROLE SET asked for before the library was there.
 /// Takes it out of the way, since it was neither checked nor in force.
 pub fn take_wanted_tenant() -> Option<String> {
@@ -125,6 +131,14 @@ pub fn take_wanted_tenant() -> Option<String> {
 
 /// Defines the settings and puts the locks in front of PostgreSQL's own.
 pub fn install() {
+    GucRegistry::define_bool_guc(
+        c"plio.allow_partial_reports",
+        c"Whether report views may be read while tenants are missing from them.",
+        c"Off: suspended, drifted and failing tenants are an error. On: a warning.",
+        &ALLOW_PARTIAL_REPORTS,
+        GucContext::Userset,
+        GucFlags::empty(),
+    );
     GucRegistry::define_string_guc(
         c"plio.allowed_connections",
         c"Foreign servers, and extensions such as dblink, that may be used inside tenants.",

@@ -14,6 +14,7 @@
 pub mod check_perms;
 pub mod object_access;
 pub mod planner;
+pub mod report_scan;
 pub mod running;
 pub mod sequences;
 pub mod utility;

@@ -32,6 +32,8 @@ mod pg;
 mod policy;
 mod preload;
 mod registry;
+mod report;
+mod report_api;
 mod selftest;
 mod shares;
 mod tenant;
@@ -99,9 +101,20 @@ extension_sql_file!(
         ["audit_ties", "audit_code", "audit_privileges", "audit_roles", "audit_outside", "audit_registry"]
 );
 extension_sql_file!(
+    "../../sql/schema/70_reports.sql",
+    name = "reports",
+    requires = [
+        "roles",
+        "registry",
+        report_api::report_coverage,
+        report_api::create_report_view,
+        report_api::drop_report_view
+    ]
+);
+extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "adoption", "monitoring", "audit", "selftest"],
+    requires = ["views", "event_triggers", "adoption", "monitoring", "audit", "selftest", "reports"],
     finalize
 );
 

@@ -9,10 +9,12 @@ pub mod guc;
 pub mod log;
 pub mod nodes;
 pub mod parse;
+pub mod part;
 pub mod raw;
 pub mod scan;
 pub mod session;
 pub mod shmem;
+pub mod spool;
 pub mod subtransaction;
 
 use pgrx::pg_sys;

@@ -95,6 +95,27 @@ pub fn decide_relation(actor: Actor, context: Context, place: Place, access: Acc
     }
 }
 
+/// Why a report across tenants is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoReport {
+    /// The outer user is neither an auditor nor a reporter.
+    NotReporter,
+    /// A tenant is active: what runs inside one sees no other.
+    InTenant,
+    /// A definer function's caller would see what only its owner may.
+    InDefinerFunction,
+}
+
+/// May a report across tenants begin? `is_reporter` is said of the session's outer user.
+pub fn decide_report(context: Context, is_in_definer: bool, is_reporter: bool) -> Option<NoReport> {
+    match (context, is_in_definer, is_reporter) {
+        (Context::Tenant, _, _) => Some(NoReport::InTenant),
+        (Context::NoTenant, _, false) => Some(NoReport::NotReporter),
+        (Context::NoTenant, true, true) => Some(NoReport::InDefinerFunction),
+        (Context::NoTenant, false, true) => None,
+    }
+}
+
 /// Functions, types, operators and names are code: only a tenant's own are closed to others.
 pub fn decide_code(actor: Actor, context: Context, place: Place) -> Verdict {
     match (place, context, actor) {
@@ -214,6 +235,25 @@ mod tests {
                 decide_code(Actor::Administrator, Context::Tenant, place),
                 decide_code(Actor::Ordinary, Context::Tenant, place),
             );
+        }
+    }
+
+    #[test]
+    fn reports_by_table() {
+        // tenant active, in a definer function, reporter: verdict
+        let (inside, outside) = (Context::Tenant, Context::NoTenant);
+        let table = [
+            (inside, false, false, Some(NoReport::InTenant)),
+            (inside, false, true, Some(NoReport::InTenant)),
+            (inside, true, false, Some(NoReport::InTenant)),
+            (inside, true, true, Some(NoReport::InTenant)),
+            (outside, false, false, Some(NoReport::NotReporter)),
+            (outside, true, false, Some(NoReport::NotReporter)),
+            (outside, true, true, Some(NoReport::InDefinerFunction)),
+            (outside, false, true, None),
+        ];
+        for (context, is_in_definer, is_reporter, verdict) in table {
+            assert_eq!(decide_report(context, is_in_definer, is_reporter), verdict);
         }
     }
 

@@ -92,17 +92,17 @@ impl Location {
     fn tenant(&self, key: &scan::Key<'_>) -> Option<TenantRow> {
         let mut found = None;
         scan::for_each_row(self.tenants, key, |row| {
-            found = (|| {
-                Some(TenantRow {
-                    id: TenantId(row.bigint(1)?),
-                    org: row.text(2)?,
-                    schema_name: row.text(3)?,
-                    role_name: row.text(4),
-                    status: if row.text(5)? == "active" { Status::Active } else { Status::Suspended },
-                })
-            })();
+            found = tenant_of(row);
         });
         found
+    }
+
+    /// Every tenant, in the order of their orgs.
+    pub fn every_tenant(&self) -> Vec<TenantRow> {
+        let mut tenants = Vec::new();
+        scan::for_each_row(self.tenants, &scan::Key::All, |row| tenants.extend(tenant_of(row)));
+        tenants.sort_by(|one, other| one.org.cmp(&other.org));
+        tenants
     }
 
     /// The roles that may enter that org, by name; those who may enter every tenant included.
@@ -129,6 +129,16 @@ impl Location {
         });
         shares
     }
+}
+
+fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
+    Some(TenantRow {
+        id: TenantId(row.bigint(1)?),
+        org: row.text(2)?,
+        schema_name: row.text(3)?,
+        role_name: row.text(4),
+        status: if row.text(5)? == "active" { Status::Active } else { Status::Suspended },
+    })
 }
 
 /// SPI's own failures are bugs of ours: what a statement raises does not come back as one.

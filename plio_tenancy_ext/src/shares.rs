@@ -242,7 +242,8 @@ fn ensure_shareable(schema: Oid, label: &str) -> Result<()> {
     match cache::schema_kind(schema) {
         SchemaKind::Shared(_) | SchemaKind::Other
             if !catalog::is_own_temporary(schema)
-                && catalog::schema_name(schema).is_some_and(|name| name != "$user") =>
+                && catalog::schema_name(schema)
+                    .is_some_and(|name| name != "$user" && name != "plio_reports") =>
         {
             Ok(())
         }

@@ -82,7 +82,7 @@ AS $health$
         UNION ALL
         SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
                format('CREATE ROLE %s NOLOGIN', wanted.name)
-          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_tenant')) wanted (name)
+          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),

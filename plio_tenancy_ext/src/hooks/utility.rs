@@ -193,6 +193,9 @@ unsafe fn set_value<'a>(arguments: *mut pg_sys::List) -> Option<Cow<'a, str>> {
 unsafe fn on_discard(statement: *const pg_sys::DiscardStmt) -> Result<()> {
     // SAFETY: the caller passes a DiscardStmt.
     let is_all = unsafe { (*statement).target } == pg_sys::DiscardMode::DISCARD_ALL;
+    if is_all {
+        crate::report::coverage::forget();
+    }
     if is_all && !context::is_locked() { context::leave_session() } else { Ok(()) }
 }
 
@@ -213,6 +216,13 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
     let is_active = context::is_active();
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
+    if context::visit::is_running()
+        && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_UnlistenStmt)
+    {
+        // They are the reporter's session's, and a rollback would not bring them back.
+        // SAFETY: the caller passes a utility statement.
+        return Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } });
+    }
     if is_active {
         // SAFETY: the caller passes a statement with that tag.
         unsafe { targets::ensure_target(tag, statement)? };

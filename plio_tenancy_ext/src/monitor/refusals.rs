@@ -31,7 +31,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
-        Error::NotPermitted { .. } => Some(Kind::Enter),
+        Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
         Error::Suspended { .. } => Some(Kind::Suspended),
         Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::Locked { .. } => Some(Kind::SecondTenant),
@@ -51,6 +51,12 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::NotPreloaded
         | Error::NotInstalled
         | Error::OpenCursors
+        | Error::CursorsInReport
+        | Error::ReportUnrecorded
+        | Error::ReportWrites
+        | Error::ReportQuery
+        | Error::ReportShape { .. }
+        | Error::PartialReport { .. }
         | Error::InQuery
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction

@@ -71,6 +71,25 @@ pub fn function_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     valid(unsafe { pg_sys::get_func_namespace(oid) })
 }
 
+/// A type's name, qualified where it must be.
+pub fn type_name(oid: pg_sys::Oid) -> String {
+    // SAFETY: any oid may be asked for; a palloc'd text.
+    owned(unsafe { pg_sys::format_type_be_qualified(oid) }).unwrap_or_default()
+}
+
+/// A type's name with its modifier, qualified.
+pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
+    let flags = (pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN | pg_sys::FORMAT_TYPE_FORCE_QUALIFY) as u16;
+    // SAFETY: any oid and modifier may be asked for; a palloc'd text.
+    owned(unsafe { pg_sys::format_type_extended(oid, modifier, flags) }).unwrap_or_default()
+}
+
+/// Whether a function's result depends on nothing but its arguments.
+pub fn is_immutable(function: pg_sys::Oid) -> bool {
+    // SAFETY: the caller names a function; raises an error when there is none.
+    unsafe { pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_IMMUTABLE }
+}
+
 /// The extension of that name.
 pub fn extension_oid(name: &CStr) -> Option<pg_sys::Oid> {
     // SAFETY: a NUL-terminated name; missing_ok is set.

@@ -93,6 +93,28 @@ unsafe extern "C-unwind" {
     fn errstart(level: c_int, domain: *const c_char) -> bool;
     /// elog.c: ends and sends it.
     fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
+    /// elog.c: the SQLSTATE of the error that is being raised.
+    pub fn geterrcode() -> i32;
+    /// execTuples.c: fetches a slot's first columns.
+    pub fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, attributes: i32);
+    /// tuplestore.c: stores a row.
+    pub fn tuplestore_putvalues(
+        store: *mut pg_sys::Tuplestorestate,
+        described: pg_sys::TupleDesc,
+        values: *const pg_sys::Datum,
+        nulls: *const bool,
+    );
+    /// tuplestore.c: fetches a row.
+    pub fn tuplestore_gettupleslot(
+        store: *mut pg_sys::Tuplestorestate,
+        forward: bool,
+        copy: bool,
+        slot: *mut pg_sys::TupleTableSlot,
+    ) -> bool;
+    /// detoast.c: a value that lies elsewhere, as it is stored in line.
+    pub fn detoast_external_attr(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
+    /// mcxt.c: frees all memory of a context.
+    pub fn MemoryContextReset(context: pg_sys::MemoryContext);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }
@@ -155,5 +177,43 @@ pub unsafe fn log_server_only(text: &CStr) {
             errfinish(std::ptr::null(), 0, std::ptr::null());
         }
         pg_sys::error_context_stack = callbacks;
+    }
+}
+
+/// What the hot path wants to know of a column.
+#[derive(Clone, Copy)]
+pub struct Attribute {
+    /// Its values may lie elsewhere.
+    pub is_varlena: bool,
+}
+
+/// A column, from 0.
+///
+/// # Safety
+/// The description has that column.
+pub unsafe fn attribute(described: pg_sys::TupleDesc, column: usize) -> Attribute {
+    #[cfg(feature = "pg18")]
+    // SAFETY: the caller's promise; from 18 on the compact attributes come first (tupdesc.h).
+    let length = unsafe { (*(*described).compact_attrs.as_ptr().add(column)).attlen };
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: the caller's promise.
+    let length = unsafe { (*(*described).attrs.as_ptr().add(column)).attlen };
+    Attribute { is_varlena: length == -1 }
+}
+
+/// A column's description, from 0.
+///
+/// # Safety
+/// The description has that column.
+pub unsafe fn column(described: pg_sys::TupleDesc, column: usize) -> *mut pg_sys::FormData_pg_attribute {
+    #[cfg(feature = "pg18")]
+    // SAFETY: the caller's promise; from 18 on they follow the compact ones (tupdesc.h).
+    unsafe {
+        pg_sys::TupleDescAttr(described, column as i32)
+    }
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*described).attrs.as_mut_ptr().add(column)
     }
 }

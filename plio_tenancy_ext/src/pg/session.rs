@@ -55,6 +55,12 @@ pub fn is_in_definer_function() -> bool {
     unsafe { raw::InLocalUserIdChange() }
 }
 
+/// Whether a definer function, or core in somebody else's name (maintenance, REFRESH), is running.
+pub fn is_in_restricted_code() -> bool {
+    // SAFETY: reads the security context.
+    is_in_definer_function() || unsafe { pg_sys::InSecurityRestrictedOperation() }
+}
+
 /// Whether the library is being loaded by the postmaster.
 pub fn is_postmaster_loading() -> bool {
     // SAFETY: reads a global.

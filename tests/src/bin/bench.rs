@@ -7,6 +7,8 @@
 
 #[path = "bench/denials.rs"]
 mod denials;
+#[path = "bench/report_views.rs"]
+mod report_views;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -95,6 +97,7 @@ fn run(args: &Args) -> Outcome<bool> {
     good &= report("PK SELECT inside one transaction", Some(0.98), &selects(args, &sides)?);
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     good &= denials::run(args)?;
+    good &= report_views::run(args)?;
     Ok(good)
 }
 

@@ -7,3 +7,4 @@ mod connect;
 mod denials;
 mod program;
 mod registry;
+mod report;

@@ -1,12 +1,14 @@
 //! `plio audit`: what crosses a boundary between tenants. Exit code 1 when something critical does: for a CI job.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use postgres::Client;
 use serde_json::Value;
 
-use crate::Verdict;
 use crate::failure::Result;
 use crate::output::{Answer, FormatOption};
+use crate::{Verdict, page};
 
 const COLUMNS: &[&str] = &["severity", "check_name", "org", "object", "detail", "fix"];
 const QUERY: &str = "SELECT severity, check_name, org, object, detail, fix FROM plio.audit($1)";
@@ -18,6 +20,9 @@ pub struct Args {
     severity: AtLeast,
     #[command(flatten)]
     format: FormatOption,
+    /// Write a page to look at instead: tenants, findings, denials, sizes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["severity", "format"])]
+    html: Option<PathBuf>,
 }
 
 /// The least severity that is shown.
@@ -41,6 +46,9 @@ impl AtLeast {
 
 /// Prints what `plio.audit()` finds.
 pub fn run(args: &Args, client: &mut Client) -> Result<Verdict> {
+    if let Some(file) = &args.html {
+        return page::write(file, client);
+    }
     let rows = client.query(QUERY, &[&args.severity.as_str()])?;
     let mut answer = Answer::new(COLUMNS, "no findings");
     let mut verdict = Verdict::Good;

@@ -15,6 +15,8 @@ mod denials;
 mod failure;
 mod health;
 mod output;
+mod page;
+mod report;
 mod selftest;
 mod tenants;
 
@@ -54,6 +56,8 @@ enum Command {
     Denials(denials::Args),
     /// Is this database protected? Exit code 1 when it is not
     Health(health::Args),
+    /// One query in every tenant; exit code 1 when tenants are missing from the result
+    Report(report::Args),
     /// Tries the known bypasses as this login role, through this connection; exit code 1 when one leaks
     Selftest(selftest::Args),
     /// The tenants of this database
@@ -67,6 +71,7 @@ impl Cli {
             Command::Audit(args) => audit::run(args, &mut client),
             Command::Denials(args) => denials::run(args, &mut client),
             Command::Health(args) => health::run(args, &mut client),
+            Command::Report(args) => report::run(args, &mut client),
             Command::Selftest(args) => selftest::run(args, &mut client),
             Command::Tenants(args) => tenants::run(args, &mut client),
         }

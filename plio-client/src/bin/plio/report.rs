@@ -1,0 +1,186 @@
+//! `plio report`: one query in every tenant, the organization in front. The rows go to standard output, which tenants are
+//! missing to standard error.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use postgres::Client;
+use serde_json::Value;
+
+use crate::Verdict;
+use crate::failure::{Failure, Result};
+use crate::output::visible;
+
+const QUERY: &str = "SELECT org, r.\"row\" FROM plio.report_json($1, $2, $3) AS r";
+const COVERAGE: &str =
+    "SELECT org, outcome, sqlstate, message FROM plio.report_coverage() WHERE outcome <> 'counted'";
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One SELECT; it runs inside each tenant, so tables need no schema
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    query: Option<String>,
+    /// Read the query from a file
+    #[arg(long, short = 'f')]
+    file: Option<PathBuf>,
+    /// Only these tenants, parted by commas
+    #[arg(long, value_delimiter = ',')]
+    orgs: Option<Vec<String>>,
+    /// Print what there is when tenants are suspended, drifted or failing
+    #[arg(long)]
+    allow_partial: bool,
+    /// How to print the rows
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// Columns for a terminal
+    #[default]
+    Table,
+    /// A list with an object for each row
+    Json,
+    /// Comma-separated values, as RFC 4180 has them
+    Csv,
+}
+
+/// Prints the report; the verdict is bad when tenants are missing from it.
+pub fn run(args: &Args, client: &mut Client) -> Result<Verdict> {
+    let query = match (&args.query, &args.file) {
+        (Some(query), _) => query.clone(),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", file.display())))?,
+        (None, None) => return Err(Failure::Usage("a report needs a query".to_owned())),
+    };
+    let found = client.query(QUERY, &[&query, &args.orgs, &args.allow_partial])?;
+    let mut report = Rows::default();
+    for row in found {
+        report.push(row.try_get(0)?, row.try_get(1)?);
+    }
+    report.print(args.format)?;
+    let mut verdict = Verdict::Good;
+    for row in client.query(COVERAGE, &[])? {
+        let (org, outcome): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (code, message): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+        let why = format!("{org} {outcome}: {} ({})", message.unwrap_or_default(), code.unwrap_or_default());
+        eprintln!("plio: not in the report: {}", visible(&why));
+        verdict = Verdict::Bad;
+    }
+    Ok(verdict)
+}
+
+/// The rows, and the names of all their columns in the order of their first appearance.
+#[derive(Debug, Default)]
+struct Rows {
+    columns: Vec<String>,
+    rows: Vec<(String, serde_json::Map<String, Value>)>,
+}
+
+impl Rows {
+    fn push(&mut self, org: String, row: Value) {
+        let Value::Object(row) = row else { return };
+        for column in row.keys().filter(|column| !self.columns.contains(column)).cloned().collect::<Vec<_>>()
+        {
+            self.columns.push(column);
+        }
+        self.rows.push((org, row));
+    }
+
+    fn print(&self, format: Format) -> io::Result<()> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        match format {
+            Format::Table => self.write_table(&mut out)?,
+            Format::Json => self.write_json(&mut out)?,
+            Format::Csv => self.write_csv(&mut out)?,
+        }
+        out.flush()
+    }
+
+    /// Each row's cells, the organization first.
+    fn cells(&self) -> impl Iterator<Item = Vec<String>> {
+        self.rows.iter().map(|(org, row)| {
+            let cells = self.columns.iter().map(|column| text(row.get(column).unwrap_or(&Value::Null)));
+            std::iter::once(org.clone()).chain(cells).collect()
+        })
+    }
+
+    fn head(&self) -> Vec<String> {
+        std::iter::once("org".to_owned()).chain(self.columns.iter().cloned()).collect()
+    }
+
+    fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
+        let shown = |cells: Vec<String>| cells.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
+        let lines: Vec<Vec<String>> = std::iter::once(self.head()).chain(self.cells()).map(shown).collect();
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..=self.columns.len()).map(width).collect();
+        for (index, line) in lines.iter().enumerate() {
+            let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+            writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
+            if index == 0 {
+                let rule = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>();
+                writeln!(out, "{}", rule.join("  "))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(b"[")?;
+        for (index, (org, row)) in self.rows.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let row = Value::Object(row.clone());
+            write!(out, "{comma}\n  {{\"org\": {}, \"row\": {row}}}", Value::from(org.as_str()))?;
+        }
+        out.write_all(if self.rows.is_empty() { b"]\n" } else { b"\n]\n" })
+    }
+
+    fn write_csv(&self, out: &mut impl Write) -> io::Result<()> {
+        std::iter::once(self.head()).chain(self.cells()).try_for_each(|cells| {
+            let fields: Vec<String> = cells.iter().map(|cell| csv_field(cell)).collect();
+            write!(out, "{}\r\n", fields.join(","))
+        })
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn csv_field(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&Rows, &mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut rows = Rows::default();
+        rows.push("acme".to_owned(), serde_json::json!({ "name": "a, \"b\"\u{1b}", "n": 1 }));
+        rows.push("bravo".to_owned(), serde_json::json!({ "n": null, "other": [1] }));
+        let mut out = Vec::new();
+        write(&rows, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn rows_are_written_as_table_json_and_csv() {
+        let table = written(|rows, out| rows.write_table(out));
+        assert!(table.starts_with("org    n  name"), "{table}");
+        assert!(table.contains("\\u{1b}") && !table.contains('\u{1b}'), "{table}");
+        let csv = written(|rows, out| rows.write_csv(out));
+        assert_eq!(csv, "org,n,name,other\r\nacme,1,\"a, \"\"b\"\"\u{1b}\",\r\nbravo,,,[1]\r\n");
+        let json: Value = serde_json::from_str(&written(|rows, out| rows.write_json(out))).unwrap();
+        assert_eq!(json[1], serde_json::json!({ "org": "bravo", "row": { "n": null, "other": [1] } }));
+    }
+}

@@ -1,0 +1,291 @@
+//! The plan of a scan of a report view: made by the planner, kept in the plan's lists, read again when the scan begins.
+
+use super::quals::{self, ORG};
+use crate::pg::nodes::pointers;
+use crate::pg::spool::Param;
+use pgrx::pg_sys::{self, Node};
+use pgrx::prelude::*;
+use std::ffi::c_void;
+
+/// How many rows a tenant is believed to have, and how many tenants there are: nobody counts them to make a plan.
+const ROWS: f64 = 1000.0;
+const TENANTS: f64 = 100.0;
+/// Entering and leaving a tenant, in units of seq_page_cost.
+const VISIT_COST: f64 = 10.0;
+
+#[pg_guard]
+pub unsafe extern "C-unwind" fn on_size(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    _table: pg_sys::Oid,
+) {
+    // SAFETY: the planner passes a base relation with its conditions.
+    unsafe {
+        let clauses = pg_sys::extract_actual_clauses((*rel).baserestrictinfo, false);
+        let conditions = quals::sort(clauses, (*rel).relid);
+        let tenants = if conditions.org.is_some() { 1.0 } else { TENANTS };
+        (*rel).tuples = ROWS * tenants;
+        let part = pg_sys::clauselist_selectivity(
+            root,
+            (*rel).baserestrictinfo,
+            0,
+            pg_sys::JoinType::JOIN_INNER,
+            std::ptr::null_mut(),
+        );
+        // The condition on the organization has been counted already.
+        let of_org = if conditions.org.is_some() { TENANTS } else { 1.0 };
+        (*rel).rows = pg_sys::clamp_row_est((*rel).tuples * (part * of_org).min(1.0));
+    }
+}
+
+#[pg_guard]
+pub unsafe extern "C-unwind" fn on_paths(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    _table: pg_sys::Oid,
+) {
+    // SAFETY: the planner passes a base relation; the path is its to keep.
+    unsafe {
+        let startup = VISIT_COST * ((*rel).tuples / ROWS) + (*rel).tuples * pg_sys::cpu_tuple_cost;
+        let total = startup + (*rel).rows * pg_sys::cpu_tuple_cost;
+        pg_sys::add_path(rel, path(root, rel, startup, total).cast());
+    }
+}
+
+/// One way to read it, with nothing pushed down from outside.
+unsafe fn path(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    startup: f64,
+    total: f64,
+) -> *mut pg_sys::ForeignPath {
+    let nil = std::ptr::null_mut();
+    // SAFETY: the caller's relation; lateral references are what a path must wait for.
+    unsafe {
+        let (rows, outer) = ((*rel).rows, (*rel).lateral_relids);
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        return pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            std::ptr::null_mut(),
+            rows,
+            startup,
+            total,
+            nil,
+            outer,
+            std::ptr::null_mut(),
+            nil,
+        );
+        #[cfg(feature = "pg17")]
+        return pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            std::ptr::null_mut(),
+            rows,
+            startup,
+            total,
+            nil,
+            outer,
+            std::ptr::null_mut(),
+            nil,
+            nil,
+        );
+        #[cfg(feature = "pg18")]
+        return pg_sys::create_foreignscan_path(
+            root,
+            rel,
+            std::ptr::null_mut(),
+            rows,
+            0,
+            startup,
+            total,
+            nil,
+            outer,
+            std::ptr::null_mut(),
+            nil,
+            nil,
+        );
+    }
+}
+
+#[pg_guard]
+#[allow(clippy::too_many_arguments, reason = "PostgreSQL's signature")]
+pub unsafe extern "C-unwind" fn on_plan(
+    _root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    table: pg_sys::Oid,
+    _path: *mut pg_sys::ForeignPath,
+    targets: *mut pg_sys::List,
+    clauses: *mut pg_sys::List,
+    outer: *mut pg_sys::Plan,
+) -> *mut pg_sys::ForeignScan {
+    let nil = std::ptr::null_mut();
+    // SAFETY: the planner passes its relation and conditions, and keeps what is built here.
+    unsafe {
+        let clauses = pg_sys::extract_actual_clauses(clauses, false);
+        let conditions = quals::sort(clauses, (*rel).relid);
+        // What concerns the organization alone is settled before the scan begins.
+        let clauses = pointers::<Node>(clauses)
+            .iter()
+            .filter(|clause| !conditions.pruning.contains(clause))
+            .fold(nil, |list, one| pg_sys::lappend(list, one.cast()));
+        let fetched = fetched(rel, clauses, table);
+        let filter = filter(&conditions.remote, table);
+        let expressions: Vec<*mut Node> =
+            conditions.params.iter().chain(&conditions.org).chain(&conditions.pruning).copied().collect();
+        let counts = [conditions.params.len() as i32, i32::from(conditions.org.is_some())];
+        let kept: [*mut c_void; 4] = [
+            pg_sys::makeString(filter).cast(),
+            numbers(fetched.iter().map(|column| i32::from(*column))).cast(),
+            numbers(conditions.remote_columns.iter().map(|column| i32::from(*column))).cast(),
+            numbers(counts.into_iter()).cast(),
+        ];
+        let expressions = expressions.into_iter().fold(nil, |list, one| pg_sys::lappend(list, one.cast()));
+        let kept = kept.into_iter().fold(nil, |list, one| pg_sys::lappend(list, one));
+        pg_sys::make_foreignscan(targets, clauses, (*rel).relid, expressions, kept, nil, nil, outer)
+    }
+}
+
+unsafe fn numbers(numbers: impl Iterator<Item = i32>) -> *mut pg_sys::List {
+    // SAFETY: grows a list in the current memory context. Never NIL, which would be no node: the first number is unused.
+    unsafe {
+        numbers.fold(pg_sys::lappend_int(std::ptr::null_mut(), 0), |list, one| pg_sys::lappend_int(list, one))
+    }
+}
+
+/// The columns that the query needs of a row, without the organization's.
+unsafe fn fetched(rel: *mut pg_sys::RelOptInfo, clauses: *mut pg_sys::List, table: pg_sys::Oid) -> Vec<i16> {
+    // SAFETY: the caller's relation and expressions; a bitmap holds attribute numbers above an offset (var.c).
+    unsafe {
+        let mut used: *mut pg_sys::Bitmapset = std::ptr::null_mut();
+        pg_sys::pull_varattnos((*(*rel).reltarget).exprs.cast(), (*rel).relid, &mut used);
+        pg_sys::pull_varattnos(clauses.cast(), (*rel).relid, &mut used);
+        let offset = -pg_sys::FirstLowInvalidHeapAttributeNumber;
+        let is_used = |column: i32| pg_sys::bms_is_member(column + offset, used);
+        let is_whole = is_used(0);
+        (i32::from(ORG) + 1..=i32::from((*rel).max_attr))
+            .filter(|column| is_whole || is_used(*column))
+            .map(|column| column as i16)
+            .filter(|column| !pg_sys::get_attname(table, *column, true).is_null())
+            .collect()
+    }
+}
+
+/// The conditions as SQL on `r`; empty when there is none.
+unsafe fn filter(conditions: &[*mut Node], table: pg_sys::Oid) -> *mut std::ffi::c_char {
+    // SAFETY: copies of the query's conditions, whose columns are those of the only relation.
+    unsafe {
+        if conditions.is_empty() {
+            return pg_sys::pstrdup(c"".as_ptr());
+        }
+        let list =
+            conditions.iter().fold(std::ptr::null_mut(), |list, one| pg_sys::lappend(list, one.cast()));
+        let names = pg_sys::deparse_context_for(c"r".as_ptr(), table);
+        pg_sys::deparse_expression(pg_sys::make_ands_explicit(list).cast(), names, true, false)
+    }
+}
+
+/// A plan, as [`on_plan`] made it.
+pub struct Plan {
+    /// The condition that each tenant filters by; empty for none.
+    pub filter: String,
+    /// The columns that the query needs.
+    pub fetched: Vec<i16>,
+    /// The columns in the filter.
+    pub filtered: Vec<i16>,
+    params: usize,
+    has_org: bool,
+    expressions: *mut pg_sys::List,
+}
+
+impl Plan {
+    /// # Safety
+    /// `scan` is a plan that [`on_plan`] made.
+    pub unsafe fn read(scan: *mut pg_sys::ForeignScan) -> Self {
+        // SAFETY: the caller's promise: a text and three lists of numbers.
+        unsafe {
+            let (filter, columns, filtered, counts) = match pointers::<c_void>((*scan).fdw_private) {
+                [filter, columns, filtered, counts] => (
+                    crate::pg::owned((*filter.cast::<pg_sys::String>()).sval).unwrap_or_default(),
+                    read_numbers(columns.cast()),
+                    read_numbers(filtered.cast()),
+                    read_numbers(counts.cast()),
+                ),
+                _ => Default::default(),
+            };
+            Self {
+                filter,
+                fetched: columns,
+                filtered,
+                params: counts.first().map_or(0, |count| *count as usize),
+                has_org: counts.get(1).is_some_and(|count| *count > 0),
+                expressions: (*scan).fdw_exprs,
+            }
+        }
+    }
+
+    /// The orgs to visit, and the filter's parameters. `expected` gives the orgs, from the one that must match.
+    ///
+    /// # Safety
+    /// `node` is the scan's state, being begun.
+    pub unsafe fn values(
+        &self,
+        node: *mut pg_sys::ForeignScanState,
+        expected: impl FnOnce(Option<Option<String>>) -> Vec<String>,
+    ) -> (Vec<String>, Vec<Param>) {
+        // SAFETY: the caller's promise; expressions are the plan's own, evaluated in the query's memory.
+        unsafe {
+            let context = (*node).ss.ps.ps_ExprContext;
+            let all = pointers::<pg_sys::Expr>(self.expressions);
+            let (params, rest) = all.split_at(self.params.min(all.len()));
+            let (org, pruning) = rest.split_at(usize::from(self.has_org).min(rest.len()));
+            let evaluate = |expression: *mut pg_sys::Expr| {
+                let state = pg_sys::ExecInitExpr(expression, node.cast());
+                let mut is_null = true;
+                let evaluator = (*state).evalfunc?;
+                let value = evaluator(state, context, &mut is_null);
+                (!is_null).then_some(value)
+            };
+            let values = params
+                .iter()
+                .map(|one| Param { value: evaluate(*one), type_: pg_sys::exprType(one.cast::<Node>()) })
+                .collect();
+            let only =
+                org.first().map(|one| evaluate(*one).and_then(|value| String::from_datum(value, false)));
+            let mut orgs = expected(only);
+            if !pruning.is_empty() && !orgs.is_empty() {
+                let slot = (*node).ss.ss_ScanTupleSlot;
+                orgs.retain(|org| {
+                    put_org(slot, org);
+                    (*context).ecxt_scantuple = slot;
+                    pruning.iter().all(|one| evaluate(*one).is_some_and(|value| value.value() & 1 == 1))
+                });
+                pg_sys::ExecClearTuple(slot);
+            }
+            (orgs, values)
+        }
+    }
+}
+
+/// A row with nothing but an organization.
+unsafe fn put_org(slot: *mut pg_sys::TupleTableSlot, org: &str) {
+    // SAFETY: a slot with at least one column, of type text, between rows; the text lives as long as the query.
+    unsafe {
+        pg_sys::ExecClearTuple(slot);
+        let width = (*(*slot).tts_tupleDescriptor).natts as usize;
+        std::slice::from_raw_parts_mut((*slot).tts_isnull, width).fill(true);
+        if let Some(text) = org.into_datum() {
+            (*slot).tts_values.write(text);
+            (*slot).tts_isnull.write(false);
+        }
+        pg_sys::ExecStoreVirtualTuple(slot);
+    }
+}
+
+unsafe fn read_numbers(list: *mut pg_sys::List) -> Vec<i16> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: a list of integers that `numbers` made.
+    unsafe { (1..(*list).length as usize).map(|i| (*(*list).elements.add(i)).int_value as i16).collect() }
+}

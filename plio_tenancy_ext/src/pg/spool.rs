@@ -1,0 +1,262 @@
+//! The rows of queries, each with a first column of ours, stored until somebody fetches them.
+//!
+//! A destination for the executor's rows (dest.h), over a tuplestore that spills beyond work_mem. Values are stored
+//! whole: nothing of them is read from a table later, when the query's transaction is gone.
+
+use super::{catalog, raw};
+use pgrx::{IntoDatum, PgMemoryContexts, pg_guard, pg_sys};
+use std::ffi::{CStr, CString};
+
+/// Where rows go. The first member is what the executor knows.
+#[repr(C)]
+pub struct Spool {
+    receiver: pg_sys::DestReceiver,
+    store: *mut pg_sys::Tuplestorestate,
+    target: pg_sys::TupleDesc,
+    /// Which column of a stored row (from 0) each column of the query is.
+    columns: Vec<usize>,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+    scratch: pg_sys::MemoryContext,
+    first: pg_sys::Datum,
+    count: i64,
+}
+
+/// A parameter of a query, `$1` and so on: its value and type.
+#[derive(Clone, Copy)]
+pub struct Param {
+    /// The value; `None` for NULL.
+    pub value: Option<pg_sys::Datum>,
+    /// Its type.
+    pub type_: pg_sys::Oid,
+}
+
+impl Spool {
+    /// Over a tuplestore whose rows look like `target`: the first column a text, and `columns` says where (from 0) the
+    /// query's columns go.
+    ///
+    /// # Safety
+    /// Both outlive the spool.
+    pub unsafe fn over(
+        store: *mut pg_sys::Tuplestorestate,
+        target: pg_sys::TupleDesc,
+        columns: Vec<usize>,
+    ) -> Box<Self> {
+        // SAFETY: the caller's promise.
+        let width = unsafe { (*target).natts } as usize;
+        let scratch = PgMemoryContexts::new("plio report row").value();
+        Box::new(Self {
+            receiver: pg_sys::DestReceiver {
+                receiveSlot: Some(receive),
+                rStartup: Some(start),
+                rShutdown: Some(ignore),
+                rDestroy: Some(ignore),
+                mydest: pg_sys::CommandDest::DestTuplestore,
+            },
+            store,
+            target,
+            columns,
+            values: vec![pg_sys::Datum::null(); width],
+            nulls: vec![true; width],
+            scratch,
+            first: pg_sys::Datum::null(),
+            count: 0,
+        })
+    }
+
+    /// Runs a query, read only and under the snapshot in force, and stores its rows after `first`; gives their number.
+    ///
+    /// Raises whatever the query raises, and 22023 when its columns are not the target's.
+    pub fn run(&mut self, first: &str, query: &str, params: &[Param]) -> i64 {
+        self.count = 0;
+        self.nulls.fill(true);
+        self.first = first.into_datum().unwrap_or(pg_sys::Datum::null());
+        let Ok(query) = CString::new(query) else { return 0 };
+        // SAFETY: SPI is connected and finished here, or by the end of the subtransaction after an error; the receiver
+        // and the parameters outlive the run.
+        unsafe {
+            let mut options = pg_sys::SPIExecuteOptions {
+                read_only: true,
+                params: param_list(params),
+                ..Default::default()
+            };
+            options.dest = (&raw mut *self).cast();
+            pg_sys::SPI_connect();
+            let code = pg_sys::SPI_execute_extended(query.as_ptr(), &options);
+            pg_sys::SPI_finish();
+            if code != pg_sys::SPI_OK_SELECT as i32 {
+                return 0;
+            }
+        }
+        self.count
+    }
+}
+
+unsafe fn param_list(params: &[Param]) -> pg_sys::ParamListInfo {
+    if params.is_empty() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the list has room for that many (params.h).
+    unsafe {
+        let list = pg_sys::makeParamList(params.len() as i32);
+        let places = (*list).params.as_mut_ptr();
+        for (i, param) in params.iter().enumerate() {
+            places.add(i).write(pg_sys::ParamExternData {
+                value: param.value.unwrap_or(pg_sys::Datum::null()),
+                isnull: param.value.is_none(),
+                pflags: pg_sys::PARAM_FLAG_CONST as u16,
+                ptype: param.type_,
+            });
+        }
+        list
+    }
+}
+
+unsafe extern "C-unwind" fn ignore(_receiver: *mut pg_sys::DestReceiver) {}
+
+/// A query begins: are its columns what the stored rows have?
+#[pg_guard]
+unsafe extern "C-unwind" fn start(
+    receiver: *mut pg_sys::DestReceiver,
+    _operation: i32,
+    described: pg_sys::TupleDesc,
+) {
+    // SAFETY: the executor hands back the receiver that it was given, and a valid description.
+    let (spool, found) = unsafe { (&*receiver.cast::<Spool>(), (*described).natts as usize) };
+    if found != spool.columns.len() {
+        let counts = format!("the query has {found} columns, the report {}", spool.columns.len());
+        mismatch(&counts);
+    }
+    for (i, column) in spool.columns.iter().enumerate() {
+        // SAFETY: both indexes are below the numbers of columns.
+        let (has, wants) = unsafe {
+            let has = &*raw::column(described, i);
+            (has.atttypid, (*raw::column(spool.target, *column)).atttypid)
+        };
+        if has == pg_sys::RECORDOID {
+            mismatch(&format!("column {} of the query is an anonymous record", i + 1));
+        }
+        if has != wants {
+            let (has, wants) = (catalog::type_name(has), catalog::type_name(wants));
+            mismatch(&format!("column {} of the query is of type {has}, not {wants} as the report's", i + 1));
+        }
+    }
+}
+
+fn mismatch(message: &str) -> ! {
+    crate::error::Error::ReportShape { message: message.to_owned() }.raise()
+}
+
+/// A row. Unguarded, for speed: plain data only, so an error may jump over the frame.
+unsafe extern "C-unwind" fn receive(
+    slot: *mut pg_sys::TupleTableSlot,
+    receiver: *mut pg_sys::DestReceiver,
+) -> bool {
+    // SAFETY: the executor hands back the receiver that it was given, and a valid slot with the columns that `start` saw.
+    unsafe {
+        let spool = receiver.cast::<Spool>();
+        let width = (*spool).columns.len();
+        if ((*slot).tts_nvalid as usize) < width {
+            raw::slot_getsomeattrs_int(slot, width as i32);
+        }
+        let before = pg_sys::CurrentMemoryContext;
+        let (values, nulls) = ((*spool).values.as_mut_ptr(), (*spool).nulls.as_mut_ptr());
+        values.write((*spool).first);
+        nulls.write(false);
+        let columns = (*spool).columns.as_ptr();
+        let mut has_copies = false;
+        for i in 0..width {
+            let (column, is_null) = (*columns.add(i), *(*slot).tts_isnull.add(i));
+            let mut value = *(*slot).tts_values.add(i);
+            let attribute = raw::attribute((*slot).tts_tupleDescriptor, i);
+            if !is_null && attribute.is_varlena && *value.cast_mut_ptr::<u8>() == EXTERNAL {
+                pg_sys::CurrentMemoryContext = (*spool).scratch;
+                has_copies = true;
+                value = pg_sys::Datum::from(raw::detoast_external_attr(value.cast_mut_ptr()));
+                pg_sys::CurrentMemoryContext = before;
+            }
+            values.add(column).write(value);
+            nulls.add(column).write(is_null);
+        }
+        raw::tuplestore_putvalues((*spool).store, (*spool).target, values, nulls);
+        if has_copies {
+            raw::MemoryContextReset((*spool).scratch);
+        }
+        (*spool).count += 1;
+        true
+    }
+}
+
+/// The first byte of a varlena that is only a pointer (`VARATT_IS_1B_E`, varatt.h; little-endian machines, which x86-64
+/// is).
+const EXTERNAL: u8 = 0x01;
+
+impl Spool {
+    /// Over the tuplestore of a call of a set-returning function: its rows are of the function's own type, or what the
+    /// caller's column definition list says.
+    ///
+    /// # Safety
+    /// `fcinfo` is the call of a set-returning function.
+    pub unsafe fn of_call(fcinfo: pg_sys::FunctionCallInfo, is_own_type: bool) -> Box<Self> {
+        let flags = if is_own_type { 0 } else { pg_sys::MAT_SRF_USE_EXPECTED_DESC };
+        // SAFETY: the caller's promise; the result info lives as long as the call, and the store and its description as
+        // long as the calling query.
+        unsafe {
+            pg_sys::InitMaterializedSRF(fcinfo, flags);
+            let result = (*fcinfo).resultinfo.cast::<pg_sys::ReturnSetInfo>();
+            let (store, target) = ((*result).setResult, (*result).setDesc);
+            let columns = (1..(*target).natts as usize).collect();
+            let is_text = (*target).natts > 0 && (*raw::column(target, 0)).atttypid == pg_sys::TEXTOID;
+            if !is_text {
+                mismatch("the first column of a report is the organization, of type text");
+            }
+            Self::over(store, target, columns)
+        }
+    }
+}
+
+/// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.
+///
+/// Raises PostgreSQL's own error when it cannot be parsed.
+pub fn one_select(text: &str) -> Option<String> {
+    let c_text = CString::new(text).ok()?;
+    // SAFETY: raw_parser gives a list of RawStmt; a statement's place lies inside the text.
+    unsafe {
+        let list = pg_sys::raw_parser(c_text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        let [statement] = super::nodes::pointers::<pg_sys::RawStmt>(list) else { return None };
+        let (statement, location, length) =
+            ((**statement).stmt, (**statement).stmt_location, (**statement).stmt_len);
+        if super::nodes::tag(statement) != pg_sys::NodeTag::T_SelectStmt {
+            return None;
+        }
+        let select = statement.cast::<pg_sys::SelectStmt>();
+        if !(*select).intoClause.is_null() || changes_in_with((*select).withClause) {
+            return None;
+        }
+        let from = usize::try_from(location).unwrap_or(0);
+        let to = if length > 0 { from + length as usize } else { text.len() };
+        text.get(from..to).map(str::to_owned)
+    }
+}
+
+/// Whether a WITH clause holds anything but queries; PostgreSQL admits that at the top only.
+unsafe fn changes_in_with(with: *mut pg_sys::WithClause) -> bool {
+    // SAFETY: NULL, or a clause with a list of CommonTableExpr.
+    unsafe {
+        !with.is_null()
+            && super::nodes::pointers::<pg_sys::CommonTableExpr>((*with).ctes)
+                .iter()
+                .any(|cte| super::nodes::tag((**cte).ctequery) != pg_sys::NodeTag::T_SelectStmt)
+    }
+}
+
+/// The name under which a foreign table or the like was defined, from its options.
+pub fn option(options: *mut pg_sys::List, name: &CStr) -> Option<String> {
+    // SAFETY: a list of DefElem nodes with string values, as reloptions.c builds it.
+    unsafe {
+        let found = super::nodes::pointers::<pg_sys::DefElem>(options)
+            .iter()
+            .find(|element| CStr::from_ptr((***element).defname) == name)?;
+        super::owned(pg_sys::defGetString(*found))
+    }
+}

@@ -1,0 +1,148 @@
+//! Reports across tenants: a read-only query in each tenant in turn, and the proof of which tenants are in the result.
+//!
+//! Who may: auditors and reporters, judged by the session's outer user, without a tenant, not inside a definer function.
+//! Each tenant's part is a stay inside that one tenant (context/visit.rs), rolled back at its end; what comes out are rows.
+//! A report is complete, or an error, unless the caller allows it to be partial.
+
+#![forbid(unsafe_code)]
+
+pub mod coverage;
+pub mod view;
+
+use self::coverage::{Coverage, Part};
+use crate::cache;
+use crate::context::{self, residue, visit};
+use crate::error::{Error, Result};
+use crate::pg::part;
+use crate::pg::spool::{Param, Spool, one_select};
+use crate::pg::{catalog, session};
+use crate::policy::{self, Context, NoReport};
+use crate::registry;
+use crate::tenant::Org;
+use serde_json::json;
+use std::panic::AssertUnwindSafe;
+
+/// The groups whose members may report.
+const REPORTERS: [&str; 2] = ["plio_reporter", "plio_auditor"];
+
+/// What a caller of `plio.report()` wants.
+pub struct Wanted {
+    /// The query's text.
+    pub query: String,
+    /// The tenants; `None` for all.
+    pub orgs: Option<Vec<String>>,
+    /// Whether tenants may be missing from the result.
+    pub allow_partial: bool,
+    /// Each row as one jsonb.
+    pub as_json: bool,
+}
+
+/// Refuses whoever may not report, or not here.
+///
+/// # Errors
+/// 42501, 25001.
+pub fn ensure_may_report(function: &'static str) -> Result<()> {
+    let context = if context::is_active() { Context::Tenant } else { Context::NoTenant };
+    match policy::decide_report(context, session::is_in_restricted_code(), is_reporter()) {
+        None => Ok(()),
+        Some(NoReport::InTenant) => Err(Error::ManagementInTenant { function }),
+        Some(NoReport::NotReporter) => Err(Error::NotReporter),
+        Some(NoReport::InDefinerFunction) => Err(Error::ReportInDefiner),
+    }
+}
+
+/// Whether the session's outer user is a member of a group that may report.
+pub fn is_reporter() -> bool {
+    let user = session::outer_user();
+    REPORTERS
+        .iter()
+        .any(|group| catalog::role_oid(group).is_some_and(|group| catalog::has_privileges_of(user, group)))
+}
+
+/// `plio.report()`: stores the rows of every wanted tenant, records the report, and keeps its coverage.
+///
+/// # Errors
+/// 42501, 25001 (who and where), 22023 (no SELECT), 42704 (an org that is not there), 55000 (tenants are missing).
+pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
+    ensure_may_report("report")?;
+    if part::is_read_only() {
+        return Err(Error::ReportUnrecorded);
+    }
+    let query = one_select(&wanted.query).ok_or(Error::ReportQuery)?;
+    let text = if wanted.as_json { as_json(&query)? } else { query };
+    let orgs = expected(wanted.orgs.as_deref())?;
+    let coverage = visit_each(&wanted.query, orgs, spool, |_| text.clone(), &[])?;
+    announce(&coverage);
+    let detail = json!({
+        "query": wanted.query, "orgs": wanted.orgs, "allow_partial": wanted.allow_partial,
+        "expected": coverage.parts.len(), "counted": coverage.counted(), "rows": coverage.rows(),
+        "skipped": coverage.skipped_as_json(),
+    });
+    coverage.settle(wanted.allow_partial)?;
+    session::as_superuser(|| registry::record("report", None, detail))
+}
+
+/// The query with each row as one jsonb, made inside the tenant. What stands alone as one SELECT stands as a subquery, too.
+fn as_json(query: &str) -> Result<String> {
+    one_select(&format!("SELECT pg_catalog.to_jsonb(_plio_row) FROM (\n{query}\n) AS _plio_row"))
+        .ok_or(Error::ReportQuery)
+}
+
+/// The orgs that a report is to cover.
+///
+/// # Errors
+/// 42602, 42704: one of those that were named is no org, or not there.
+pub fn expected(orgs: Option<&[String]>) -> Result<Vec<String>> {
+    let location = cache::location().ok_or(Error::NotInstalled)?;
+    session::accept_invalidations();
+    let Some(orgs) = orgs else {
+        return Ok(location.every_tenant().into_iter().map(|tenant| tenant.org).collect());
+    };
+    let mut expected = orgs.to_vec();
+    expected.sort();
+    expected.dedup();
+    for org in &expected {
+        let parsed = Org::parse(org).map_err(Error::BadOrg)?;
+        cache::tenant(&parsed).ok_or_else(|| Error::UnknownTenant { org: org.clone() })?;
+    }
+    Ok(expected)
+}
+
+/// Runs a query in each tenant, and stores the rows. `query` makes its text from the name of the tenant's schema.
+///
+/// # Errors
+/// 25001: cursors are open.
+pub fn visit_each(
+    what: &str,
+    orgs: Vec<String>,
+    spool: &mut Spool,
+    query: impl Fn(&str) -> String,
+    params: &[Param],
+) -> Result<Coverage> {
+    visit::ensure_no_cursor()?;
+    // As entering a tenant does: its code could read from a descriptor that the session has open.
+    session::close_large_objects();
+    // The rows are several tenants': what the caller keeps of them may not stay for the next tenant.
+    residue::note_free_access();
+    let parts = orgs.into_iter().map(|org| {
+        let outcome = part::undone(AssertUnwindSafe(|| {
+            let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
+            visit::run_in(&parsed, |schema| spool.run(&org, &query(schema), params))
+        }));
+        Part::of(org, outcome)
+    });
+    let coverage = Coverage { user: session::outer_user(), what: what.to_owned(), parts: parts.collect() };
+    visit::finish();
+    coverage::keep(&coverage);
+    Ok(coverage)
+}
+
+/// Says in the server's log that a report was made: a rollback takes the history's row away, not this line.
+fn announce(coverage: &Coverage) {
+    let user = catalog::role_name(session::session_user()).unwrap_or_default();
+    let line = json!({
+        "user": user, "counted": coverage.counted(), "expected": coverage.parts.len(),
+        "rows": coverage.rows(), "query": coverage.what,
+    });
+    pgrx::log!("plio report: {line}");
+}

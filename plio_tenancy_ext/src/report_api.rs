@@ -1,0 +1,109 @@
+//! The SQL functions of reports. Two are of a kind that pgrx does not know (SETOF record): their call records are written
+//! by hand, and sql/schema/70_reports.sql creates them.
+
+use crate::error::{Error, Result, or_raise};
+use crate::pg::spool::Spool;
+use crate::report::{self, Wanted, coverage, view};
+use pgrx::fcinfo::pg_getarg;
+use pgrx::prelude::*;
+
+fn required<T>(value: Option<T>, function: &'static str, argument: &'static str) -> Result<T> {
+    value.ok_or(Error::NullArgument { function, argument })
+}
+
+/// # Safety
+/// `fcinfo` is a call of `plio.report` or `plio.report_json`: text, text[], boolean.
+unsafe fn wanted(fcinfo: pg_sys::FunctionCallInfo, as_json: bool) -> Result<Wanted> {
+    let function = if as_json { "report_json" } else { "report" };
+    // SAFETY: the caller's promise.
+    let (query, orgs, allow_partial) = unsafe {
+        (
+            pg_getarg::<String>(fcinfo, 0),
+            pg_getarg::<Vec<Option<String>>>(fcinfo, 1),
+            pg_getarg::<bool>(fcinfo, 2),
+        )
+    };
+    let orgs = orgs.map(|orgs| orgs.into_iter().collect::<Option<Vec<_>>>().ok_or(()));
+    Ok(Wanted {
+        query: required(query, function, "query")?,
+        orgs: orgs.transpose().map_err(|()| Error::NullArgument { function, argument: "orgs" })?,
+        allow_partial: required(allow_partial, function, "allow_partial")?,
+        as_json,
+    })
+}
+
+/// # Safety
+/// As [`wanted`].
+unsafe fn run(fcinfo: pg_sys::FunctionCallInfo, as_json: bool) -> Result<()> {
+    // Before anything is looked at: an error about the query is for reporters only.
+    report::ensure_may_report(if as_json { "report_json" } else { "report" })?;
+    // SAFETY: the caller's promise.
+    let (wanted, mut spool) = unsafe { (wanted(fcinfo, as_json)?, Spool::of_call(fcinfo, as_json)) };
+    report::run(&wanted, &mut spool)
+}
+
+macro_rules! report_function {
+    ($function:ident, $record:ident, $as_json:literal) => {
+        #[unsafe(no_mangle)]
+        #[doc(hidden)]
+        pub extern "C" fn $record() -> &'static pg_sys::Pg_finfo_record {
+            const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &V1
+        }
+
+        #[unsafe(no_mangle)]
+        #[doc(hidden)]
+        #[pg_guard]
+        pub unsafe extern "C-unwind" fn $function(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+            // SAFETY: the install script declares the function with these arguments.
+            or_raise(unsafe { run(fcinfo, $as_json) });
+            // SAFETY: the call's own record.
+            unsafe { (*fcinfo).isnull = true };
+            pg_sys::Datum::null()
+        }
+    };
+}
+
+report_function!(plio_report, pg_finfo_plio_report, false);
+report_function!(plio_report_json, pg_finfo_plio_report_json, true);
+
+/// Which tenants the session's last report had, and which not.
+#[pg_extern(volatile, parallel_unsafe)]
+#[allow(clippy::type_complexity, reason = "pgrx reads the SQL signature from it")]
+pub(crate) fn report_coverage() -> TableIterator<
+    'static,
+    (
+        name!(org, String),
+        name!(outcome, String),
+        name!(rows, i64),
+        name!(sqlstate, Option<String>),
+        name!(message, Option<String>),
+    ),
+> {
+    or_raise(report::ensure_may_report("report_coverage"));
+    TableIterator::new(coverage::last().into_iter().map(|part| {
+        let (sqlstate, message) = part.failure.map(|failure| (failure.sqlstate, failure.message)).unzip();
+        (part.org, part.outcome.as_str().to_owned(), part.rows, sqlstate, message)
+    }))
+}
+
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+pub(crate) fn create_report_view(
+    name: Option<&str>,
+    table_name: Option<&str>,
+    org_column: default!(Option<&str>, "'org'"),
+) {
+    or_raise((|| {
+        let function = "create_report_view";
+        let name = required(name, function, "name")?;
+        let table = required(table_name, function, "table_name")?;
+        view::create(name, table, required(org_column, function, "org_column")?)
+    })());
+}
+
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+pub(crate) fn drop_report_view(name: Option<&str>) {
+    or_raise(required(name, "drop_report_view", "name").and_then(view::drop));
+}

@@ -1,0 +1,10 @@
+//! Reports across tenants: who may, what comes out, the proof of coverage, and what a tenant can try against a reporter.
+
+#![forbid(unsafe_code)]
+
+mod coverage;
+mod malice;
+mod plio;
+mod query;
+mod views;
+mod world;
