@@ -117,10 +117,13 @@ fn sizes_rows_and_scans_are_each_tenants_own() {
     let never =
         "SELECT last_vacuum IS NULL AND last_analyze IS NULL FROM plio.stat_tenants WHERE org = 'bravo'";
     assert!(first::<bool>(&mut admin, never));
+    // A session sends its statistics a little later, at the latest when it ends; after VACUUM they would be added to its own.
+    drop(app);
+    let sent = "SELECT rows_inserted = 203 FROM plio.stat_tenants WHERE org = 'acme'";
+    wait_until("the session has sent its statistics", || first::<bool>(&mut admin, sent));
     admin.batch_execute("VACUUM ANALYZE").unwrap();
     let good = "SELECT live_rows = 153 AND rows_inserted = 203 AND rows_updated = 3 AND rows_deleted = 50 AND index_scans > 0
                    AND last_vacuum IS NOT NULL AND last_analyze IS NOT NULL AND tables = 2 FROM plio.stat_tenants WHERE org = 'acme'";
-    // Sessions send their statistics a little later.
     wait_until("the statistics have arrived", || first::<bool>(&mut admin, good));
     let row = admin.query_one("SELECT s.table_bytes, s.index_bytes, s.toast_bytes, e.table_bytes, e.index_bytes, e.toast_bytes, e.total_bytes
         FROM plio.stat_tenants s, plio.tenant_sizes('acme') e WHERE s.org = 'acme'", &[]).unwrap();
