@@ -142,7 +142,7 @@ pub fn holds_role() -> bool {
 /// Whether the active tenant has no role of its own: only the access check holds then, and what it does not see is
 /// denied by default.
 pub fn is_one_layer() -> bool {
-    is_active() && !holds_role()
+    is_active() && (!holds_role() || visit::has_stand_in())
 }
 
 /// Whether the active tenant is locked until the transaction ends.

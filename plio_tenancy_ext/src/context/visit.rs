@@ -15,9 +15,13 @@ use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How long a report waits for a lock, unless lock_timeout says otherwise.
 const LONGEST_WAIT: &std::ffi::CStr = c"5s";
+
+/// Whether the role in force stands in for one that the tenant does not have.
+static HAS_STAND_IN: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static IS_VISITING: Cell<bool> = const { Cell::new(false) };
@@ -26,6 +30,12 @@ thread_local! {
 /// Whether a report's query is running in a tenant.
 pub fn is_running() -> bool {
     IS_VISITING.get()
+}
+
+/// Whether the active tenant has no role of its own, though the session has one: what only native privileges would stop
+/// is denied, as in any tenant with one layer.
+pub fn has_stand_in() -> bool {
+    HAS_STAND_IN.load(Relaxed)
 }
 
 /// Enters a tenant and runs `f` there with its schema's name. The caller rolls the subtransaction back.
@@ -38,6 +48,7 @@ pub fn run_in<R>(org: &Org, f: impl FnOnce(&str) -> R) -> Result<R> {
     impl Drop for Over {
         fn drop(&mut self) {
             IS_VISITING.set(self.0);
+            HAS_STAND_IN.store(false, Relaxed);
         }
     }
     part::bound_waits(LONGEST_WAIT);
@@ -46,11 +57,16 @@ pub fn run_in<R>(org: &Org, f: impl FnOnce(&str) -> R) -> Result<R> {
         catalog::schema_name(schema).ok_or_else(|| Error::Broken { org: org.to_string(), what: "schema" })?;
     part::forbid_writes();
     planner::forget_plans();
+    let _over = Over(IS_VISITING.replace(true));
     match &tenant.role {
         Some(_) => super::apply(&tenant, schema, super::Scope::Transaction),
-        None => super::apply(&tenant.with_role(owner(org, schema)?), schema, super::Scope::Transaction),
+        None => {
+            // A parallel worker would know the role, not that it is another's.
+            part::forbid_workers();
+            super::apply(&tenant.with_role(owner(org, schema)?), schema, super::Scope::Transaction);
+            HAS_STAND_IN.store(true, Relaxed);
+        }
     }
-    let _over = Over(IS_VISITING.replace(true));
     let result = f(&name);
     if !part::is_read_only() {
         return Err(Error::ReportWrites);

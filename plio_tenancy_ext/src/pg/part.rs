@@ -88,6 +88,11 @@ pub fn forbid_writes() {
     set(c"transaction_read_only", c"on");
 }
 
+/// Makes no plan with parallel workers.
+pub fn forbid_workers() {
+    set(c"max_parallel_workers_per_gather", c"0");
+}
+
 /// Whether nothing may be written now.
 pub fn is_read_only() -> bool {
     // SAFETY: reads globals.

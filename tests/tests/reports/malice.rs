@@ -1,6 +1,6 @@
 //! A tenant whose tables are traps: its code runs as the tenant, in the tenant, while somebody with more rights reports.
 
-use crate::world::{World, assert_outside, rows, world};
+use crate::world::{World, assert_outside, refused, rows, world};
 
 /// Puts a view with a function in the place of bravo's table. The function tries to get out, and tells what came of it.
 fn trap(world: &World) {
@@ -89,4 +89,26 @@ fn conditions_of_the_reporter_are_judged_again_on_what_comes_back() {
         rows(&mut reporter, "SELECT id, name FROM plio_reports.users WHERE org = 'acme' AND id = 2"),
         ["2|canary-acme-2"]
     );
+}
+
+#[test]
+fn an_adopted_tenant_is_read_as_its_owner_with_one_layers_rules() {
+    let world = world("adopted");
+    let mut admin = world.admin();
+    let owner = world.tenants.db.login_role("owner");
+    admin
+        .batch_execute(&format!(
+            "CREATE SCHEMA old AUTHORIZATION {owner}; SET ROLE {owner};
+             CREATE TABLE old.users (id bigint, name text); INSERT INTO old.users VALUES (1, 'canary-old');
+             RESET ROLE; SELECT plio.adopt_tenant('old', 'old')"
+        ))
+        .unwrap();
+    let mut reporter = world.reporter();
+    let who = "SELECT * FROM plio.report('SELECT current_user::text, name FROM users', '{old}') AS (org text, who text, name text)";
+    assert_eq!(rows(&mut reporter, who), [format!("old|{owner}|canary-old")]);
+    let statistics =
+        "SELECT * FROM plio.report('SELECT count(*) FROM pg_stats', '{old}') AS (org text, n bigint)";
+    refused(reporter.query(statistics, &[]), "55000");
+    assert_eq!(rows(&mut reporter, "SELECT outcome, sqlstate FROM plio.report_coverage()"), ["failed|42501"]);
+    assert_outside(&mut reporter, &world.reporter);
 }
