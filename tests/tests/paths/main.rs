@@ -16,3 +16,8 @@ mod judge;
 #[path = "../isolation/world.rs"]
 #[allow(dead_code, reason = "shared with the isolation tests")]
 mod world;
+
+use plio_tests::Layers;
+
+/// What `world()` makes.
+const LAYERS: Layers = Layers::Two;
