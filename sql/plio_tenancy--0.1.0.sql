@@ -1525,11 +1525,6 @@ AS $registry$
                       WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
       FROM shadows s
     UNION ALL
-    SELECT 'info', 'one_layer', t.org, quote_ident(t.schema_name),
-           format('tenant "%s" has no role of its own: only the access check guards it, not native privileges', t.org),
-           'give it a role of its own'
-      FROM plio.tenants t WHERE t.role_name IS NULL
-    UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
            format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))

@@ -158,14 +158,13 @@ fn sequence_values_are_forgotten() {
     }
 }
 
-// Prepared in one tenant, run in the other and back, by name and by protocol, planned anew and from the cache.
+// Prepared by the driver in one tenant, run in the other and back, planned anew and from the cache.
 #[test]
 fn a_prepared_statement_sees_the_rows_of_the_tenant_it_runs_in() {
     let fixture = two_tenants("prepared");
     for mode in ["auto", "force_generic_plan", "force_custom_plan"] {
         let mut app = fixture.db.connect(&fixture.app);
         app.batch_execute(&format!("SET plan_cache_mode = {mode}")).unwrap();
-        inside(&mut app, "acme", "PREPARE p (bigint) AS SELECT name FROM users WHERE id = $1");
         app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
         let statement = app.prepare("SELECT name FROM users WHERE id = $1").unwrap();
         app.batch_execute("COMMIT").unwrap();
@@ -173,15 +172,41 @@ fn a_prepared_statement_sees_the_rows_of_the_tenant_it_runs_in() {
             let org = if round % 2 == 0 { "acme" } else { "bravo" };
             app.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')")).unwrap();
             for _ in 0..2 {
-                assert_eq!(first(&mut app, "EXECUTE p (1)").unwrap(), format!("canary-{org}"));
                 let row = app.query_one(&statement, &[&1i64]).unwrap();
                 assert_eq!(row.get::<_, &str>(0), format!("canary-{org}"));
             }
             app.batch_execute("COMMIT").unwrap();
             // Without a tenant it finds nobody's rows.
-            assert!(first(&mut app, "EXECUTE p (1)").is_err());
             assert!(app.query_one(&statement, &[&1i64]).is_err());
         }
+    }
+}
+
+// SQL's PREPARE inside a tenant is that tenant's: under a name that the application uses it would be run by the next one.
+// What was prepared outside stays, and so does what the driver prepared, whatever its name.
+#[test]
+fn what_a_tenant_prepared_by_name_is_gone_for_the_next() {
+    let fixture = two_tenants("by_name");
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        let mut client = fixture.db.connect(role);
+        client.batch_execute("PREPARE neutral AS SELECT plio.current_tenant()").unwrap();
+        inside(&mut client, "acme", "PREPARE trap AS DELETE FROM users; PREPARE kept AS SELECT 'acme'");
+        client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+        assert_eq!(first(&mut client, "EXECUTE kept").unwrap(), "acme");
+        client.batch_execute("COMMIT; BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+        assert_eq!(first(&mut client, "EXECUTE neutral").unwrap(), "bravo");
+        client.batch_execute("SAVEPOINT s").unwrap();
+        for name in ["trap", "kept"] {
+            expect_sqlstate(client.batch_execute(&format!("EXECUTE {name}")), "26000");
+            client.batch_execute("ROLLBACK TO s").unwrap();
+        }
+        assert_eq!(first(&mut client, "SELECT count(*)::text FROM users").unwrap(), "3");
+        client.batch_execute("COMMIT").unwrap();
+        // Under a name that was given up and taken by somebody else since, nothing is dropped.
+        inside(&mut client, "acme", "PREPARE again AS SELECT 1; DEALLOCATE again");
+        client.batch_execute("DISCARD ALL; PREPARE again AS SELECT plio.current_tenant()").unwrap();
+        client.batch_execute("SET plio.tenant = 'bravo'").unwrap();
+        assert_eq!(first(&mut client, "EXECUTE again").unwrap(), "bravo");
     }
 }
 
@@ -192,16 +217,14 @@ fn a_cached_plan_of_a_qualified_name_is_refused_in_the_other_tenant() {
     for role in [fixture.app.as_str(), SUPERUSER] {
         let mut client = fixture.db.connect(role);
         client.batch_execute("SET plan_cache_mode = force_generic_plan").unwrap();
-        inside(
-            &mut client,
-            "acme",
-            "PREPARE p AS SELECT name FROM tenant_acme.users WHERE id = 1; EXECUTE p",
-        );
-        client.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
-        let error = expect_sqlstate(first(&mut client, "EXECUTE p"), "42501");
+        client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+        let warm = client.prepare("SELECT name FROM tenant_acme.users WHERE id = 1").unwrap();
+        client.query_one(&warm, &[]).unwrap();
+        client.batch_execute("COMMIT; BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+        let error = expect_sqlstate(client.query_one(&warm, &[]), "42501");
         assert_refusal(&error, "42501", &["canary", "tenant_acme", "users"]);
         client.batch_execute("ROLLBACK; BEGIN; SELECT plio.set_tenant('acme')").unwrap();
-        assert_eq!(first(&mut client, "EXECUTE p").unwrap(), "canary-acme");
+        assert_eq!(client.query_one(&warm, &[]).unwrap().get::<_, &str>(0), "canary-acme");
         client.batch_execute("COMMIT").unwrap();
     }
 }

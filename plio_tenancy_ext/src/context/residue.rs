@@ -2,8 +2,11 @@
 //!
 //! Temporary tables, cursors WITH HOLD, `lastval` and plans with folded rows outlive a transaction. Whose they may be is
 //! remembered by the transactions that were committed, since a rollback brings back what entering removed. What is
-//! not removed, by decision: the application's settings, advisory locks, LISTEN, and prepared statements; the view that lists
-//! their texts is closed while they may be another tenant's.
+//! not removed, by decision: the application's settings, advisory locks, LISTEN, and the statements that the driver
+//! prepared; the view that lists their texts is closed while they may be another tenant's.
+//!
+//! What SQL's PREPARE made inside a tenant does go: under a name that the application uses it would put that tenant's text
+//! into the next tenant's work.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +15,7 @@ use crate::hooks::planner;
 use crate::pg::session;
 use crate::registry;
 use crate::tenant::TenantId;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// Whose rows the session may still hold: in temporary tables, in cursors WITH HOLD, in `lastval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ thread_local! {
     static MADE_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
     /// Whose texts the session's prepared statements may hold: those of all whom it has worked for.
     static PREPARED_BY: Cell<LeftBy> = const { Cell::new(LeftBy::Nobody) };
+    /// What SQL's PREPARE made inside a tenant: the statement's name, and whose it is.
+    static PREPARED: RefCell<Vec<(String, TenantId)>> = const { RefCell::new(Vec::new()) };
     /// A part of this transaction was rolled back: so may be the removal of what was there before it.
     static IS_PARTLY_UNDONE: Cell<bool> = const { Cell::new(false) };
 }
@@ -63,8 +68,24 @@ pub fn has_foreign_texts(tenant: TenantId) -> bool {
     PREPARED_BY.get().is_another(tenant)
 }
 
+/// SQL's PREPARE made a statement inside a tenant.
+pub fn note_prepared(name: String, tenant: TenantId) {
+    PREPARED.with_borrow_mut(|all| {
+        all.retain(|(known, _)| *known != name);
+        all.push((name, tenant));
+    });
+}
+
+/// Drops what SQL's PREPARE made inside other tenants; those that a driver prepared stay.
+fn drop_foreign_prepared(entering: TenantId) {
+    let foreign: Vec<_> =
+        PREPARED.with_borrow_mut(|all| all.extract_if(.., |(_, tenant)| *tenant != entering).collect());
+    foreign.iter().for_each(|(name, _)| session::drop_statement_of_sql(name));
+}
+
 /// The session's prepared statements are gone.
 pub fn forget_texts(active: Option<TenantId>) {
+    PREPARED.with_borrow_mut(Vec::clear);
     PREPARED_BY.set(active.map_or(LeftBy::Nobody, LeftBy::Tenant));
 }
 
@@ -78,6 +99,9 @@ pub fn clear(entering: TenantId) -> Result<()> {
     let is_residue = LEFT_BY.get().is_another(entering) || MADE_BY.get().is_another(entering);
     MADE_BY.set(MADE_BY.get().and(LeftBy::Tenant(entering)));
     PREPARED_BY.set(PREPARED_BY.get().and(LeftBy::Tenant(entering)));
+    if PREPARED_BY.get().is_another(entering) {
+        drop_foreign_prepared(entering);
+    }
     if is_residue {
         if session::has_ready_portals() {
             registry::open_cursors()?.iter().for_each(|name| session::close_held_cursor(name));

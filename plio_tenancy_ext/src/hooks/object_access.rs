@@ -160,7 +160,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_PREPARED_STATEMENT => {
             context::ensure_own_texts()
         }
-        Type::OAT_FUNCTION_EXECUTE if is_judged && object.to_u32() < FIRST_NORMAL_OID => ensure_open(object),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object.to_u32() < FIRST_NORMAL_OID => {
+            hooks::ensure_confirmed().and_then(|()| ensure_open(object))
+        }
         Type::OAT_FUNCTION_EXECUTE if is_judged => ensure_function(object),
         _ => Ok(()),
     };

@@ -66,6 +66,7 @@ unsafe extern "C-unwind" fn on_utility(
         sequences::leave_utility(outer);
         match nodes::tag((*planned).utilityStmt) {
             NodeTag::T_RenameStmt => after_rename((*planned).utilityStmt.cast()),
+            NodeTag::T_PrepareStmt => after_prepare((*planned).utilityStmt.cast()),
             NodeTag::T_DeallocateStmt | NodeTag::T_DiscardStmt
                 if forgets_prepared((*planned).utilityStmt) =>
             {
@@ -197,6 +198,14 @@ unsafe fn on_discard(statement: *const pg_sys::DiscardStmt) -> Result<()> {
         crate::report::coverage::forget();
     }
     if is_all && !context::is_locked() { context::leave_session() } else { Ok(()) }
+}
+
+/// A statement prepared inside a tenant is that tenant's.
+unsafe fn after_prepare(statement: *const pg_sys::PrepareStmt) {
+    // SAFETY: the caller passes a PrepareStmt.
+    if let (Some(tenant), Some(name)) = (context::active_tenant(), owned(unsafe { (*statement).name })) {
+        context::residue::note_prepared(name, tenant);
+    }
 }
 
 /// DEALLOCATE ALL and DISCARD ALL: they leave no prepared statement.

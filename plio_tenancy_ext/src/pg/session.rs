@@ -278,6 +278,18 @@ pub fn close_held_cursor(name: &str) {
     }
 }
 
+/// Drops the prepared statement of that name, if SQL's PREPARE made it.
+pub fn drop_statement_of_sql(name: &str) {
+    let Ok(name) = CString::new(name) else { return };
+    // SAFETY: a NUL-terminated name; NULL when there is no such statement. As DEALLOCATE does (prepare.c).
+    unsafe {
+        let statement = pg_sys::FetchPreparedStatement(name.as_ptr(), false);
+        if !statement.is_null() && (*statement).from_sql {
+            pg_sys::DropPreparedStatement(name.as_ptr(), false);
+        }
+    }
+}
+
 /// Drops every temporary table of the session, as DISCARD TEMP does; undone by a rollback.
 pub fn drop_temporary_tables() {
     // SAFETY: in a transaction; raises an error when an object is in use.

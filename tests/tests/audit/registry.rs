@@ -20,10 +20,6 @@ pub const CASES: &[Case] = &[
         .before("CREATE TABLE public.users (id bigint)"),
     Case::new("shadow_table", "warning", None, "public.users", "SELECT plio.share('public.users', 'read')")
         .before("REVOKE ALL ON public.users FROM PUBLIC"),
-    Case::new("one_layer", "info", Some("acme"), "tenant_acme", "UPDATE plio.tenants SET role_name = NULL WHERE org = 'acme'").mend(
-        "UPDATE plio.tenants SET role_name = (SELECT rolname FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
-                                                WHERE nspname = 'tenant_acme') WHERE org = 'acme'",
-    ),
     Case::new("registry_sequence", "critical", None, "plio.tenants_tenant_id_seq", "ALTER SEQUENCE plio.tenants_tenant_id_seq RESTART"),
     Case::new("registry_sequence", "critical", None, "plio.history_history_id_seq", "ALTER SEQUENCE plio.history_history_id_seq CYCLE"),
     Case::new("registry_grant", "critical", None, "plio.access", "GRANT INSERT ON plio.access TO \"@app\""),

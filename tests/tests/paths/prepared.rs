@@ -37,13 +37,14 @@ fn the_texts_of_another_tenants_prepared_statements_are_not_listed() {
     }
 }
 
-/// Open by decision: whoever knows the name runs it. Its rows are the tenant's; constants in its text are what they are.
+/// Whoever knows the name does not run it: it went when the other tenant was entered.
 #[test]
-fn a_prepared_statement_of_another_tenant_runs_with_its_constants() {
+fn a_prepared_statement_of_another_tenant_is_gone() {
     let world = world();
     let mut app = world.db.connect(&world.app);
     inside(&mut app, "bravo", "PREPARE p AS SELECT 'canary-text', name FROM users WHERE id = 1");
-    Judge::inside(&mut app, "acme").gives("EXECUTE p", &["canary-text|canary-acme"]);
+    Judge::inside(&mut app, "bravo").gives("EXECUTE p", &["canary-text|canary-bravo"]);
+    Judge::inside(&mut app, "acme").denied("EXECUTE p", "26000");
 }
 
 /// Two-phase commit: nothing is prepared inside a tenant, a session's included, and nobody's is finished there.
