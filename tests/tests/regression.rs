@@ -14,9 +14,11 @@ use std::sync::OnceLock;
 type IsOurs = fn(&str) -> bool;
 
 /// Where our own objects show up: the test, and which lines may be there besides. Nothing else may differ.
-const OURS: [(&str, IsOurs); 3] = [
+const OURS: [(&str, IsOurs); 4] = [
     // It lists every event trigger.
     ("event_trigger", |line| line.contains("plio_")),
+    // It lists every foreign data wrapper and server; ours is for report views.
+    ("foreign_data", |line| line.contains("plio")),
     // It looks for unusual functions, which definer functions are; PostgreSQL's own have lower oids.
     ("opr_sanity", |line| {
         line.split('|').next().and_then(|oid| oid.trim().parse().ok()).is_some_and(|oid: u32| oid >= 16384)
