@@ -10,8 +10,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Where our own objects show up, and nothing else may differ: the test, and why.
-const OURS: [(&str, &str); 0] = [];
+/// Whether a line, its blanks squeezed, may be there because of us.
+type IsOurs = fn(&str) -> bool;
+
+/// Where our own objects show up: the test, and which lines may be there besides. Nothing else may differ.
+const OURS: [(&str, IsOurs); 4] = [
+    // It lists every event trigger.
+    ("event_trigger", |line| line.contains("plio_")),
+    // It lists every foreign data wrapper and server; ours is for report views.
+    ("foreign_data", |line| line.contains("plio")),
+    // It looks for unusual functions, which definer functions are; PostgreSQL's own have lower oids.
+    ("opr_sanity", |line| {
+        line.split('|').next().and_then(|oid| oid.trim().parse().ok()).is_some_and(|oid: u32| oid >= 16384)
+    }),
+    // It lists a serializable transaction's locks. We read the registry in it, once.
+    ("tidscan", |line| line == "relation | SIReadLock"),
+];
 
 /// A run of the suite: what each test printed.
 type Results = BTreeMap<String, String>;
@@ -118,12 +132,24 @@ fn assert_same(reference: &Results, ours: &Results) {
     assert_eq!(names(reference), names(ours));
     let differing: Vec<String> = reference
         .iter()
-        .filter(|(name, text)| {
-            ours.get(*name) != Some(*text) && !OURS.iter().any(|(allowed, _)| allowed == name)
-        })
+        .filter(|(name, text)| !is_same(name, text, &ours[*name]))
         .map(|(name, text)| format!("{name}:\n{}", difference(text, &ours[name])))
         .collect();
     assert!(differing.is_empty(), "{} tests differ\n{}", differing.len(), differing.join("\n"));
+}
+
+/// Equal, but for additional lines of ours; those widen columns and change the count below a table.
+fn is_same(test: &str, without: &str, with: &str) -> bool {
+    let Some((_, is_ours)) = OURS.iter().find(|(name, _)| *name == test) else { return without == with };
+    let lines = |text: &str| {
+        text.lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .map(|line| if line.trim_matches(['-', '+']).is_empty() { String::new() } else { line })
+            .filter(|line| !(line.starts_with('(') && (line.ends_with(" rows)") || line.ends_with(" row)"))))
+            .collect::<Vec<_>>()
+    };
+    let (mut expected, with) = (lines(without).into_iter().peekable(), lines(with));
+    with.iter().all(|line| expected.next_if_eq(line).is_some() || is_ours(line)) && expected.next().is_none()
 }
 
 /// The first lines that differ.
