@@ -202,9 +202,10 @@ fn what_a_tenant_prepared_by_name_is_gone_for_the_next() {
         }
         assert_eq!(first(&mut client, "SELECT count(*)::text FROM users").unwrap(), "3");
         client.batch_execute("COMMIT").unwrap();
-        // Under a name that was given up and taken by somebody else since, nothing is dropped.
-        inside(&mut client, "acme", "PREPARE again AS SELECT 1; DEALLOCATE again");
-        client.batch_execute("DISCARD ALL; PREPARE again AS SELECT plio.current_tenant()").unwrap();
+        // All given up, a name is free again.
+        inside(&mut client, "acme", "PREPARE again AS SELECT 1");
+        client.batch_execute("DEALLOCATE ALL").unwrap();
+        client.batch_execute("PREPARE again AS SELECT plio.current_tenant()").unwrap();
         client.batch_execute("SET plio.tenant = 'bravo'").unwrap();
         assert_eq!(first(&mut client, "EXECUTE again").unwrap(), "bravo");
     }

@@ -10,7 +10,7 @@
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::sequences;
+use crate::hooks::{planner, sequences};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -67,7 +67,7 @@ unsafe fn is_interesting(
             context::is_active()
         }
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
-        Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() => true,
+        Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() && is_protocols_call() => true,
         Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
             context::is_one_layer() && !is_known_open(object)
         }
@@ -93,6 +93,11 @@ unsafe fn is_interesting(
     }
 }
 
+/// Whether the function is called by the protocol itself: neither a statement's portal nor a planner is running.
+fn is_protocols_call() -> bool {
+    !session::is_in_portal() && !planner::is_running()
+}
+
 /// Functions of PostgreSQL's own that are on no list of one_layer.rs, a bit each: the rest are asked about once.
 static KNOWN_OPEN: [AtomicU64; FIRST_NORMAL_OID as usize / 64] =
     [const { AtomicU64::new(0) }; FIRST_NORMAL_OID as usize / 64];
@@ -108,6 +113,9 @@ fn is_known_open(function: Oid) -> bool {
 
 /// Judges a function of PostgreSQL's own, in a tenant without a role.
 fn ensure_open(function: Oid) -> Result<()> {
+    if !context::is_one_layer() {
+        return Ok(());
+    }
     if one_layer::SEQUENCE_FUNCTIONS.contains(&function.to_u32()) {
         return sequences::on_raw_call(function);
     }

@@ -90,9 +90,14 @@ fn is_the_tenants_own_plan() -> bool {
     context::active_role() == Some(unsafe { raw::GetUserId() })
 }
 
+/// Whether a plan is being made.
+pub fn is_running() -> bool {
+    PLANNING.load(Relaxed) > 0
+}
+
 /// An executor opens a user relation.
 pub fn note_relation() {
-    if PLANNING.load(Relaxed) > 0 {
+    if is_running() {
         HAS_READ.set(true);
     }
 }

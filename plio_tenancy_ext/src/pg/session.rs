@@ -131,6 +131,12 @@ pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     }
 }
 
+/// Whether a statement's portal is running.
+pub fn is_in_portal() -> bool {
+    // SAFETY: reads a global.
+    unsafe { !pg_sys::ActivePortal.is_null() }
+}
+
 /// Runs `f` in a transaction: the one that is open, or one of its own.
 pub fn in_transaction(f: impl FnOnce()) {
     let is_open = is_in_progress();

@@ -67,7 +67,9 @@ fn a_plan_made_elsewhere_is_judged_where_it_runs() {
                 }
             }
             client.batch_execute("COMMIT").unwrap();
-            for attempt in 0..4 {
+            // What SQL's PREPARE made in bravo goes when acme is entered (residue.rs).
+            let attempts = if org.is_empty() { 4 } else { 2 };
+            for attempt in 0..attempts {
                 enter(&mut client, "acme");
                 assert_eq!(value(&mut client, "SELECT min(name) FROM users"), "canary-acme");
                 let refused = match attempt {
