@@ -15,7 +15,6 @@ pub mod scan;
 pub mod session;
 pub mod shmem;
 pub mod spool;
-pub mod subtransaction;
 
 use pgrx::pg_sys;
 use std::borrow::Cow;

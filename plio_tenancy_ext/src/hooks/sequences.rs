@@ -174,8 +174,8 @@ fn call<const N: usize>(function: u32, arguments: [pg_sys::Datum; N]) -> i64 {
 /// # Safety
 /// `query` is a query which the planner may change.
 pub unsafe fn replace(query: *mut pg_sys::Query) {
-    // SAFETY: the caller's promise.
     if is_judged() {
+        // SAFETY: the caller's promise.
         unsafe { walk(query.cast(), std::ptr::null_mut()) };
     }
 }

@@ -26,6 +26,17 @@ static LAST_CODE: AtomicI32 = AtomicI32::new(0);
 /// # Errors
 /// The error that ended the work, unless it was a cancellation: that is raised anew.
 pub fn undone<R>(work: impl FnOnce() -> R + UnwindSafe) -> Result<R, Failure> {
+    undone_unless(work, |_| false)
+}
+
+/// The same; a failure that `must_go_on` is raised anew, too.
+///
+/// # Errors
+/// As [`undone`].
+pub fn undone_unless<R>(
+    work: impl FnOnce() -> R + UnwindSafe,
+    must_go_on: fn(&Failure) -> bool,
+) -> Result<R, Failure> {
     // SAFETY: reads the memory context and the resource owner, which are put back below, as plpgsql does (pl_exec.c).
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
     // SAFETY: in a transaction; the subtransaction ends below on every way out of `work`.
@@ -52,7 +63,7 @@ pub fn undone<R>(work: impl FnOnce() -> R + UnwindSafe) -> Result<R, Failure> {
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::CurrentResourceOwner = owner;
     }
-    outcome.or_else(|cause| failure(cause).map_or_else(|cause| cause.rethrow(), Err))
+    outcome.or_else(|cause| failure(cause, must_go_on).map_or_else(|cause| cause.rethrow(), Err))
 }
 
 /// Notes the SQLSTATE of the error that is being raised: pgrx keeps only those on PostgreSQL's own list.
@@ -62,7 +73,7 @@ unsafe extern "C-unwind" fn note_code(_argument: *mut std::ffi::c_void) {
 }
 
 /// What failed; the cause itself where it must go on.
-fn failure(cause: Box<CaughtError>) -> Result<Failure, Box<CaughtError>> {
+fn failure(cause: Box<CaughtError>, must_go_on: fn(&Failure) -> bool) -> Result<Failure, Box<CaughtError>> {
     let (code, message) = match &*cause {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
             (report.sql_error_code(), report.message().to_owned())
@@ -74,7 +85,8 @@ fn failure(cause: Box<CaughtError>) -> Result<Failure, Box<CaughtError>> {
     }
     let raised = LAST_CODE.load(Relaxed);
     let is_unlisted = code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && raised != 0;
-    Ok(Failure { sqlstate: text(if is_unlisted { raised } else { code as i32 }), message })
+    let failure = Failure { sqlstate: text(if is_unlisted { raised } else { code as i32 }), message };
+    if must_go_on(&failure) { Err(cause) } else { Ok(failure) }
 }
 
 /// A packed SQLSTATE as text.

@@ -24,7 +24,7 @@ impl Canaries {
     pub fn new(random: &mut Random) -> Self {
         let owners = [Owner::Tenant(0), Owner::Tenant(1), Owner::Tenant(2), Owner::Unshared];
         let owners = owners.map(|owner| {
-            let digits = (100_000_000_000 + random.next() % 900_000_000_000).to_string();
+            let digits = (100_000_000_000 + random.bits() % 900_000_000_000).to_string();
             let hex = digits.bytes().map(|byte| format!("{byte:02x}")).collect();
             (owner, digits, hex)
         });
