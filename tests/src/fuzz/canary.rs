@@ -7,7 +7,7 @@ use crate::fuzz::Random;
 /// Whose data a canary stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// A tenant, by its place in [`crate::fuzz::world::ORGS`].
+    /// A tenant, by its place in `ORGS`.
     Tenant(usize),
     /// Tables in `public` that are shared with nobody, and the registry's settings.
     Unshared,

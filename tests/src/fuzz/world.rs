@@ -12,7 +12,7 @@ use crate::{Cluster, Db};
 pub const ORGS: [&str; 3] = ["acme", "bravo", "coral"];
 /// Their schemas.
 pub const SCHEMAS: [&str; 3] = ["tenant_acme", "tenant_bravo", "Co\"ral ü"];
-/// The victim's place in [`ORGS`].
+/// The victim's place in `ORGS`.
 pub const VICTIM: usize = 2;
 
 /// How the tenants' objects are owned.
