@@ -22,6 +22,7 @@ const KNOWN_INTERNAL: &[&str] = &[
     // The support functions of aggregates, called by hand.
     "-element float8 array",
     "-element int8 array",
+    "-element interval array",
     "non-aggregate context",
     "failed to find conversion function from unknown",
     // The input and output functions of types, called by hand.
