@@ -551,8 +551,8 @@ const LINES: &[Line] = &[
             "REINDEX INDEX tenant_bravo.secrets_word",
             "REINDEX SCHEMA tenant_bravo",
             "REINDEX SCHEMA tenant_acme",
-            "REINDEX DATABASE",
-            "REINDEX SYSTEM",
+            "REINDEX DATABASE postgres",
+            "REINDEX SYSTEM postgres",
         ],
     ),
     (
