@@ -238,13 +238,22 @@ pub fn leave_session() -> Result<()> {
 /// # Errors
 /// The tenant was suspended, dropped or taken away since.
 pub fn confirm() -> Result<()> {
+    ensure_still_open()?;
+    residue::clear(STATE.get().tenant)?;
+    IS_CONFIRMED.store(true, Relaxed);
+    Ok(())
+}
+
+/// Whether a session's tenant may be entered still; locks it.
+///
+/// # Errors
+/// As [`confirm`].
+pub fn ensure_still_open() -> Result<()> {
     let org = active_org().ok_or_else(|| Error::Bug("an active tenant without an org".to_owned()))?;
     let (tenant, schema) = admit(&org)?;
     if tenant.id != STATE.get().tenant || Some(schema) != active_schema() {
         return Err(Error::UnknownTenant { org });
     }
-    residue::clear(tenant.id)?;
-    IS_CONFIRMED.store(true, Relaxed);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | `ExecutorStart_hook`, `ExecutorCheckPerms_hook` | every range table, after views and cached plans, workers included | utility statements; partitions that an INSERT routes to | ours first, then the previous hook: a refusal of ours needs no second opinion |
 //! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire | previous hook first, as sepgsql does |
+//! | `post_parse_analyze_hook` | that a query was parsed in a session's tenant not yet checked in this transaction | utility statements | ours first |
 //! | `planner_hook` | that a plan is being made | what for | around the previous hook or the standard planner |
 //! | `ExecutorEnd_hook` | that a plan has ended | plans that an error cut off | ours first: it only counts |
 //! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()`, `UPDATE pg_settings` | ours first; then the previous hook or the standard function |
@@ -11,6 +12,7 @@
 //! All keep to one shape: the outer function holds plain data and has no guard, so an error that is not ours passes
 //! through untouched; it calls a guarded check of ours. No hook ever turns a refusal into a permission.
 
+pub mod analyze;
 pub mod check_perms;
 pub mod object_access;
 pub mod planner;
@@ -26,6 +28,7 @@ use crate::{context, guc};
 pub fn install() {
     check_perms::install();
     object_access::install();
+    analyze::install();
     planner::install();
     running::install();
     utility::install();

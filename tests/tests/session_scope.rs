@@ -327,3 +327,21 @@ fn a_superuser_pins_a_role_to_a_tenant() {
     let own = format!("ALTER ROLE \"{}\" SET plio.tenant = 'acme'", fixture.carol);
     assert_eq!(carol.batch_execute(&own).unwrap_err().as_db_error().unwrap().code().code(), "42501");
 }
+
+// A driver that only parses holds the locks of what it named: not in a tenant that was closed since.
+#[test]
+fn parsing_alone_is_refused_once_the_tenant_is_closed() {
+    let fixture = two_tenants("parsing");
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+    app.prepare("INSERT INTO users (name) VALUES ('x')").unwrap();
+    admin.execute("SELECT plio.revoke_access($1, 'acme')", &[&fixture.app]).unwrap();
+    app.batch_execute("BEGIN; SAVEPOINT s").unwrap();
+    expect_sqlstate(app.prepare("INSERT INTO users (name) VALUES ('y')"), "42501");
+    app.batch_execute("ROLLBACK TO s").unwrap();
+    let locks = "SELECT count(*)::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'users'";
+    assert_eq!(first(&mut admin, locks).unwrap(), "0");
+    // What leads out works.
+    app.batch_execute("ROLLBACK; RESET plio.tenant; SELECT 1").unwrap();
+}
