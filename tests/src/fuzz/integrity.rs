@@ -81,10 +81,9 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-/// Locks stronger than a reader's that idle sessions of `attacker` hold on relations of these tenants: what, and which.
-///
-/// Not those of a statement that is running and about to be refused; nor a writer's lock on a sequence, which
-/// `pg_sequence_last_value(oid)` takes before it looks at privileges (docs/guarantees.md, open).
+/// Locks that idle sessions of `attacker` hold on relations of these tenants, stronger than those that `nextval(oid)` and
+/// `pg_sequence_last_value(oid)` take on whatever the oid names, before they look at kinds and privileges, and keep to the
+/// transaction's end (docs/guarantees.md, open): what, and which.
 ///
 /// # Errors
 /// The connection is gone.
@@ -97,7 +96,7 @@ pub fn foreign_locks(
     let query = "SELECT format('%s on %s: %s', l.mode, c.oid::regclass, a.query), concat(a.pid, ' ', a.state_change)
         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
         JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE l.granted AND a.state LIKE 'idle in transaction%' AND c.relkind <> 'S' AND l.mode <> 'AccessShareLock' AND a.usename = $1 AND n.nspname = ANY ($2)
+        WHERE l.granted AND a.state LIKE 'idle in transaction%' AND l.mode NOT IN ('AccessShareLock', 'RowExclusiveLock') AND a.usename = $1 AND n.nspname = ANY ($2)
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let mut look = || -> Result<Vec<(String, String)>, postgres::Error> {
         Ok(admin.query(query, &[&attacker, &schemas])?.iter().map(|row| (row.get(0), row.get(1))).collect())
