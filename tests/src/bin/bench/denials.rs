@@ -26,7 +26,8 @@ impl Side {
         let mut admin = db.superuser();
         admin.batch_execute("SELECT plio.create_tenant('acme')")?;
         admin.execute("SELECT plio.grant_access($1, 'acme')", &[&role])?;
-        admin.batch_execute(&format!("BEGIN; {ENTER}; {TABLE}; COMMIT; VACUUM ANALYZE"))?;
+        admin.batch_execute(&format!("BEGIN; {ENTER}; {TABLE}; COMMIT"))?;
+        admin.batch_execute("VACUUM ANALYZE")?;
         Ok(Self { db, role })
     }
 }

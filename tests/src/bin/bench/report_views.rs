@@ -36,8 +36,9 @@ pub fn run(args: &Args) -> Outcome<bool> {
     }
     admin.batch_execute(&format!(
         "SELECT plio.create_report_view('users', 'users'); SELECT plio.grant_access_to_every_tenant('{role}');
-         GRANT plio_reporter TO {role}; VACUUM ANALYZE"
+         GRANT plio_reporter TO {role}"
     ))?;
+    admin.batch_execute("VACUUM ANALYZE")?;
     println!("a report view over {TENANTS} tenants WHERE org = .. | the query in that tenant:");
     let mut good = true;
     for (what, select, condition) in QUERIES {
