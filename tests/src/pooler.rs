@@ -41,10 +41,7 @@ impl Pooler {
         let cluster = db.cluster();
         let folder = cluster.socket_dir().join(cluster.unique("pooler"));
         fs::create_dir(&folder).expect("the pooler's folder");
-        for entry in fs::read_dir(&fetched).expect("the fetched PgBouncer") {
-            let path = entry.expect("the fetched PgBouncer").path();
-            fs::copy(&path, folder.join(path.file_name().expect("a file"))).expect("a copy of PgBouncer");
-        }
+        copy_programs(&fetched, &folder);
         let users: String =
             roles.iter().chain([&SUPERUSER]).map(|role| format!("\"{role}\" \"\"\n")).collect();
         fs::write(folder.join("users.txt"), users).expect("users.txt");
@@ -94,6 +91,13 @@ impl Drop for Pooler {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// By a process of its own: were the program's file open for writing here, a process that another test starts meanwhile
+/// would inherit that descriptor until its exec, and the program could not start ("Text file busy").
+fn copy_programs(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-R").arg(from.join(".")).arg(to).status().expect("cp");
+    assert!(status.success(), "no copy of PgBouncer: {status}");
 }
 
 fn configuration(cluster: &Cluster, folder: &Path, port: u16, conf: &[&str]) -> String {
