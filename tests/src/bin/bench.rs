@@ -28,6 +28,10 @@ const ENTER: &str = "SELECT plio.set_tenant('acme')";
 const ENTER_BY_SET: &str = "SET LOCAL plio.tenant = 'acme'";
 const PATH: &str = "SET LOCAL search_path = tenant_acme";
 const PATH_BY_FUNCTION: &str = "SELECT set_config('search_path', 'tenant_acme', true)";
+/// What set_tenant() leaves in force, put together from PostgreSQL's own functions; nothing is checked.
+const BY_HAND: &str =
+    "SELECT set_config('search_path', 'tenant_acme', true), set_config('role', 'by_hand', true),
+    set_config('app.tenant', 'acme', true), pg_advisory_xact_lock_shared(1)";
 /// The server alone: no round trips that would hide a cost.
 const LOOP: &str = "DO $$ DECLARE found text; BEGIN
     FOR i IN 1..2000 LOOP SELECT name INTO found FROM users WHERE id = 1 + i * 7919 % 10000; END LOOP; END $$";
@@ -90,6 +94,7 @@ fn run(args: &Args) -> Outcome<bool> {
         ("  set_tenant() | SET LOCAL search_path", Over::Socket, Some(0.95), ENTER, PATH),
         ("  the same over TCP", Over::Tcp, None, ENTER, PATH),
         ("  set_tenant() | set_config('search_path')", Over::Socket, None, ENTER, PATH_BY_FUNCTION),
+        ("  set_tenant() | path, role, name, lock by hand", Over::Socket, None, ENTER, BY_HAND),
         ("  SET LOCAL plio.tenant | SET LOCAL search_path", Over::Socket, None, ENTER_BY_SET, PATH),
     ] {
         good &= report(what, target, &short_transactions(args, &sides, over, enter, path)?);
@@ -116,7 +121,8 @@ fn prepare() -> Outcome<Sides> {
     let mut admin = plain.superuser();
     admin.batch_execute(&format!(
         "CREATE SCHEMA tenant_acme; BEGIN; {PATH}; {TABLE}; COMMIT;
-         GRANT USAGE ON SCHEMA tenant_acme TO {role}; GRANT SELECT ON tenant_acme.users TO {role}"
+         CREATE ROLE by_hand; GRANT by_hand TO {role};
+         GRANT USAGE ON SCHEMA tenant_acme TO {role}, by_hand; GRANT SELECT ON tenant_acme.users TO {role}, by_hand"
     ))?;
     admin.batch_execute("VACUUM ANALYZE")?;
     let loaded: bool =
