@@ -37,6 +37,17 @@ pub fn enter(client: &mut Client, org: &str) -> Result<(), Error> {
     result
 }
 
+/// Returns once `query` says true; `check` runs each time that it does not yet.
+#[track_caller]
+pub fn wait_for(watcher: &mut Client, query: &str, check: impl Fn()) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !watcher.query_one(query, &[]).unwrap().get::<_, bool>(0) {
+        check();
+        assert!(Instant::now() < end, "not so within half a minute: {query}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A statement running in a session of its own.
 pub struct Running {
     pid: i32,
@@ -57,13 +68,10 @@ impl Running {
     /// Starts a statement and returns once it waits for a lock of another session.
     pub fn blocked(db: &Db, client: Client, statement: &str) -> Running {
         let running = Running::start(client, statement);
-        let mut watcher = db.superuser();
-        let end = Instant::now() + Duration::from_secs(30);
-        let query = "SELECT cardinality(pg_blocking_pids($1)) > 0";
-        while !watcher.query_one(query, &[&running.pid]).unwrap().get::<_, bool>(0) {
-            assert!(Instant::now() < end && !running.thread.is_finished(), "it does not wait: {statement}");
-            thread::sleep(Duration::from_millis(5));
-        }
+        let query = format!("SELECT cardinality(pg_blocking_pids({})) > 0", running.pid);
+        wait_for(&mut db.superuser(), &query, || {
+            assert!(!running.thread.is_finished(), "it does not wait: {statement}");
+        });
         running
     }
 

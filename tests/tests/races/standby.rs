@@ -2,7 +2,7 @@
 
 use plio_tests::{Cluster, TwoTenants, expect_sqlstate};
 
-use crate::sessions::{enter, first, refused, warm};
+use crate::sessions::{enter, first, refused, wait_for, warm};
 
 fn pair() -> (TwoTenants, TwoTenants, Cluster) {
     let primary = Cluster::start(&["wal_level = replica", "hot_standby = on"]);
@@ -57,6 +57,40 @@ fn what_the_primary_committed_counts_on_the_standby() {
     }
     // The last one made another tenant of the name: the session's is gone for good.
     refused(session.batch_execute("SELECT 1"), "42704");
+}
+
+// The lock of a change is in the WAL, as a table's: the standby waits with it for the transactions in the tenant, up to
+// max_standby_streaming_delay, and then ends them. None of them sees the change half done.
+#[test]
+fn a_change_waits_for_the_standbys_transactions_or_ends_them() {
+    let (fixture, there, standby) = pair();
+    let primary = fixture.db.cluster().clone();
+    let (mut admin, mut watcher) = (fixture.db.superuser(), there.db.superuser());
+    let mut delay = |value: &str| {
+        watcher.batch_execute(&format!("ALTER SYSTEM SET max_standby_streaming_delay = {value}")).unwrap();
+        watcher.batch_execute("SELECT pg_reload_conf()").unwrap();
+    };
+    delay("-1");
+    let (mut app, mut bravo) = (warm(&there, &there.app), warm(&there, &there.app));
+    enter(&mut app, "acme").unwrap();
+    enter(&mut bravo, "bravo").unwrap();
+    admin.batch_execute("SELECT plio.suspend_tenant('acme')").unwrap();
+    let replay_waits =
+        "SELECT (wait_event_type = 'Lock') IS TRUE FROM pg_stat_activity WHERE backend_type = 'startup'";
+    wait_for(&mut there.db.superuser(), replay_waits, || {});
+    assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
+    app.batch_execute("COMMIT").unwrap();
+    standby.wait_replayed(&primary);
+    refused(enter(&mut app, "acme"), "55000");
+    // Another tenant's transaction holds nothing up.
+    assert_eq!(first(&mut bravo, "SELECT name FROM users WHERE id = 1"), "canary-bravo");
+    delay("0");
+    admin.batch_execute("SELECT plio.suspend_tenant('bravo')").unwrap();
+    standby.wait_replayed(&primary);
+    // Idle in its transaction, it is ended whole: class 40, or the connection is gone.
+    let ended = bravo.batch_execute("SELECT name FROM users").unwrap_err();
+    assert!(bravo.is_closed() || ended.code().is_some_and(|code| code.code().starts_with("40")), "{ended:?}");
+    refused(enter(&mut there.db.connect(&there.app), "bravo"), "55000");
 }
 
 // The boundary on the standby is the primary's; shares arrive; nothing is written; promoted, it goes on.
