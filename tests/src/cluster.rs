@@ -85,8 +85,13 @@ impl Cluster {
     /// Waits until this standby has replayed what `primary` has written up to now.
     pub fn wait_replayed(&self, primary: &Cluster) {
         let connect = |cluster: &Cluster| cluster.config(SUPERUSER, "postgres").connect(NoTls);
+        // At the very start of a segment the position lies behind a page's header, and nothing is there to be replayed
+        // until somebody writes: so we do.
         let written = connect(primary)
-            .and_then(|mut client| client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]))
+            .and_then(|mut client| {
+                client.batch_execute("SELECT pg_logical_emit_message(true, 'written', '')")?;
+                client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[])
+            })
             .expect("the primary's position");
         let position: String = written.get(0);
         let mut client = connect(self).expect("the standby");
