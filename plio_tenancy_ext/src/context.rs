@@ -13,7 +13,7 @@ use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
 use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::Lifetime;
-use crate::pg::session::{self, Cursor};
+use crate::pg::{lock, portal, session};
 use crate::tenant::{Org, Status, TenantId};
 use crate::{guc as settings, monitor, registry};
 use pgrx::pg_sys::Oid;
@@ -287,7 +287,7 @@ fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
     if let Some(tenant) = cache::admitted(user, org)
         && let Some(schema) = tenant.schema
     {
-        session::lock_tenant_shared(schema);
+        lock::tenant_shared(schema);
         if cache::admitted(user, org).is_some() {
             return Ok((tenant, schema));
         }
@@ -312,7 +312,7 @@ fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
         ensure_permitted(&tenant)?;
         let lost = |what| Error::Broken { org: org.to_string(), what };
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
-        session::lock_tenant_shared(schema);
+        lock::tenant_shared(schema);
         let again = cache::tenant(org).ok_or_else(unknown)?;
         if again.id == tenant.id && again.schema == tenant.schema {
             ensure_permitted(&again)?;
@@ -330,10 +330,10 @@ fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
 
 /// A cursor of this transaction would go on returning rows of before.
 fn ensure_no_open_cursor() -> Result<()> {
-    if !session::has_ready_portals() {
+    if !portal::has_ready() {
         return Ok(());
     }
-    let is_open = |name: &String| session::cursor_state(name) == Some(Cursor::Open);
+    let is_open = |name: &String| portal::cursor_state(name) == Some(portal::Cursor::Open);
     if registry::open_cursors()?.iter().any(is_open) { Err(Error::OpenCursors) } else { Ok(()) }
 }
 

@@ -8,7 +8,7 @@
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
-use crate::pg::{catalog, guc, quote_identifier, session};
+use crate::pg::{catalog, guc, lock, quote_identifier, session};
 use crate::registry;
 use crate::tenant::{Org, Status, ensure_schema_name};
 use pgrx::JsonB;
@@ -48,7 +48,7 @@ pub fn is_managing() -> bool {
 pub fn begin_management(function: &'static str) -> Result<()> {
     context::ensure_no_tenant(function)?;
     let extension = catalog::extension_oid(registry::EXTENSION).ok_or(Error::NotInstalled)?;
-    session::lock_extension(extension);
+    lock::registry(extension);
     session::accept_invalidations();
     Ok(())
 }
@@ -219,7 +219,7 @@ pub fn lock(org: &Org) -> Result<Rc<Tenant>> {
 /// # Errors
 /// 55006.
 pub fn lock_schema(org: &Org, schema: Oid) -> Result<()> {
-    if guc::with_lock_timeout(DEFAULT_WAIT, || session::lock_tenant_exclusive(schema)) {
+    if guc::with_lock_timeout(DEFAULT_WAIT, || lock::tenant_exclusive(schema)) {
         Ok(())
     } else {
         Err(Error::InUse { org: org.to_string() })
@@ -246,7 +246,7 @@ fn lock_if_there(org: &Org) -> Result<Rc<Tenant>> {
 /// With enforcement off a superuser may drop or rename a tenant's schema: not half across a request.
 pub fn wait_for_transactions(class: Oid, object: Oid) {
     if class == pg_sys::NamespaceRelationId && cache::schema_kind(object) == SchemaKind::Tenant {
-        session::lock_tenant_exclusive(object);
+        lock::tenant_exclusive(object);
     }
 }
 

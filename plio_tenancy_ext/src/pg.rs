@@ -6,10 +6,12 @@
 pub mod catalog;
 pub mod depend;
 pub mod guc;
+pub mod lock;
 pub mod log;
 pub mod nodes;
 pub mod parse;
 pub mod part;
+pub mod portal;
 pub mod raw;
 pub mod scan;
 pub mod session;

@@ -12,7 +12,7 @@
 
 use crate::error::Result;
 use crate::hooks::planner;
-use crate::pg::session;
+use crate::pg::{portal, session};
 use crate::registry;
 use crate::tenant::TenantId;
 use std::cell::{Cell, RefCell};
@@ -103,8 +103,8 @@ pub fn clear(entering: TenantId) -> Result<()> {
         drop_foreign_prepared(entering);
     }
     if is_residue {
-        if session::has_ready_portals() {
-            registry::open_cursors()?.iter().for_each(|name| session::close_held_cursor(name));
+        if portal::has_ready() {
+            registry::open_cursors()?.iter().for_each(|name| portal::close_held_cursor(name));
         }
         session::drop_temporary_tables();
         session::forget_sequences();

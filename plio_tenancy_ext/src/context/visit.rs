@@ -8,7 +8,7 @@
 use crate::cache::{self, Role, Tenant};
 use crate::error::{Error, Result};
 use crate::hooks::planner;
-use crate::pg::{catalog, part, session};
+use crate::pg::{catalog, lock, part, portal};
 use crate::registry;
 use crate::tenant::{Org, Status};
 use pgrx::pg_sys::Oid;
@@ -86,7 +86,7 @@ fn admit(org: &Org) -> Result<(Rc<Tenant>, Oid)> {
     let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
     loop {
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
-        session::lock_tenant_shared(schema);
+        lock::tenant_shared(schema);
         let again = cache::tenant(org).ok_or_else(unknown)?;
         if again.id == tenant.id && again.schema == tenant.schema {
             if again.has_lost_role {
@@ -115,11 +115,11 @@ fn owner(org: &Org, schema: Oid) -> Result<Role> {
 /// # Errors
 /// 25001.
 pub fn ensure_no_cursor() -> Result<()> {
-    if !session::has_ready_portals() {
+    if !portal::has_ready() {
         return Ok(());
     }
     let is_ready = |name: &String| {
-        matches!(session::cursor_state(name), Some(session::Cursor::Open | session::Cursor::Held))
+        matches!(portal::cursor_state(name), Some(portal::Cursor::Open | portal::Cursor::Held))
     };
     if registry::open_cursors()?.iter().any(is_ready) { Err(Error::CursorsInReport) } else { Ok(()) }
 }

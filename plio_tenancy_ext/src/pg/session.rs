@@ -1,11 +1,10 @@
-//! The session's users, transaction, portals and leftovers; locks on schemas.
+//! The session's users, transaction and leftovers.
 //!
 //! What only reads a global, and so cannot raise, is called without pgrx's guard.
 
 use super::{owned, raw};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// The login role, or what it `SET ROLE` to; not a definer function's owner.
 pub fn outer_user() -> pg_sys::Oid {
@@ -156,132 +155,6 @@ pub fn in_transaction(f: impl FnOnce()) {
 pub fn is_parallel_worker() -> bool {
     // SAFETY: reads a global that is set when the process starts.
     unsafe { pg_sys::ParallelWorkerNumber >= 0 }
-}
-
-/// A share lock on a tenant, known by its schema, to the end of the transaction; waits for who holds it exclusively.
-///
-/// It is a relation's lock with the schema's oid, which no relation has (oids come from one counter; after that wraps
-/// around, two that meet would wait for each other, no more). PostgreSQL keeps weak locks on relations in the backend
-/// itself (lock.c, fast path), so that the transactions of a busy tenant do not queue for one entry of the shared lock
-/// table, as they would for a lock on the schema. A standby replays the exclusive one. Accepts invalidations.
-pub fn lock_tenant_shared(schema: pg_sys::Oid) {
-    // SAFETY: any oid may be locked; released when the transaction ends.
-    unsafe { pg_sys::LockRelationOid(schema, pg_sys::AccessShareLock as i32) };
-}
-
-/// The same, exclusively; waits, bounded by lock_timeout.
-pub fn lock_tenant_exclusive(schema: pg_sys::Oid) {
-    // SAFETY: as above.
-    unsafe { pg_sys::LockRelationOid(schema, pg_sys::AccessExclusiveLock as i32) };
-}
-
-/// Keeps other administrators from changing the registry until this transaction ends; waits for those who do.
-///
-/// A lock on the extension that conflicts with itself, and with dropping or updating the extension.
-pub fn lock_extension(extension: pg_sys::Oid) {
-    let lock = pg_sys::ShareUpdateExclusiveLock as i32;
-    // SAFETY: as above.
-    unsafe { pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, lock) };
-}
-
-/// Whether some portal besides the running ones is ready to be fetched from: an open cursor.
-///
-/// Not by PostgreSQL's `ThereAreNoReadyPortals()`: when there is one, that leaves its scan of the portal table
-/// registered, and the hundredth in one transaction makes even the abort fail, which ends the whole server. So the
-/// portals are found by their memory contexts: each is named after its portal (`CreatePortal`, portalmem.c).
-pub fn has_ready_portals() -> bool {
-    let Some(top) = top_portal_context() else { return false };
-    // SAFETY: the running portal is NULL or valid; it is not ready to be fetched from, and mostly the only one.
-    let running = unsafe { pg_sys::ActivePortal.as_ref() }.map(|portal| portal.portalContext);
-    // SAFETY: a memory context's children are a NULL-terminated list of valid contexts.
-    let mut child = unsafe { (*top).firstchild };
-    while !child.is_null() {
-        // SAFETY: as above; names are C strings, and the identifier is the portal's own name or a constant.
-        let (name, portal, next) = unsafe { ((*child).name, (*child).ident, (*child).nextchild) };
-        // SAFETY: as above.
-        if unsafe {
-            running != Some(child)
-                && !portal.is_null()
-                && CStr::from_ptr(name) == c"PortalContext"
-                && is_ready(CStr::from_ptr(portal))
-        } {
-            return true;
-        }
-        child = next;
-    }
-    false
-}
-
-/// Whether a portal is ready; the protocol's own, which has no name, is told by a constant.
-fn is_ready(portal: &CStr) -> bool {
-    let is_ready = |name: &CStr| {
-        // SAFETY: a NUL-terminated name; the portal is looked at at once.
-        unsafe {
-            let portal = pg_sys::GetPortalByName(name.as_ptr());
-            !portal.is_null() && (*portal).status == pg_sys::PortalStatus::PORTAL_READY
-        }
-    };
-    is_ready(portal) || (portal == c"<unnamed>" && is_ready(c""))
-}
-
-/// The parent of all portals' memory contexts, which is there from a backend's start to its end.
-fn top_portal_context() -> Option<pg_sys::MemoryContext> {
-    static TOP: AtomicPtr<pg_sys::MemoryContextData> = AtomicPtr::new(std::ptr::null_mut());
-    let known = TOP.load(Relaxed);
-    if !known.is_null() {
-        return Some(known);
-    }
-    // SAFETY: as for the children in `has_ready_portals`.
-    unsafe {
-        let mut child = (*pg_sys::TopMemoryContext).firstchild;
-        while !child.is_null() && CStr::from_ptr((*child).name) != c"TopPortalContext" {
-            child = (*child).nextchild;
-        }
-        TOP.store(child, Relaxed);
-        (!child.is_null()).then_some(child)
-    }
-}
-
-/// `InvalidSubTransactionId`, c.h.
-const INVALID_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
-
-/// What an open cursor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cursor {
-    /// WITH HOLD, of a transaction that has ended: its rows are stored.
-    Held,
-    /// Of this transaction.
-    Open,
-    /// Running at this moment, or finished.
-    Busy,
-}
-
-/// What the cursor of that name is; `None` when there is none.
-pub fn cursor_state(name: &str) -> Option<Cursor> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: a NUL-terminated name; the portal lives while nothing drops it.
-    unsafe {
-        let portal = pg_sys::GetPortalByName(name.as_ptr());
-        if portal.is_null() {
-            return None;
-        }
-        Some(if (*portal).status != pg_sys::PortalStatus::PORTAL_READY {
-            Cursor::Busy
-        } else if (*portal).createSubid == INVALID_SUBTRANSACTION {
-            Cursor::Held
-        } else {
-            Cursor::Open
-        })
-    }
-}
-
-/// Closes the cursor of that name, if it is held from a transaction that has ended.
-pub fn close_held_cursor(name: &str) {
-    let Ok(c_name) = CString::new(name) else { return };
-    if cursor_state(name) == Some(Cursor::Held) {
-        // SAFETY: the portal exists and is not active; as CLOSE does (portalcmds.c).
-        unsafe { pg_sys::PortalDrop(pg_sys::GetPortalByName(c_name.as_ptr()), false) };
-    }
 }
 
 /// Drops the prepared statement of that name, if SQL's PREPARE made it.
