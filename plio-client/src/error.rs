@@ -44,6 +44,8 @@ pub enum ErrorKind {
     NoTransaction,
     /// 22023: a bad argument or setting.
     InvalidArgument,
+    /// 0A000: CREATE EXTENSION in a database whose encoding is not UTF8; also anything that PostgreSQL does not support.
+    NotSupported,
     /// XX000: a bug, of the extension or of the server.
     Internal,
     /// Any other SQLSTATE: see [`Error::code`].
@@ -65,6 +67,7 @@ pub const SQLSTATES: &[(ErrorKind, &str)] = &[
     (ErrorKind::StillRequired, "2BP01"),
     (ErrorKind::NoTransaction, "25P01"),
     (ErrorKind::InvalidArgument, "22023"),
+    (ErrorKind::NotSupported, "0A000"),
     (ErrorKind::Internal, "XX000"),
 ];
 

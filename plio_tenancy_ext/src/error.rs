@@ -91,6 +91,9 @@ pub enum Error {
     /// The extension is not in this database.
     #[error("extension \"plio_tenancy\" is not installed in this database")]
     NotInstalled,
+    /// Names are UTF-8 here, throughout.
+    #[error("plio_tenancy requires a database with encoding UTF8")]
+    Encoding,
     /// Another tenant is active in this transaction.
     #[error("tenant \"{active}\" is set for this transaction")]
     Locked { active: String },
@@ -207,6 +210,7 @@ impl Error {
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }
             | Self::BadArgument { .. }
@@ -271,6 +275,7 @@ impl Error {
                     .to_owned()
             }
             Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
+            Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
             Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
             Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),

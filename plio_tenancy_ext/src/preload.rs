@@ -17,8 +17,11 @@ const SETTING: &str = "session_preload_libraries";
 /// Adds the library to this database's setting.
 ///
 /// # Errors
-/// Those of ALTER DATABASE.
+/// 0A000 in a database whose encoding is not UTF8; those of ALTER DATABASE.
 pub fn enable() -> Result<()> {
+    if !session::is_database_utf8() {
+        return Err(Error::Encoding);
+    }
     let mut libraries = current()?;
     if !libraries.iter().any(|library| library == LIBRARY) {
         libraries.push(LIBRARY.to_owned());

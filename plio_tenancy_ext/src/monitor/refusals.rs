@@ -50,6 +50,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::Broken { .. }
         | Error::NotPreloaded
         | Error::NotInstalled
+        | Error::Encoding
         | Error::OpenCursors
         | Error::CursorsInReport
         | Error::ReportUnrecorded

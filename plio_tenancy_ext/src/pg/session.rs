@@ -86,6 +86,12 @@ pub fn database_oid() -> pg_sys::Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
+/// Whether texts and names in this database are UTF-8. SQL_ASCII takes any bytes, so it does not count.
+pub fn is_database_utf8() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8 as i32 }
+}
+
 /// The database's name.
 pub fn database_name() -> Option<String> {
     // SAFETY: reads the catalog; NULL when it is gone.

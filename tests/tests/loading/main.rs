@@ -1,5 +1,6 @@
 //! How the library comes into a session and out of a database again, and what health() says about it.
 
+mod encoding;
 mod health;
 
 use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
