@@ -8,12 +8,8 @@
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
-<<<<<<< HEAD
-use crate::pg::{catalog, guc, lock, quote_identifier, session};
-=======
 use crate::pg::jsonb::Jsonb;
-use crate::pg::{catalog, guc, quote_identifier, session};
->>>>>>> 83cc9f1 (boundary: without a tenant nobody but administrators makes or drops in a tenant's schema; a tenant takes nothing in)
+use crate::pg::{catalog, guc, lock, quote_identifier, session};
 use crate::registry;
 use crate::tenant::{Org, Status, ensure_schema_name};
 use pgrx::pg_sys::{self, Oid};

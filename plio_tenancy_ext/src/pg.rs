@@ -6,11 +6,8 @@
 pub mod catalog;
 pub mod depend;
 pub mod guc;
-<<<<<<< HEAD
-pub mod lock;
-=======
 pub mod jsonb;
->>>>>>> 83cc9f1 (boundary: without a tenant nobody but administrators makes or drops in a tenant's schema; a tenant takes nothing in)
+pub mod lock;
 pub mod log;
 pub mod nodes;
 pub mod parse;
