@@ -63,7 +63,7 @@ doc: setup ## rustdoc of the workspace, in target/doc
 bench: install ## what tenancy costs, as ratios against plain PostgreSQL
 	PLIO_TEST_PG=$(PG) cargo run --quiet --release -p plio-tests --bin bench -- $(ARGS)
 
-fuzz: install ## a random attack on three tenants: SEED=.. STATEMENTS=1000000; ARGS='--connections 1' and more (--help)
+fuzz: install ## a random attack on three tenants: SEED=.. STATEMENTS=1000000; ARGS='--tenants adopted', ARGS=--surface and more (--help)
 	PLIO_TEST_PG=$(PG) cargo run --quiet --release -p plio-tests --bin fuzz -- $(addprefix --seed ,$(SEED)) $(addprefix --statements ,$(STATEMENTS)) $(ARGS)
 
 clean: ## remove what was built; the fetched PostgreSQL and tools stay (rm -rf target removes them too)

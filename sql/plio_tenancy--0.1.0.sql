@@ -120,7 +120,7 @@ AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
 CREATE FUNCTION "create_tenant"(
 	"org" TEXT, /* Option < & str > */
 	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
-	"settings" jsonb DEFAULT '{}' /* Option < pgrx :: JsonB > */
+	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
 ) RETURNS TEXT /* String */
 VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp

@@ -12,10 +12,10 @@ use crate::ddl;
 use crate::error::{Error, Result};
 use crate::lifecycle::{self, begin_management, managing};
 use crate::pg::depend::Address;
+use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier};
 use crate::registry;
 use crate::tenant::{Org, ensure_schema_name};
-use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::json;
@@ -25,7 +25,7 @@ use serde_json::json;
 /// # Errors
 /// 42602, 42939 (names), 42704 (no such schema), 42710 (the org exists), 55000 (the schema cannot be a tenant's), 55006,
 /// 25001.
-pub fn adopt(org: &Org, schema: &str, settings: JsonB, allow_ties: bool) -> Result<()> {
+pub fn adopt(org: &Org, schema: &str, settings: Jsonb, allow_ties: bool) -> Result<()> {
     begin_management("adopt_tenant")?;
     if cache::tenant(org).is_some() {
         return Err(Error::TenantExists { org: org.to_string() });

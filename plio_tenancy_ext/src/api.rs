@@ -1,6 +1,7 @@
 //! The SQL functions: decode the arguments, call one function of the domain, raise its error.
 
 use crate::error::{Error, Result, or_raise};
+use crate::pg::jsonb::Jsonb;
 use crate::pg::session;
 use crate::tenant::Org;
 use crate::{access, context, lifecycle, preload, shares};
@@ -51,7 +52,7 @@ fn require_tenant() -> String {
 fn create_tenant(
     org: Option<&str>,
     schema_name: default!(Option<&str>, "NULL"),
-    settings: default!(Option<pgrx::JsonB>, "'{}'"),
+    settings: default!(Option<Jsonb>, "'{}'"),
 ) -> String {
     or_raise((|| {
         let org = parse_org(org, "create_tenant", "org")?;

@@ -1,6 +1,7 @@
 //! What DDL did: two event triggers look once the command has ended, at what it left in the catalogs.
 //!
-//! With a tenant active, everything created, altered or dropped must lie in the tenant's schema. In any case nothing
+//! With a tenant active, everything created, altered or dropped must lie in the tenant's schema; without one, in no tenant's,
+//! but for administrators (a login role may own adopted schemas). In any case nothing
 //! may tie a tenant to another, or what is no tenant's to a tenant: foreign keys, views, inheritance, defaults, types,
 //! function bodies, whatever `pg_depend` recorded; administrators included. Bodies that PostgreSQL keeps as text record
 //! nothing: the access check judges them when they run. Statements that fire no event trigger are hooks/utility.rs's.
@@ -9,6 +10,7 @@ mod schemaless;
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
+use crate::hooks::object_access::ensure_code;
 use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
 use crate::policy::{self, Access, Actor, Context, Home, Place, Verdict};
@@ -44,9 +46,11 @@ fn on_command_end() -> Result<()> {
         ensure_no_history(object)?;
     }
     if hooks::is_judged() && !changed.is_empty() && !lifecycle::is_managing() {
-        if let Some(active) = context::active_schema() {
-            denial::decide(ensure_targets(&changed, active), Subject::Statement)?;
-        }
+        let targets = match context::active_schema() {
+            Some(active) => ensure_targets(&changed, active),
+            None => changed.iter().try_for_each(ensure_no_tenants),
+        };
+        denial::decide(targets, Subject::Statement)?;
         denial::decide(ensure_untied(&changed), Subject::Statement)?;
     }
     if changed.iter().any(|object| object.class == pg_sys::ExtensionRelationId) {
@@ -116,6 +120,11 @@ fn ensure_targets(changed: &[Changed], active: Oid) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Without a tenant: what lies in a tenant's schema is for administrators, however its name was found.
+fn ensure_no_tenants(object: &Changed) -> Result<()> {
+    depend::schema_of((object.class, object.object)).map_or(Ok(()), ensure_code)
 }
 
 /// No dependency from or to the changed objects, and what lives inside them, ties a tenant.
@@ -239,6 +248,10 @@ fn on_drop() -> Result<()> {
         if own.is_some() && hooks::is_judged() && schema != own && !is_neutral && !is_part {
             denial::decide(Err(Error::DdlOutside), Subject::Statement)?;
         }
+        if own.is_none() && hooks::is_judged() && !lifecycle::is_managing() && !is_neutral && !is_part {
+            let verdict = schema.as_deref().and_then(catalog::schema_oid).map_or(Ok(()), ensure_code);
+            denial::decide(verdict, Subject::Statement)?;
+        }
         if kind == "extension" {
             location.announce_change();
         }
@@ -299,7 +312,10 @@ fn ensure_event_trigger(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
     if is_event_trigger {
         Ok(())
     } else {
-        Err(Error::Bug("not called by the event trigger manager".to_owned()))
+        Err(Error::BadArgument {
+            message: "function can be called only as an event trigger".to_owned(),
+            hint: "Leave it to the event triggers that the extension made.",
+        })
     }
 }
 

@@ -8,10 +8,10 @@
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
+use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, guc, lock, quote_identifier, session};
 use crate::registry;
 use crate::tenant::{Org, Status, ensure_schema_name};
-use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use serde_json::json;
 use std::cell::Cell;
@@ -57,7 +57,7 @@ pub fn begin_management(function: &'static str) -> Result<()> {
 ///
 /// # Errors
 /// 42602, 42939 (names), 42710 (the org or the schema exists), 25001 (inside a tenant).
-pub fn create(org: &Org, schema_name: Option<&str>, settings: JsonB) -> Result<String> {
+pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<String> {
     begin_management("create_tenant")?;
     if cache::tenant(org).is_some() {
         return Err(Error::TenantExists { org: org.to_string() });

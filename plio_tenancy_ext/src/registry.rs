@@ -12,6 +12,7 @@ pub use self::owners::{
     schema_before, update_role,
 };
 use crate::error::{Error, Result};
+use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, scan, session};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
@@ -152,12 +153,7 @@ pub fn run(statement: &str) -> Result<()> {
 }
 
 /// Writes the tenant's row.
-pub fn insert_tenant(
-    org: &Org,
-    schema_name: &str,
-    role_name: Option<&str>,
-    settings: pgrx::JsonB,
-) -> Result<()> {
+pub fn insert_tenant(org: &Org, schema_name: &str, role_name: Option<&str>, settings: Jsonb) -> Result<()> {
     Spi::run_with_args(
         "INSERT INTO plio.tenants (org, schema_name, role_name, settings) VALUES ($1, $2, $3, $4)",
         &[org.as_str().into(), schema_name.into(), role_name.into(), settings.into()],

@@ -83,9 +83,9 @@ fn run() -> error::Result<Vec<Row>> {
 /// Runs `f` and undoes it. Limits, shutdown and a read-only server are nothing that an attack's verdict may swallow.
 fn undone<R>(f: impl FnOnce() -> R) -> Result<R, Failure> {
     part::undone_unless(AssertUnwindSafe(f), |failure| {
-        failure.sqlstate.starts_with("57")
-            || failure.sqlstate.starts_with("53")
-            || failure.sqlstate == "25006"
+        // Cut off, no resources, to be tried again, a lock that was not to be had, read only.
+        let passed_on = ["57", "53", "40", "55P03", "25006"];
+        passed_on.iter().any(|code| failure.sqlstate.starts_with(code))
     })
 }
 

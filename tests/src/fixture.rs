@@ -22,6 +22,17 @@ pub enum Layers {
     Two,
 }
 
+impl Layers {
+    /// What the tests of a module attack, by its `module_path!()`: the target `adopted` compiles the tests of others once
+    /// more, for tenants without a role of their own.
+    pub const fn of(module: &str) -> Self {
+        match module.as_bytes() {
+            [b'a', b'd', b'o', b'p', b't', b'e', b'd', b':', ..] => Self::One,
+            _ => Self::Two,
+        }
+    }
+}
+
 impl Db {
     /// As [`Db::two_tenants`], with one layer or two.
     pub fn tenants(&self, layers: Layers) -> TwoTenants {

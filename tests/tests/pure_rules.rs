@@ -129,6 +129,25 @@ proptest! {
         prop_assert_eq!(is_clients(&text), is_by_the_book(&text));
     }
 
+    /// Any bytes, read as text as far as they are: the same, and nobody panics.
+    #[test]
+    fn server_and_client_agree_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let text = String::from_utf8_lossy(&bytes);
+        prop_assert_eq!(is_servers(&text), is_by_the_book(&text));
+        prop_assert_eq!(is_clients(&text), is_by_the_book(&text));
+    }
+
+    /// A name with one character changed for any other, line ends and digits of other scripts included.
+    #[test]
+    fn one_wrong_character_is_enough(name in "[a-z0-9][a-z0-9_\\-]{0,62}", at: prop::sample::Index, other: char) {
+        let mut letters: Vec<char> = name.chars().collect();
+        let at = at.index(letters.len());
+        letters[at] = other;
+        let text: String = letters.iter().collect();
+        prop_assert_eq!(is_servers(&text), is_by_the_book(&text));
+        prop_assert_eq!(is_clients(&text), is_by_the_book(&text));
+    }
+
     /// Texts near the rule: mostly legal characters, lengths around the limit.
     #[test]
     fn server_and_client_agree_near_the_rule(text in "[a-z0-9_A\\- é]{0,3}[a-z0-9_\\-]{0,66}") {

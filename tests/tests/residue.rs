@@ -1,10 +1,10 @@
 //! What one tenant leaves in a session, and what the next one must not find there.
 
-use plio_tests::{Cluster, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, Layers, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
 use postgres::{Client, Error};
 
 fn two_tenants(prefix: &str) -> TwoTenants {
-    Cluster::shared().database(prefix).two_tenants()
+    Cluster::shared().database(prefix).tenants(Layers::of(module_path!()))
 }
 
 fn first(client: &mut Client, query: &str) -> Result<String, Error> {

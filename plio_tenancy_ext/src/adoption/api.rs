@@ -2,13 +2,14 @@
 
 use crate::api::{parse_org, required};
 use crate::error::{Error, or_raise};
+use crate::pg::jsonb::Jsonb;
 use pgrx::prelude::*;
 
 #[pg_extern(sql = false)]
 fn adopt_tenant(
     org: Option<&str>,
     schema_name: Option<&str>,
-    settings: Option<pgrx::JsonB>,
+    settings: Option<Jsonb>,
     allow_ties: Option<bool>,
 ) {
     or_raise((|| {

@@ -169,7 +169,7 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
             context::ensure_own_texts()
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object.to_u32() < FIRST_NORMAL_OID => {
-            hooks::ensure_confirmed().and_then(|()| ensure_open(object))
+            ensure_still_open().and_then(|()| ensure_open(object))
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged => ensure_function(object),
         _ => Ok(()),
@@ -193,9 +193,25 @@ fn ensure_function(function: Oid) -> Result<()> {
     }
 }
 
-/// Judges a schema whose names are being looked up, or whose function is about to run.
-fn ensure_code(schema: Oid) -> Result<()> {
-    hooks::ensure_confirmed()?;
+/// Checks a session's tenant. What other tenants left in the session is removed where a plan starts or a utility statement
+/// runs: here a plan may be in the making, and the tables that it names must not go meanwhile.
+fn ensure_still_open() -> Result<()> {
+    if is_protocols_call() {
+        hooks::ensure_confirmed()
+    } else if context::needs_confirmation() {
+        context::ensure_still_open()
+    } else {
+        Ok(())
+    }
+}
+
+/// Judges a schema whose names are being looked up, whose function is about to run, or in which something was created,
+/// altered or dropped without a tenant.
+///
+/// # Errors
+/// 42501, 55000.
+pub fn ensure_code(schema: Oid) -> Result<()> {
+    ensure_still_open()?;
     let active = context::active_schema();
     let place = cache::place_of_schema(schema, active);
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };

@@ -19,8 +19,8 @@ use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::sequences;
-use crate::pg::{borrowed, catalog, nodes, owned, raw, session};
-use crate::policy::{self, Access, Verdict};
+use crate::pg::{borrowed, nodes, owned, raw, session};
+use crate::policy::Access;
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -232,10 +232,8 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
         // SAFETY: the caller passes a utility statement.
         return Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } });
     }
-    if is_active {
-        // SAFETY: the caller passes a statement with that tag.
-        unsafe { targets::ensure_target(tag, statement)? };
-    }
+    // SAFETY: the caller passes a statement with that tag.
+    unsafe { targets::ensure_target(tag, statement)? };
     // SAFETY: each branch casts to the struct that its tag stands for.
     unsafe {
         match tag {
@@ -247,7 +245,6 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
             T_CreateStmt
             | T_CreateTableAsStmt
             | T_ViewStmt
-            | T_IndexStmt
             | T_CreateSeqStmt
             | T_AlterSeqStmt
             | T_AlterDomainStmt
@@ -270,18 +267,23 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
             | T_CreateTrigStmt
             | T_DefineStmt
             | T_RuleStmt => Ok(()),
-            T_AlterTableStmt => ensure_keeps_owner(statement.cast(), is_active),
+            // CONCURRENTLY commits before the event triggers see anything.
+            T_IndexStmt => targets::ensure_altered((*statement.cast::<pg_sys::IndexStmt>()).relation),
+            T_AlterTableStmt => {
+                targets::ensure_altered((*statement.cast::<pg_sys::AlterTableStmt>()).relation)?;
+                ensure_keeps_owner(statement.cast(), is_active)
+            }
             T_CommentStmt => {
                 ensure_schema_object((*statement.cast::<pg_sys::CommentStmt>()).objtype, statement, is_active)
             }
             T_DropStmt => {
                 ensure_schema_object((*statement.cast::<pg_sys::DropStmt>()).removeType, statement, is_active)
             }
-            T_AlterObjectSchemaStmt => ensure_schema_object(
-                (*statement.cast::<pg_sys::AlterObjectSchemaStmt>()).objectType,
-                statement,
-                is_active,
-            ),
+            T_AlterObjectSchemaStmt => {
+                let moving = statement.cast::<pg_sys::AlterObjectSchemaStmt>();
+                ensure_schema_object((*moving).objectType, statement, is_active)?;
+                if is_active { targets::ensure_source(moving) } else { Ok(()) }
+            }
             T_RenameStmt => ensure_schema_object(
                 (*statement.cast::<pg_sys::RenameStmt>()).renameType,
                 statement,
@@ -317,6 +319,7 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
                 ensure_target((*statement.cast::<pg_sys::ClusterStmt>()).relation, statement, is_active)
             }
             T_VacuumStmt => ensure_vacuum(statement.cast(), is_active),
+            T_GrantStmt if !is_active => ensure_grant(statement.cast()),
             T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
             _ if is_active => Err(Error::StatementRefused { tag: nodes::command_name(statement) }),
             _ => Ok(()),
@@ -406,7 +409,7 @@ unsafe fn ensure_target(
     match unsafe { nodes::relation_of(relation) } {
         Some(oid) => {
             ensure_access_to_all(oid, Access::Write)?;
-            if is_active { ensure_own(oid) } else { Ok(()) }
+            if is_active { targets::ensure_own(oid) } else { Ok(()) }
         }
         None if is_active && relation.is_null() => {
             // SAFETY: the caller passes a utility statement.
@@ -430,12 +433,17 @@ unsafe fn ensure_vacuum(statement: *mut pg_sys::VacuumStmt, is_active: bool) -> 
     Ok(())
 }
 
-fn ensure_own(relation: pg_sys::Oid) -> Result<()> {
-    let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
-    match policy::decide_ddl_target(cache::place_of_schema(schema, context::active_schema())) {
-        Verdict::Allow => Ok(()),
-        Verdict::Deny(_) => Err(Error::DdlOutside),
+/// GRANT and REVOKE without a tenant, whose relations may be found on the path: the event triggers are told of none.
+unsafe fn ensure_grant(statement: *const pg_sys::GrantStmt) -> Result<()> {
+    use pg_sys::ObjectType::{OBJECT_SEQUENCE, OBJECT_TABLE};
+    // SAFETY: the caller passes a GrantStmt; its objects are RangeVar nodes for these kinds (parsenodes.h).
+    unsafe {
+        let is_named = (*statement).targtype == pg_sys::GrantTargetType::ACL_TARGET_OBJECT;
+        if is_named && matches!((*statement).objtype, OBJECT_TABLE | OBJECT_SEQUENCE) {
+            ensure_relations((*statement).objects, Access::Write)?;
+        }
     }
+    Ok(())
 }
 
 /// Access is kept by role name: a renamed role keeps it.

@@ -224,7 +224,13 @@ pub fn split_identifiers(list: &str) -> Vec<String> {
 }
 
 /// The parts of a dotted name as SQL spells it, quotes and folding included; empty when it is none.
+///
+/// PostgreSQL's function takes the square of the quotes' number, and cannot be cancelled; no name needs so many.
 pub fn split_qualified(name: &str) -> Vec<String> {
+    const LONGEST: usize = 1000;
+    if name.len() > LONGEST {
+        return Vec::new();
+    }
     split(name, b'.', pg_sys::SplitIdentifierString)
 }
 

@@ -1,10 +1,10 @@
 //! The two throw-away tenants: the same ids in both, and what a careless superuser may have left between them.
 
 use crate::error::{Error, Result};
+use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, guc, quote_identifier, quote_literal, session};
 use crate::tenant::Org;
 use crate::{access, cache, context, lifecycle, registry};
-use pgrx::JsonB;
 use pgrx::prelude::*;
 
 /// The names in the own tenant, by id; the other one's are the canary with the same ids.
@@ -43,8 +43,8 @@ impl World {
         session::as_superuser(|| {
             guc::set_until_level_ends(c"default_tablespace", c"");
             let schemas = [
-                lifecycle::create(&own, None, JsonB(serde_json::json!({})))?,
-                lifecycle::create(&other, None, JsonB(serde_json::json!({})))?,
+                lifecycle::create(&own, None, Jsonb::empty())?,
+                lifecycle::create(&other, None, Jsonb::empty())?,
             ];
             // Asked before anything is granted for the test.
             let tenant = cache::tenant(&other).ok_or_else(|| Error::Bug("no tenant".to_owned()))?;

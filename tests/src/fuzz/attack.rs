@@ -15,12 +15,12 @@ use crate::fuzz::oracle::{self, Finding, Kind};
 use crate::fuzz::pools::Pools;
 use crate::fuzz::random::Random;
 use crate::fuzz::scene::Author;
-use crate::fuzz::session::Session;
+use crate::fuzz::session::{Session, Stint};
 use crate::fuzz::summary::Summary;
 use crate::fuzz::world::{Guard, ORGS, Tenants, World, run as execute};
 
 /// Settings of the cluster that is attacked: the log says what the server itself has to say, not each refused statement.
-const CONF: &[&str] = &["log_min_messages = 'log'", "log_checkpoints = off", "max_worker_processes = 4"];
+pub const CONF: &[&str] = &["log_min_messages = 'log'", "log_checkpoints = off", "max_worker_processes = 4"];
 /// Between two looks at the locks that are held.
 const SCENES_BETWEEN_LOOKS: usize = 60;
 
@@ -68,10 +68,7 @@ impl Attack {
 pub fn run(attack: &Attack) -> Summary {
     let began = Instant::now();
     let cluster = Cluster::start(CONF);
-    // The canaries are no part of the seed: no statement can know them.
-    let mut hidden =
-        Random::new(began.elapsed().as_nanos() as u64 ^ u64::from(std::process::id()) << 32 ^ clock());
-    let world = World::build(&cluster, Canaries::new(&mut hidden), attack.tenants, attack.guard);
+    let world = World::build(&cluster, Canaries::unknown(), attack.tenants, attack.guard);
     let mut run = Run::new(attack, &world);
     let mut shown = 0;
     let mut summary = Summary { seed: attack.seed, ..Summary::default() };
@@ -89,16 +86,14 @@ pub fn run(attack: &Attack) -> Summary {
     summary
 }
 
-/// Nothing that the attacker left may hold the superuser's looks up.
-fn administrator(world: &World) -> Client {
+/// The superuser's connection. Nothing that the attacker left may hold its looks up.
+///
+/// # Panics
+/// When it is refused.
+pub fn administrator(world: &World) -> Client {
     let mut admin = world.db.superuser();
     execute(&mut admin, "SET statement_timeout = '20s'");
     admin
-}
-
-fn clock() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |now| now.as_nanos() as u64)
 }
 
 struct Run<'a> {
@@ -115,7 +110,13 @@ impl<'a> Run<'a> {
     fn new(attack: &'a Attack, world: &'a World) -> Self {
         let random = Random::new(attack.seed);
         let sessions = (0..attack.connections)
-            .map(|i| (Session::new(), Corpus::default(), Random::new(attack.seed.wrapping_add(1 + i as u64))))
+            .map(|i| {
+                (
+                    Session::new(&world.attacker),
+                    Corpus::default(),
+                    Random::new(attack.seed.wrapping_add(1 + i as u64)),
+                )
+            })
             .collect();
         let admin = administrator(world);
         Self { attack, world, admin, grammar: Grammar::read(), random, sessions, log_read: 0 }
@@ -126,10 +127,13 @@ impl<'a> Run<'a> {
         (self.attack.stops_when_proven && is_proven) || summary.count_of(Kind::Crash) > 20
     }
 
-    /// Every second stint the attacker may enter acme alone, so that bravo must not change at all.
+    /// Every second stint the attacker may enter acme alone, so that bravo must not change at all. On adopted tenants it
+    /// speaks inside tenants alone in the two of four in which nothing that is its own by privilege may change either.
     fn stint(&mut self, summary: &mut Summary) {
         let is_narrow = summary.stints % 2 == 1;
         let granted = [true, !is_narrow, false];
+        let speaks_outside = self.world.tenants == Tenants::OwnRole || summary.stints % 4 >= 2;
+        let stint = Stint { granted, speaks_outside, reads_all: false };
         if summary.stints > 0 {
             self.world.rebuild(&mut self.admin);
         }
@@ -137,11 +141,15 @@ impl<'a> Run<'a> {
             let revoke = format!("SELECT plio.revoke_access('{}', '{}')", self.world.attacker, ORGS[1]);
             execute(&mut self.admin, &revoke);
         }
+        if !speaks_outside {
+            // Nothing is left of the time without a tenant.
+            self.sessions.iter_mut().for_each(|(session, _, _)| session.hang_up());
+        }
         let pools = Pools::read(&mut self.admin, self.world, &self.grammar, &mut self.random);
         summary.functions = pools.callable();
         let others: Vec<usize> = (0..ORGS.len()).filter(|tenant| !granted[*tenant]).collect();
-        let before = integrity::snapshot(&mut self.admin, &self.world.attacker, &others);
-        self.attack_once(&pools, &granted, &others, summary);
+        let before = integrity::snapshot(&mut self.admin, self.world, &others, speaks_outside);
+        self.attack_once(&pools, stint, &others, summary);
         self.read_log(summary);
         if self.admin.is_closed() || self.admin.simple_query("SELECT").is_err() {
             // The server has restarted, or somebody ended the superuser's session.
@@ -149,14 +157,14 @@ impl<'a> Run<'a> {
             self.world.db.cluster().wait_ready();
             self.admin = administrator(self.world);
         }
-        let after = integrity::snapshot(&mut self.admin, &self.world.attacker, &others);
+        let after = integrity::snapshot(&mut self.admin, self.world, &others, speaks_outside);
         for what in integrity::differences(&before, &after) {
             summary.find(plain(Kind::Change, format!("in stint {}: {what}", summary.stints)));
         }
         summary.stints += 1;
     }
 
-    fn attack_once(&mut self, pools: &Pools, granted: &[bool; 3], others: &[usize], summary: &mut Summary) {
+    fn attack_once(&mut self, pools: &Pools, stint: Stint, others: &[usize], summary: &mut Summary) {
         let left = self.attack.statements.saturating_sub(summary.statements).min(self.attack.stint);
         let quota = left.div_ceil(self.sessions.len());
         let (world, grammar) = (self.world, &self.grammar);
@@ -174,7 +182,7 @@ impl<'a> Run<'a> {
                         let mut scenes = 0;
                         while summary.statements < quota {
                             let scene = author.scene();
-                            session.play(world, granted, &scene, &mut summary);
+                            session.play(world, stint, &scene, &mut summary);
                             scenes += 1;
                             if scenes % SCENES_BETWEEN_LOOKS == 0
                                 && let Some(admin) = &mut admin
@@ -215,6 +223,7 @@ fn look_at_locks(admin: &mut Client, world: &World, others: &[usize], summary: &
     }
 }
 
-fn plain(kind: Kind, what: String) -> Finding {
+/// A finding that no statement stands for.
+pub fn plain(kind: Kind, what: String) -> Finding {
     Finding { kind, what, statement: String::new(), before: Vec::new() }
 }

@@ -91,8 +91,8 @@ impl Calls {
     }
 }
 
-/// A value of a type: what could cross, the extremes, NULL.
-fn argument(kind: &str, random: &mut Random, pools: &Pools) -> String {
+/// A value of a type, as an expression: what could cross, the extremes, NULL.
+pub fn argument(kind: &str, random: &mut Random, pools: &Pools) -> String {
     if random.chance(6) {
         return format!("NULL::{}", concrete(kind));
     }

@@ -2,6 +2,8 @@
 //!
 //! Digits look the same in every case, quoting and client encoding; their hexadecimal form (bytea) is looked for as well.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::fuzz::Random;
 
 /// Whose data a canary stands for.
@@ -20,6 +22,12 @@ pub struct Canaries {
 }
 
 impl Canaries {
+    /// New ones that no seed tells: no statement can know them.
+    pub fn unknown() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+        Self::new(&mut Random::new(now ^ u64::from(std::process::id()) << 32))
+    }
+
     /// New ones for three tenants and `public`.
     pub fn new(random: &mut Random) -> Self {
         let owners = [Owner::Tenant(0), Owner::Tenant(1), Owner::Tenant(2), Owner::Unshared];

@@ -4,7 +4,7 @@
 
 use postgres::Client;
 
-use crate::fuzz::world::{SCHEMAS, schema};
+use crate::fuzz::world::{SCHEMAS, Tenants, World, schema};
 
 /// The rows of each aspect, sorted.
 pub type Snapshot = Vec<(&'static str, Vec<String>)>;
@@ -44,14 +44,25 @@ const OF_TENANT: &[(&str, &str)] = &[
     ("a tenant's functions", "SELECT p::text FROM pg_proc p WHERE pronamespace = @"),
     ("a tenant's types and operators", "SELECT t::text FROM pg_type t WHERE typnamespace = @ UNION ALL SELECT o::text FROM pg_operator o WHERE oprnamespace = @
         UNION ALL SELECT s::text FROM pg_statistic_ext s WHERE stxnamespace = @"),
-    ("a tenant's large objects", "SELECT concat_ws(' ', m.oid, lomowner, lomacl, lo_get(m.oid)) FROM pg_largeobject_metadata m JOIN pg_namespace n ON n.nspowner = lomowner AND n.oid = @"),
     ("a tenant's comments", "SELECT d::text FROM pg_description d WHERE objoid IN (SELECT oid FROM pg_class WHERE relnamespace = @ UNION ALL SELECT oid FROM pg_proc WHERE pronamespace = @)"),
     ("a tenant's rows", "SELECT query_to_xml(format('SELECT * FROM %s t ORDER BY 1', c.oid::regclass), false, false, '')::text FROM pg_class c
         WHERE relnamespace = @ AND relkind IN ('r', 'p', 'm', 'S')"),
 ];
 
+/// Those of the role that owns the tenant's schema.
+const LARGE_OBJECTS: (&str, &str) = (
+    "a tenant's large objects",
+    "SELECT concat_ws(' ', m.oid, lomowner, lomacl, lo_get(m.oid)) FROM pg_largeobject_metadata m JOIN pg_namespace n ON n.nspowner = lomowner AND n.oid = @",
+);
+
 /// Everything about these tenants, and what is nobody's. What the attacker may set for its own role is left out.
-pub fn snapshot(admin: &mut Client, attacker: &str, tenants: &[usize]) -> Snapshot {
+///
+/// Adopted schemas belong to the attacker's role, and without a tenant it may do with what no hook sees as it likes
+/// (docs/guarantees.md, "tenants without a role, seen without a tenant"): large objects, the values of sequences by oid, and
+/// VACUUM FULL and CLUSTER of all that it owns, which give tables new files. In stints in which the attacker also speaks
+/// without a tenant (`speaks_outside`) these are left out; in the others they are compared like everything else.
+pub fn snapshot(admin: &mut Client, world: &World, tenants: &[usize], speaks_outside: bool) -> Snapshot {
+    let attacker = world.attacker.as_str();
     let mut rows = |query: &str| -> Vec<String> {
         let query = format!("SELECT coalesce(x, '') FROM ({query}) q(x) ORDER BY x COLLATE \"C\"");
         match admin.query(&query, &[]) {
@@ -64,7 +75,16 @@ pub fn snapshot(admin: &mut Client, attacker: &str, tenants: &[usize]) -> Snapsh
         COMMON.iter().map(|(what, query)| (*what, rows(&query.replace("@attacker", attacker)))).collect();
     for tenant in tenants {
         let oid = format!("'{}'::regnamespace", schema(*tenant).replace('\'', "''"));
-        snapshot.extend(OF_TENANT.iter().map(|(what, query)| (*what, rows(&query.replace('@', &oid)))));
+        let is_owners = world.tenants == Tenants::Adopted && speaks_outside;
+        let aspects = OF_TENANT.iter().chain((!is_owners).then_some(&LARGE_OBJECTS));
+        snapshot.extend(aspects.map(|(what, query)| {
+            let query = if is_owners {
+                query.replace("relfilenode, ", "").replace(", 'S')", ")")
+            } else {
+                (*query).to_owned()
+            };
+            (*what, rows(&query.replace('@', &oid)))
+        }));
     }
     snapshot
 }

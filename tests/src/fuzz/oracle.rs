@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use crate::fuzz::canary::{Canaries, Owner};
+use crate::fuzz::canary::Owner;
+use crate::fuzz::session::Stint;
 use crate::fuzz::wire::{Answer, Failure};
-use crate::fuzz::world::ORGS;
+use crate::fuzz::world::{ORGS, Tenants, World};
+
+/// Its table of SQLSTATEs, which `tests/tests/docs.rs` holds to the extension.
+const README: &str = include_str!("../../../README.md");
 
 /// Internal errors of PostgreSQL's own that functions called with random arguments raise without us, too. Each was
 /// looked at.
@@ -35,6 +39,10 @@ const KNOWN_INTERNAL: &[&str] = &[
     "is not a range type",
     "is not a multirange type",
     "variadic arguments must be name/value pairs",
+    // bpchar() and the like, called by hand with a length of 2 GB.
+    "invalid memory alloc request size",
+    // Our trigger functions, called by hand, which a superuser alone may do: pgrx itself says so.
+    "PgTrigger::from_fcinfo failed: NotTrigger",
     // A text search configuration that is none.
     "unexpected end of flag array",
 ];
@@ -52,6 +60,10 @@ pub enum Kind {
     Crash,
     /// SQLSTATE XX000 and its kin.
     Internal,
+    /// An error of ours without a hint, or with a SQLSTATE that the README does not list.
+    Refusal,
+    /// What `plio.health()` or `plio.audit()` finds critical, and did not before.
+    Defect,
 }
 
 /// One finding.
@@ -83,14 +95,48 @@ pub fn may_enter(text: &str) -> bool {
     text.contains("set_tenant") || text.contains("plio.tenant") || text.contains("tenant\"")
 }
 
+/// What a statement calls or reads that one layer leaves open while no tenant is set (docs/guarantees.md, "tenants without a
+/// role, seen without a tenant"): the login role's own privileges show statistics, sequences and large objects of every
+/// schema that it owns, and query texts of its other sessions.
+const OPEN_OUTSIDE: [&str; 11] = [
+    "pg_stat",
+    "pg_get_sequence_data",
+    "pg_sequence",
+    "nextval",
+    "currval",
+    "setval",
+    "lastval",
+    "lo_",
+    "loread",
+    "largeobject",
+    "information_schema.sequences",
+];
+
+/// Whether what a statement shows without a tenant is known and open for adopted tenants.
+fn is_open_outside(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    OPEN_OUTSIDE.iter().any(|word| text.contains(word))
+}
+
+/// Whether a request may go out in a stint in which the attacker never speaks without a tenant: nothing but entering one
+/// where none is set, and nothing that names what is open outside beside what may lead out.
+pub fn stays_inside(tenant: &str, text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let enters = ["set plio.tenant = '", "set local plio.tenant = '", "select plio.set_tenant("];
+    let is_entry = enters.iter().any(|beginning| lower.contains(beginning)) && !is_open_outside(text);
+    let leads_out =
+        ["commit", "rollback", "reset", "discard", "plio."].iter().any(|word| lower.contains(word));
+    (!tenant.is_empty() || is_entry) && !(leads_out && is_open_outside(text))
+}
+
 /// The canaries of others in an answer. `before` is the tenant in force when it was sent, `last` the one that was in force
-/// before it, `granted` say which tenants the attacker may enter now.
+/// before it, `stint` says which tenants the attacker may enter now.
 ///
 /// Open, as docs/guarantees.md says: a cursor WITH HOLD of a tenant's can be fetched from by the session that made it when
 /// no tenant is set any more, until another is entered.
 pub fn leaks(
-    canaries: &Canaries,
-    granted: &[bool; 3],
+    world: &World,
+    stint: Stint,
     before: &str,
     last: &str,
     text: &str,
@@ -99,20 +145,39 @@ pub fn leaks(
     let in_force = |org: &str| before == org || answer.tenant == org;
     let enters = || may_enter(text);
     let is_held = |org: &str| before.is_empty() && last == org;
+    // What is no tenant's and was read without one: the session keeps it in temporary tables, which are the login role's
+    // own where a tenant has no role, and in cursors WITH HOLD.
+    let is_fetched = ["c1", "c2"].iter().any(|cursor| text.contains(cursor));
+    let is_kept = stint.speaks_outside && (is_fetched || world.tenants == Tenants::Adopted);
+    // The value of a sequence that was called without a tenant goes along, too.
+    let is_open = || {
+        let is_seen = in_force("") || text.contains("lastval");
+        stint.speaks_outside && world.tenants == Tenants::Adopted && is_seen && is_open_outside(text)
+    };
     let is_allowed = |owner: &Owner| match owner {
         Owner::Tenant(tenant) => {
-            granted[*tenant] && (in_force(ORGS[*tenant]) || is_held(ORGS[*tenant]) || enters())
+            let is_entered = in_force(ORGS[*tenant]) || is_held(ORGS[*tenant]) || enters();
+            (stint.granted[*tenant] && is_entered) || is_open()
         }
-        Owner::Unshared => in_force("") || enters(),
+        Owner::Unshared => in_force("") || enters() || is_kept,
     };
-    canaries.seen(answer.bytes).filter(|owner| !is_allowed(owner)).collect()
+    if stint.reads_all {
+        return Vec::new();
+    }
+    world.canaries.seen(answer.bytes).filter(|owner| !is_allowed(owner)).collect()
 }
 
-/// Whether an error is a bug: an internal one that our library raised, or one of PostgreSQL's that nobody has looked at.
-pub fn is_internal(failure: &Failure) -> bool {
+/// What is wrong with an error: an internal one that our library raised, or one of PostgreSQL's that nobody has looked at;
+/// one of ours that does not say what the README promises.
+pub fn fault(failure: &Failure) -> Option<Kind> {
     let is_ours = failure.file.ends_with(".rs");
     let is_known = KNOWN_INTERNAL.iter().any(|known| failure.message.contains(known));
-    failure.code.starts_with("XX") && (is_ours || !is_known)
+    if failure.code.starts_with("XX") {
+        let is_triggers = failure.message.contains("NotTrigger");
+        return ((is_ours && !is_triggers) || !is_known).then_some(Kind::Internal);
+    }
+    let is_listed = || README.contains(&format!("\n| `{}` |", failure.code));
+    (is_ours && (failure.hint.is_empty() || !is_listed())).then_some(Kind::Refusal)
 }
 
 /// What the server's log says of processes that died.

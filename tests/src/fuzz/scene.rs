@@ -5,7 +5,7 @@ use crate::fuzz::grammar::Grammar;
 use crate::fuzz::mutate::Corpus;
 use crate::fuzz::oracle::may_enter;
 use crate::fuzz::pools::Pools;
-use crate::fuzz::wire::Request;
+use crate::fuzz::wire::{Request, copies_in};
 use crate::fuzz::world::ORGS;
 
 /// A request, and how many statements of the attack are in it: savepoints and the like do not count.
@@ -67,7 +67,7 @@ impl Author<'_> {
             _ => String::new(),
         };
         // COPY FROM STDIN in the extended protocol would swallow the Sync.
-        let is_simple = kind <= 68 || text.to_ascii_lowercase().contains("stdin");
+        let is_simple = kind <= 68 || copies_in(&text);
         let request = if kind > 96 {
             Request::Bound(NAMES[self.random.below(NAMES.len())], self.parameters("$1"))
         } else if is_simple && kind <= 78 {
@@ -238,7 +238,7 @@ impl Author<'_> {
         }
         for _ in 0..1 + self.random.below(4) {
             let text = self.statement("statement");
-            if !text.to_ascii_lowercase().contains("stdin") {
+            if !copies_in(&text) {
                 statements.push(text);
             }
         }

@@ -1,6 +1,6 @@
 //! One attacking connection: sends the steps of a scene in batches and judges each answer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use crate::Cluster;
@@ -15,19 +15,39 @@ const BATCH: usize = 24;
 /// What a finding says of the time before.
 const REMEMBERED: usize = 40;
 
+/// What holds for a stint.
+#[derive(Clone, Copy, Debug)]
+pub struct Stint {
+    /// The tenants that the attacker may enter.
+    pub granted: [bool; 3],
+    /// Whether it also speaks while no tenant is set.
+    pub speaks_outside: bool,
+    /// Whether the role may read every tenant's rows anyhow: an administrator, a reporter.
+    pub reads_all: bool,
+}
+
 /// A connection and what it sent lately.
 #[derive(Debug)]
 pub struct Session {
+    role: String,
     wire: Option<Wire>,
     before: VecDeque<String>,
+    /// What was parsed under a name of the protocol.
+    parsed: HashMap<&'static str, VecDeque<String>>,
     /// The tenant that was in force last.
     last: String,
 }
 
 impl Session {
-    /// Not yet connected.
-    pub fn new() -> Self {
-        Self { wire: None, before: VecDeque::new(), last: String::new() }
+    /// Of a role; not yet connected.
+    pub fn new(role: &str) -> Self {
+        Self {
+            role: role.to_owned(),
+            wire: None,
+            before: VecDeque::new(),
+            parsed: HashMap::new(),
+            last: String::new(),
+        }
     }
 
     /// Ends an open transaction; the session's tenant and its leftovers stay.
@@ -46,51 +66,59 @@ impl Session {
     }
 
     /// Plays a scene.
-    pub fn play(&mut self, world: &World, granted: &[bool; 3], steps: &[Step], summary: &mut Summary) {
+    pub fn play(&mut self, world: &World, stint: Stint, steps: &[Step], summary: &mut Summary) {
         let mut rest = steps;
         while !rest.is_empty() {
-            let alone = usize::from(rest[0].0.may_copy_in());
-            let until = rest.iter().position(|(request, _)| request.may_copy_in()).unwrap_or(rest.len());
-            let size = if alone == 1 { 1 } else { until.min(BATCH) };
+            let alone = usize::from(rest[0].0.goes_alone());
+            let until = rest.iter().position(|(request, _)| request.goes_alone()).unwrap_or(rest.len());
+            let size = if alone == 1 || !stint.speaks_outside { 1 } else { until.min(BATCH) };
             let (batch, later) = rest.split_at(size);
             rest = later;
-            if let Err(error) = self.batch(world, granted, batch, summary) {
+            if !stint.speaks_outside && !self.stays_inside(&batch[0]) {
+                continue;
+            }
+            if let Err(error) = self.batch(world, stint, batch, summary) {
                 self.lost(world, &error, summary);
                 return;
             }
         }
     }
 
+    /// Savepoints and the like say nothing by themselves.
+    fn stays_inside(&self, (request, counts): &Step) -> bool {
+        let tenant = self.wire.as_ref().map_or("", Wire::tenant);
+        *counts == 0 || oracle::stays_inside(tenant, &request.text())
+    }
+
     fn batch(
         &mut self,
         world: &World,
-        granted: &[bool; 3],
+        stint: Stint,
         steps: &[Step],
         summary: &mut Summary,
     ) -> io::Result<()> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
-            None => connect(world)?,
+            None => self.connect(world)?,
         };
         let requests: Vec<Request> = steps.iter().map(|(request, _)| request.clone()).collect();
         let mut before = wire.tenant().to_owned();
         wire.send(&requests)?;
         for (request, counts) in steps {
-            let text = request.text();
+            let text = self.full_text(request);
             let sent = format!("[{before}] {text}");
             self.remember(&sent);
             let answer = wire.receive()?;
             summary.count(*counts, answer.failure.as_ref().map_or("00000", |failure| &failure.code));
-            let leaks = oracle::leaks(&world.canaries, granted, &before, &self.last, &text, &answer);
+            let leaks = oracle::leaks(world, stint, &before, &self.last, &text, &answer);
             if !leaks.is_empty() {
                 let what = format!("{leaks:?} in {}", excerpt(answer.bytes));
                 summary.find(self.finding(Kind::Leak, what, &sent));
             }
-            if let Some(failure) = &answer.failure
-                && oracle::is_internal(failure)
-            {
+            let fault = answer.failure.as_ref().and_then(|failure| Some((oracle::fault(failure)?, failure)));
+            if let Some((kind, failure)) = fault {
                 let what = format!("{} {} ({})", failure.code, failure.message, failure.file);
-                summary.find(self.finding(Kind::Internal, what, &sent));
+                summary.find(self.finding(kind, what, &sent));
             }
             before.clear();
             before.push_str(answer.tenant);
@@ -100,6 +128,26 @@ impl Session {
         }
         self.wire = Some(wire);
         Ok(())
+    }
+
+    fn connect(&self, world: &World) -> io::Result<Wire> {
+        let cluster: &Cluster = world.db.cluster();
+        Wire::connect(cluster.socket_dir(), cluster.port(), &self.role, world.db.name())
+    }
+
+    /// With the text that a bound statement was parsed from: one of the last, since parsing may have failed.
+    fn full_text(&mut self, request: &Request) -> String {
+        let text = request.text();
+        let (Request::Extended(name, ..) | Request::Bound(name, _)) = request else { return text };
+        let known = self.parsed.entry(name).or_default();
+        if matches!(request, Request::Bound(..)) {
+            return format!("{text} {known:?}");
+        }
+        if !name.is_empty() {
+            known.truncate(3);
+            known.push_front(text.clone());
+        }
+        text
     }
 
     fn remember(&mut self, sent: &str) {
@@ -120,11 +168,6 @@ impl Session {
         summary.find(self.finding(Kind::Crash, format!("the connection ended: {error}"), &last));
         world.db.cluster().wait_ready();
     }
-}
-
-fn connect(world: &World) -> io::Result<Wire> {
-    let cluster: &Cluster = world.db.cluster();
-    Wire::connect(cluster.socket_dir(), cluster.port(), &world.attacker, world.db.name())
 }
 
 /// The printable part of an answer's beginning.

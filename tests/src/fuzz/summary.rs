@@ -45,8 +45,8 @@ impl Summary {
         let count = self.found.entry(finding.kind).or_default();
         *count += 1;
         let of_kind = self.findings.iter().filter(|other| other.kind == finding.kind);
-        let is_known =
-            finding.kind == Kind::Internal && of_kind.clone().any(|other| other.what == finding.what);
+        let is_known = matches!(finding.kind, Kind::Internal | Kind::Refusal)
+            && of_kind.clone().any(|other| other.what == finding.what);
         if of_kind.count() < KEPT && !is_known {
             self.findings.push(finding);
         }
@@ -98,7 +98,8 @@ impl fmt::Display for Summary {
             self.functions,
             self.seed
         )?;
-        let kinds = [Kind::Leak, Kind::Change, Kind::Lock, Kind::Crash, Kind::Internal];
+        use Kind::{Change, Crash, Defect, Internal, Leak, Lock, Refusal};
+        let kinds = [Leak, Change, Lock, Crash, Internal, Refusal, Defect];
         let found: Vec<String> =
             kinds.iter().map(|kind| format!("{kind:?} {}", self.count_of(*kind))).collect();
         write!(f, "found: {}", found.join(", "))

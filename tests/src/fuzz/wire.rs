@@ -30,9 +30,16 @@ impl Request {
         }
     }
 
-    /// Whether the server may wait for COPY data, so that nothing may be sent behind it.
-    pub fn may_copy_in(&self) -> bool {
-        matches!(self, Self::Simple(sql) if sql.to_ascii_lowercase().contains("stdin"))
+    /// Whether nothing may be sent behind it: the server may wait for COPY data, or answer before all has been written.
+    pub fn goes_alone(&self) -> bool {
+        const LARGE: usize = 10_000;
+        match self {
+            Self::Simple(sql) => copies_in(sql) || sql.len() > LARGE,
+            Self::Extended(_, _, parameters) | Self::Bound(_, parameters) => {
+                parameters.iter().flatten().any(|value| value.len() > LARGE)
+            }
+            Self::Pipeline(statements) => statements.iter().any(|sql| sql.len() > LARGE),
+        }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -56,6 +63,12 @@ impl Request {
             }
         }
     }
+}
+
+/// Whether a statement may ask for rows: COPY FROM STDIN, for which PostgreSQL also takes STDOUT.
+pub fn copies_in(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    sql.contains("stdin") || (sql.contains("from") && sql.contains("stdout"))
 }
 
 fn parse(out: &mut Vec<u8>, name: &str, sql: &str) {
@@ -113,6 +126,8 @@ pub struct Failure {
     pub code: String,
     /// The message.
     pub message: String,
+    /// The hint; empty when there is none.
+    pub hint: String,
     /// The source file that raised it.
     pub file: String,
 }
@@ -268,6 +283,7 @@ fn failure_of(body: &[u8]) -> Failure {
             b'V' => failure.severity = value(),
             b'C' => failure.code = value(),
             b'M' => failure.message = value(),
+            b'H' => failure.hint = value(),
             b'F' => failure.file = value(),
             _ => {}
         }

@@ -79,6 +79,15 @@ impl World {
         let shared =
             include_str!("../../fuzz/shared.sql").replace('@', world.canaries.digits(Owner::Unshared));
         run(&mut admin, &shared.replace("the_gadget", &world.gadget).replace("the_attacker", name));
+        if tenants == Tenants::Adopted {
+            // What plio.share() gives to the group of tenants' roles, an application's role has been granted.
+            run(
+                &mut admin,
+                &format!(
+                    "GRANT SELECT, REFERENCES ON public.countries, lookup.codes TO {name}; GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON public.board TO {name}"
+                ),
+            );
+        }
         for tenant in 0..ORGS.len() {
             world.make(&mut admin, tenant);
         }
@@ -106,26 +115,27 @@ impl World {
     fn make(&self, admin: &mut Client, tenant: usize) {
         let (org, attacker) = (ORGS[tenant], &self.attacker);
         let schema = schema(tenant);
+        let objects =
+            include_str!("../../fuzz/tenant.sql").replace('@', self.canaries.digits(Owner::Tenant(tenant)));
         match self.tenants {
             Tenants::OwnRole => {
                 let create = "SELECT plio.create_tenant($1, $2)";
                 admin.execute(create, &[&org, &SCHEMAS[tenant]]).unwrap_or_else(|error| panic!("{error:?}"));
+                run(admin, &format!("BEGIN; SELECT plio.set_tenant('{org}'); {objects} COMMIT"));
             }
+            // Everything belongs to the attacker's own role, as in an application of today; the large object, too.
             Tenants::Adopted => {
-                run(admin, &format!("CREATE SCHEMA {schema} AUTHORIZATION {attacker}"));
+                run(
+                    admin,
+                    &format!(
+                        "CREATE SCHEMA {schema} AUTHORIZATION {attacker};
+                         BEGIN; SET LOCAL ROLE {attacker}; SET LOCAL search_path = {schema}, public; {objects} COMMIT"
+                    ),
+                );
                 let adopt = "SELECT plio.adopt_tenant($1, $2)";
                 admin.execute(adopt, &[&org, &SCHEMAS[tenant]]).unwrap_or_else(|error| panic!("{error:?}"));
             }
         }
-        let objects =
-            include_str!("../../fuzz/tenant.sql").replace('@', self.canaries.digits(Owner::Tenant(tenant)));
-        // In an adopted schema everything belongs to the attacker's own role, as in an application of today.
-        let role = if self.tenants == Tenants::Adopted {
-            format!("SET LOCAL ROLE {attacker};")
-        } else {
-            String::new()
-        };
-        run(admin, &format!("BEGIN; {role} SELECT plio.set_tenant('{org}'); {objects} COMMIT"));
         run(
             admin,
             &format!("ANALYZE {schema}.users, {schema}.notes, {schema}.parts, {schema}.kid, {schema}.vault"),

@@ -1,8 +1,8 @@
 //! What a tenant may create, alter and drop: every kind of object that lies in a schema, its own.
 
-use plio_tests::{Cluster, SUPERUSER};
+use plio_tests::{Cluster, Layers, SUPERUSER};
 
-use crate::judge::Judge;
+use super::judge::Judge;
 
 /// Each line is one life: created, altered, used, dropped, all in one transaction.
 const LIVES: &[&str] = &[
@@ -56,11 +56,16 @@ const LIVES: &[&str] = &[
 /// The application's role and the superuser, in one tenant: every life goes through.
 #[test]
 fn a_tenant_works_on_its_own_schema() {
-    let fixture = Cluster::shared().database("ddl").two_tenants();
+    let fixture = Cluster::shared().database("ddl").tenants(Layers::of(module_path!()));
     for role in [fixture.app.as_str(), SUPERUSER] {
         let mut client = fixture.db.connect(role);
         let mut acme = Judge::inside(&mut client, "acme");
+        let is_one = Layers::of(module_path!()) == Layers::One;
         for life in LIVES {
+            // A sequence that a superuser made belongs to the superuser where the tenant has no role.
+            if is_one && role == SUPERUSER && life.contains("OWNED BY users.id") {
+                continue;
+            }
             acme.allowed(life);
         }
     }
@@ -69,7 +74,7 @@ fn a_tenant_works_on_its_own_schema() {
 /// What is created belongs to the tenant, not to the login role, and lies in its schema.
 #[test]
 fn what_a_tenant_creates_is_its_own() {
-    let fixture = Cluster::shared().database("ddl").two_tenants();
+    let fixture = Cluster::shared().database("ddl").tenants(Layers::of(module_path!()));
     let mut app = fixture.db.connect(&fixture.app);
     Judge::inside(&mut app, "acme").gives(
         "CREATE TABLE t (a serial); SELECT relnamespace::regnamespace, relowner = (SELECT nspowner FROM pg_namespace WHERE nspname = 'tenant_acme') FROM pg_class WHERE relname IN ('t', 't_a_seq')",
@@ -80,7 +85,7 @@ fn what_a_tenant_creates_is_its_own() {
 /// PostgreSQL's own refusals of DDL stay as they are.
 #[test]
 fn unrelated_errors_are_unchanged() {
-    let fixture = Cluster::shared().database("ddl").two_tenants();
+    let fixture = Cluster::shared().database("ddl").tenants(Layers::of(module_path!()));
     let mut app = fixture.db.connect(&fixture.app);
     let mut acme = Judge::inside(&mut app, "acme");
     for (statement, code) in [

@@ -1,11 +1,11 @@
 //! What belongs to the database, the cluster or another schema is refused inside a tenant.
 
-use plio_tests::{Cluster, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, Layers, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
 
-use crate::judge::Judge;
+use super::judge::Judge;
 
 fn fixture() -> TwoTenants {
-    let fixture = Cluster::shared().database("ddl").two_tenants();
+    let fixture = Cluster::shared().database("ddl").tenants(Layers::of(module_path!()));
     fixture
         .db
         .superuser()
@@ -219,6 +219,10 @@ fn targets_in_other_schemas_are_refused() {
             "CREATE STATISTICS stat ON code, name FROM public.countries",
             "REFRESH MATERIALIZED VIEW public.nothing; SELECT * FROM public.unshared",
         ] {
+            let is_one = Layers::of(module_path!()) == Layers::One;
+            if is_one && role == SUPERUSER && statement.starts_with("CREATE STATISTICS") {
+                continue; // It lies in the tenant's schema, and a superuser keeps the right to make it there.
+            }
             for answer in acme.answers(statement) {
                 let error = answer.expect_err(statement);
                 assert!(["42501", "42P01"].contains(&error.code().code()), "{statement}: {error:?}");
@@ -232,6 +236,10 @@ fn targets_in_other_schemas_are_refused() {
 fn a_tenants_schema_and_role_are_ours_to_change() {
     let fixture = fixture();
     let mut admin = fixture.db.superuser();
+    if Layers::of(module_path!()) == Layers::One {
+        adopted_schemas_are_ours_to_change(&mut admin);
+        return; // There is no role of the tenant's.
+    }
     let role: String =
         admin.query_one("SELECT role_name FROM plio.tenants WHERE org = 'acme'", &[]).unwrap().get(0);
     let mut outside = Judge::outside(&mut admin).silent_about(&["canary"]);
@@ -258,4 +266,141 @@ fn a_tenants_schema_and_role_are_ours_to_change() {
     }
     drop(outside);
     Judge::inside(&mut admin, "acme").allowed("SELECT * FROM users");
+}
+
+fn adopted_schemas_are_ours_to_change(admin: &mut postgres::Client) {
+    let mut outside = Judge::outside(admin).silent_about(&["canary"]);
+    for statement in [
+        "DROP SCHEMA tenant_acme CASCADE",
+        "ALTER SCHEMA tenant_acme RENAME TO mine",
+        "ALTER SCHEMA tenant_acme OWNER TO postgres",
+    ] {
+        outside.refused(statement, "2BP01");
+    }
+}
+
+/// Without a tenant an ordinary role creates, alters and drops nothing in a tenant's schema, though it owns it and all that
+/// is in it, and however it finds the names.
+#[test]
+fn without_a_tenant_nothing_is_made_or_dropped_in_a_tenants_schema() {
+    let fixture = fixture();
+    let owns = Layers::of(module_path!()) == Layers::One;
+    if owns {
+        fixture
+            .db
+            .superuser()
+            .batch_execute(&format!(
+                "ALTER TABLE public.unshared OWNER TO {0}; ALTER FUNCTION public.helper() OWNER TO {0}",
+                fixture.app
+            ))
+            .unwrap();
+    }
+    let mut app = fixture.db.connect(&fixture.app);
+    for preamble in ["SET LOCAL search_path = public", "SET LOCAL search_path = tenant_acme, public"] {
+        let mut outside = Judge::after(&mut app, preamble).silent_about(&["canary"]);
+        for statement in [
+            "CREATE TABLE tenant_acme.x (a int)",
+            "CREATE TABLE tenant_acme.x AS SELECT 1",
+            "CREATE VIEW tenant_acme.x AS SELECT 1",
+            "CREATE SEQUENCE tenant_acme.x",
+            "CREATE FUNCTION tenant_acme.x() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE TYPE tenant_acme.x AS ENUM ('a')",
+            "CREATE DOMAIN tenant_acme.x AS int",
+            "DROP TABLE tenant_acme.users",
+            "ALTER TABLE tenant_acme.users ADD COLUMN x int",
+            "COMMENT ON TABLE tenant_acme.users IS 'x'",
+            "GRANT SELECT ON tenant_acme.users TO PUBLIC",
+            "REINDEX SCHEMA tenant_acme",
+        ] {
+            outside.refused(statement, "55000");
+        }
+        // By the owner alone: others are refused by PostgreSQL, or find nothing.
+        for statement in [
+            "ALTER TABLE public.unshared SET SCHEMA tenant_acme",
+            "ALTER FUNCTION public.helper() SET SCHEMA tenant_acme",
+        ] {
+            if owns {
+                outside.refused(statement, "55000");
+            }
+        }
+    }
+    if owns {
+        let mut outside =
+            Judge::after(&mut app, "SET LOCAL search_path = tenant_acme").silent_about(&["canary"]);
+        for statement in [
+            "CREATE TABLE x (a int)",
+            "CREATE FUNCTION x() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            "CREATE INDEX ON users (name)",
+            "ALTER TABLE users ADD COLUMN x int",
+            "DROP TABLE users",
+            "DROP TABLE users CASCADE",
+            "COMMENT ON TABLE users IS 'x'",
+            "GRANT SELECT ON users TO PUBLIC",
+            "DO $$ BEGIN CREATE TABLE x (a int); END $$",
+        ] {
+            outside.refused(statement, "55000");
+        }
+        outside.refused("DROP OWNED BY CURRENT_USER CASCADE", "2BP01");
+        drop(outside);
+        // What commits half-way is judged before.
+        for preamble in [
+            "RESET plio.tenant; SET search_path = tenant_acme",
+            "RESET search_path; SET plio.tenant = 'acme'",
+        ] {
+            app.batch_execute(preamble).unwrap();
+            let table = if preamble.ends_with("tenant_acme") { "users" } else { "public.unshared" };
+            let code = if table == "users" { "55000" } else { "42501" };
+            app.batch_execute(&format!("CREATE INDEX CONCURRENTLY left_over ON {table} ((1))"))
+                .map_err(|error| assert_eq!(error.code().map(|c| c.code()), Some(code)))
+                .unwrap_err();
+        }
+        app.batch_execute("RESET plio.tenant").unwrap();
+        let left =
+            fixture.db.superuser().query("SELECT FROM pg_class WHERE relname = 'left_over'", &[]).unwrap();
+        assert!(left.is_empty());
+    }
+    // Administrators may, and what is no tenant's stays free.
+    let mut admin = fixture.db.superuser();
+    let mut outside = Judge::outside(&mut admin);
+    outside.allowed(
+        "CREATE TABLE tenant_acme.x (a int); ALTER TABLE tenant_acme.x ADD b int; DROP TABLE tenant_acme.x",
+    );
+    drop(outside);
+    Judge::outside(&mut app)
+        .allowed("CREATE TABLE other.x (a int); ALTER TABLE other.x ADD b int; DROP TABLE other.x");
+}
+
+/// A tenant moves nothing that is not its own into its schema, though its role owns both.
+#[test]
+fn a_tenant_takes_nothing_in() {
+    let fixture = fixture();
+    let mut admin = fixture.db.superuser();
+    admin
+        .batch_execute("CREATE DOMAIN public.short AS text; CREATE OPERATOR public.=== (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq)")
+        .unwrap();
+    for kind in [
+        "TABLE public.unshared",
+        "SEQUENCE public.counter",
+        "FUNCTION public.helper()",
+        "TYPE public.mood",
+        "DOMAIN public.short",
+    ] {
+        admin.batch_execute(&format!("ALTER {kind} OWNER TO {}", fixture.app)).unwrap();
+    }
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        let mut client = fixture.db.connect(role);
+        let mut acme = Judge::inside(&mut client, "acme");
+        for kind in [
+            "TABLE public.unshared",
+            "SEQUENCE public.counter",
+            "FUNCTION public.helper()",
+            "TYPE public.mood",
+            "TYPE public.short",
+            "DOMAIN public.short",
+            "OPERATOR public.=== (text, text)",
+        ] {
+            acme.refused(&format!("ALTER {kind} SET SCHEMA tenant_acme"), "42501");
+        }
+        acme.allowed("CREATE TYPE own AS ENUM ('a'); ALTER TYPE own SET SCHEMA tenant_acme; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION f() SET SCHEMA tenant_acme");
+    }
 }

@@ -1,12 +1,12 @@
 //! DDL on shared objects keeps `plio.shares` true: renamed, moved, dropped, created later.
 
-use plio_tests::{Cluster, Db, TwoTenants};
+use plio_tests::{Cluster, Db, Layers, TwoTenants};
 use postgres::Client;
 
-use crate::judge::Judge;
+use super::judge::Judge;
 
 fn fixture() -> TwoTenants {
-    let fixture = Cluster::shared().database("shares").two_tenants();
+    let fixture = Cluster::shared().database("shares").tenants(Layers::of(module_path!()));
     fixture
         .db
         .superuser()

@@ -1,12 +1,12 @@
 //! Ties: no object of one tenant depends on another's, nor what is no tenant's on a tenant's, whoever makes it.
 
-use plio_tests::{Cluster, TwoTenants};
+use plio_tests::{Cluster, Layers, TwoTenants};
 
-use crate::judge::Judge;
+use super::judge::Judge;
 
 /// acme and bravo with every kind of object that another may depend on; the same in `public`, shared and not.
 fn fixture() -> TwoTenants {
-    let fixture = Cluster::shared().database("ties").two_tenants();
+    let fixture = Cluster::shared().database("ties").tenants(Layers::of(module_path!()));
     let objects = "CREATE TABLE base (id int PRIMARY KEY, name text);
         CREATE TABLE parted (id int, name text) PARTITION BY LIST (id);
         CREATE VIEW seen AS SELECT 1 AS id;

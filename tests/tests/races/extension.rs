@@ -2,7 +2,7 @@
 
 use plio_tests::expect_sqlstate;
 
-use crate::sessions::{enter, first, refused, two_tenants, warm};
+use super::sessions::{enter, first, refused, two_tenants, warm};
 
 // app is in acme when the extension is dropped: the access check is gone, the tenant's role is not, so nothing of bravo's is
 // read. Made again, it knows no tenants; a tenant's schema that is there already is not taken.

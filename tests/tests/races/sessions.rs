@@ -1,12 +1,15 @@
 //! Sessions with warm caches, and statements that wait for another session.
 
-use plio_tests::{Cluster, Db, TwoTenants, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, Db, Layers, TwoTenants, assert_refusal, expect_sqlstate};
 use postgres::{Client, Error};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+/// What the tests attack: the target `adopted` runs them again.
+pub const LAYERS: Layers = Layers::of(module_path!());
+
 pub fn two_tenants(prefix: &str) -> TwoTenants {
-    Cluster::shared().database(prefix).two_tenants()
+    Cluster::shared().database(prefix).tenants(LAYERS)
 }
 
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use plio_tests::{Cluster, TwoTenants, expect_sqlstate};
 
-use crate::sessions::{enter, first, refused, wait_for, warm};
+use super::sessions::{enter, first, refused, wait_for, warm};
 
 fn pair() -> (TwoTenants, TwoTenants, Cluster) {
     let primary = Cluster::start(&["wal_level = replica", "hot_standby = on"]);

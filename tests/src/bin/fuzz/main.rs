@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
-use plio_tests::fuzz::{self, Attack, Guard, Tenants};
+use plio_tests::fuzz::{self, Attack, Guard, Surface, Tenants};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Configuration {
@@ -38,6 +38,10 @@ struct Args {
     /// The control: nothing is refused, and everything is granted to everybody.
     #[arg(long)]
     unguarded: bool,
+
+    /// Calls plio's own functions instead, as every kind of role, on both kinds of tenants.
+    #[arg(long, conflicts_with_all = ["tenants", "unguarded", "connections"])]
+    surface: bool,
 }
 
 fn main() -> ExitCode {
@@ -59,7 +63,8 @@ fn main() -> ExitCode {
         attack.statements,
         plio_tests::Cluster::major()
     );
-    let summary = fuzz::run(&attack);
+    let surface = Surface { seed, calls: args.statements, stint: 3000, shows_progress: true };
+    let summary = if args.surface { fuzz::run_surface(&surface) } else { fuzz::run(&attack) };
     println!("{summary}");
     if summary.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
