@@ -2,7 +2,7 @@
 """Brings what the tests run beside the extension below target/: poolers, other extensions, PostgreSQL's own tests, ORMs.
 
     neighbours.py --pg 18       PgBouncer of Debian 12 and a newer one, pgaudit, plpgsql_check, the regression suite;
-                                Django and SQLAlchemy, ActiveRecord (applications.py)
+                                Django and SQLAlchemy, ActiveRecord, a browser (applications.py)
 
 Python's come from the wheels pinned in pins-python.txt, all others from Debian's archive, through apt (debian.py). Where
 they cannot be had, `target/neighbours/<major>.txt` says so, one line each (name, path or reason), and the tests that need
@@ -20,6 +20,7 @@ import time
 
 import applications
 import debian
+from applications import Unavailable
 from setup import (ROOT, TARGET, SetupError, ensure_postgres, extract_tar, finish, is_unpacked, one_at_a_time,
                    output_of, say, scratch_folder)
 
@@ -35,10 +36,6 @@ PGBOUNCER_RELEASE = "trixie"
 RETRY_AFTER_SECONDS = 24 * 3600
 
 
-class Unavailable(Exception):
-    """Cannot be had here; the text says why."""
-
-
 def ensure(name, make, recipe=RECIPE, from_debian=True):
     """target/neighbours/<name>, made by `make(archive, scratch, tree)` unless it is there."""
     folder = os.path.join(FOLDER, name)
@@ -52,9 +49,10 @@ def ensure(name, make, recipe=RECIPE, from_debian=True):
         os.makedirs(tree)
         try:
             make(ARCHIVE, scratch, tree)
-        except debian.Missing as error:
+        except (debian.Missing, Unavailable) as error:
+            said = " ".join(str(error).split())
             with open(folder + ".missing", "w", encoding="utf-8") as out:
-                out.write("Debian's mirror does not have it now: %s" % " ".join(str(error).split()))
+                out.write(said if isinstance(error, Unavailable) else "Debian's mirror does not have it now: " + said)
             ensure_not_missing(folder + ".missing")
         finish(tree, folder, recipe)
     return folder
@@ -209,6 +207,7 @@ def everything(major):
         ("regression-suite", lambda: of_major("regression-suite", major, suite(major, pg))),
         ("python-orms", python_orms),
         ("active-record", lambda: ensure("active-record", applications.active_record)),
+        ("chromium", lambda: ensure("chromium", applications.chromium)),
     ]
     for name, make in wanted:
         try:
