@@ -35,7 +35,7 @@ demo-stop: ## end the demo's server and remove its files
 psql: ## a shell into the running demo; ARGS='-U postgres' are handed to psql
 	@$(DEMO) psql $(ARGS)
 
-neighbours: setup ## fetch what the tests run beside the extension: PgBouncer, pgaudit, PostgreSQL's own tests
+neighbours: setup ## fetch what the tests run beside the extension: PgBouncer, pgaudit, PostgreSQL's own tests, ORMs, a browser
 	@$(PYTHON) scripts/neighbours.py --pg $(PG)
 
 test: install neighbours ## all tests on PG; one file: T=isolation; ARGS='-- --nocapture name' are handed to cargo test

@@ -104,6 +104,16 @@ class Archive:
             raise SetupError("not one tarball in the source package %s: %s" % (package, tarballs))
         return tarballs[0]
 
+    def closure(self, package, release):
+        """The names of a package and of all that it depends on, in that release, on a machine that has nothing."""
+        self.update()
+        command = ["apt-get", "install", "--simulate", "-qq", "--no-install-recommends", "-t", release, package]
+        run = subprocess.run(command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, universal_newlines=True)
+        if run.returncode != 0:
+            raise Missing(run.stdout.strip()[-500:])
+        return [line.split()[1] for line in run.stdout.splitlines() if line.startswith("Inst ")]
+
     def unpack(self, packages, release, into):
         """The files of a release's binary packages, below `into`; nothing is installed."""
         self.update()

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Brings what the tests run beside the extension below target/: poolers, other extensions, PostgreSQL's own tests.
+"""Brings what the tests run beside the extension below target/: poolers, other extensions, PostgreSQL's own tests, ORMs.
 
-    neighbours.py --pg 18       PgBouncer of Debian 12 and a newer one, pgaudit, plpgsql_check and the regression suite
+    neighbours.py --pg 18       PgBouncer of Debian 12 and a newer one, pgaudit, plpgsql_check, the regression suite;
+                                Django and SQLAlchemy, ActiveRecord, a browser (applications.py)
 
-All come from Debian's archive, through apt (debian.py). On another system they are not there: `target/neighbours/<major>.txt`
-says so, one line each (name, path or reason), and the tests that need them say that they were skipped. A second run
-does nothing.
+Python's come from the wheels pinned in pins-python.txt, all others from Debian's archive, through apt (debian.py). Where
+they cannot be had, `target/neighbours/<major>.txt` says so, one line each (name, path or reason), and the tests that need
+them say that they were skipped. A second run does nothing.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import sys
 import tarfile
 import time
 
+import applications
 import debian
+from applications import Unavailable
 from setup import (ROOT, TARGET, SetupError, ensure_postgres, extract_tar, finish, is_unpacked, one_at_a_time,
                    output_of, say, scratch_folder)
 
@@ -33,16 +36,12 @@ PGBOUNCER_RELEASE = "trixie"
 RETRY_AFTER_SECONDS = 24 * 3600
 
 
-class Unavailable(Exception):
-    """Cannot be had here; the text says why."""
-
-
-def ensure(name, make):
+def ensure(name, make, recipe=RECIPE, from_debian=True):
     """target/neighbours/<name>, made by `make(archive, scratch, tree)` unless it is there."""
     folder = os.path.join(FOLDER, name)
-    if is_unpacked(folder, RECIPE):
+    if is_unpacked(folder, recipe):
         return folder
-    if not debian.is_debian():
+    if from_debian and not debian.is_debian():
         raise Unavailable("this system is no Debian with apt: there is no %s to fetch" % name)
     ensure_not_missing(folder + ".missing")
     with scratch_folder(folder) as scratch:
@@ -50,11 +49,12 @@ def ensure(name, make):
         os.makedirs(tree)
         try:
             make(ARCHIVE, scratch, tree)
-        except debian.Missing as error:
+        except (debian.Missing, Unavailable) as error:
+            said = " ".join(str(error).split())
             with open(folder + ".missing", "w", encoding="utf-8") as out:
-                out.write("Debian's mirror does not have it now: %s" % " ".join(str(error).split()))
+                out.write(said if isinstance(error, Unavailable) else "Debian's mirror does not have it now: " + said)
             ensure_not_missing(folder + ".missing")
-        finish(tree, folder, RECIPE)
+        finish(tree, folder, recipe)
     return folder
 
 
@@ -188,6 +188,13 @@ def of_major(name, major, make):
     return ensure("%s-%s" % (name, major), make)
 
 
+def python_orms():
+    reason = applications.why_no_python_orms()
+    if reason:
+        raise Unavailable(reason)
+    return ensure("python-orms", applications.python_orms, applications.python_recipe(), from_debian=False)
+
+
 def everything(major):
     """Name and path, or reason, of each neighbour."""
     pg, _ = ensure_postgres(major)
@@ -198,6 +205,9 @@ def everything(major):
         ("plpgsql_check", lambda: of_major("plpgsql_check", major,
                                            extension("postgresql-%s-plpgsql-check" % major, major))),
         ("regression-suite", lambda: of_major("regression-suite", major, suite(major, pg))),
+        ("python-orms", python_orms),
+        ("active-record", lambda: ensure("active-record", applications.active_record)),
+        ("chromium", lambda: ensure("chromium", applications.chromium)),
     ]
     for name, make in wanted:
         try:

@@ -1,7 +1,7 @@
 //! `plio report`, and the page of `plio audit --html`, which a real browser must show.
 
-use plio_tests::{Cluster, SUPERUSER, TwoTenants};
-use std::path::{Path, PathBuf};
+use plio_tests::{Cluster, SUPERUSER, TwoTenants, neighbour};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::program::plio_as;
@@ -77,27 +77,12 @@ fn the_page_escapes_every_name_and_loads_nothing() {
     assert!(page.contains("plio_sql_drop"), "{page}");
 }
 
-/// A Chromium of the machine, or one below target/.
-fn chromium() -> Option<PathBuf> {
-    let below = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/chromium/chrome");
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&paths).flat_map(|folder| {
-        ["chromium", "chromium-browser", "google-chrome", "chrome"].map(|name| folder.join(name))
-    });
-    std::iter::once(below).chain(on_path).find(|path| path.is_file())
-}
-
 #[test]
 fn a_real_browser_shows_the_page_and_runs_nothing() {
-    let Some(chromium) = chromium() else {
-        eprintln!(
-            "SKIPPED: a_real_browser_shows_the_page_and_runs_nothing: no Chromium on PATH (Debian: apt-get install chromium)"
-        );
-        return;
-    };
+    let Some(folder) = neighbour("chromium") else { return };
     let (file, _) = page("cli_browser");
     let profile = file.with_extension("profile");
-    let output = Command::new(chromium)
+    let output = Command::new(folder.join("chromium"))
         .args([
             "--headless",
             "--no-sandbox",

@@ -3,6 +3,7 @@
 
 mod maintenance;
 mod objects;
+mod orms;
 mod programs;
 mod replication;
 
@@ -67,7 +68,7 @@ fn the_page_names_every_test_and_no_other() {
     let page =
         std::fs::read_to_string(folder.join("../docs/compatibility.md")).expect("docs/compatibility.md");
     let mut tests = Vec::new();
-    for module in ["maintenance", "objects", "programs", "replication"] {
+    for module in ["maintenance", "objects", "orms", "programs", "replication"] {
         let source = std::fs::read_to_string(folder.join(format!("tests/legit/{module}.rs"))).expect(module);
         let lines: Vec<&str> = source.lines().collect();
         for pair in lines.windows(2).filter(|pair| pair[0].trim() == "#[test]") {
