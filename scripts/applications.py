@@ -17,7 +17,7 @@ import zipfile
 from setup import ROOT, SetupError, pip_command, say
 
 PYTHON_PINS = os.path.join(ROOT, "scripts", "pins-python.txt")
-PYTHONS = ((3, 10), (3, 14))
+PYTHONS = ((3, 11), (3, 14))
 # The oldest C library of the pinned wheels.
 WHEELS = {"x86_64": "manylinux_2_17_x86_64", "aarch64": "manylinux_2_28_aarch64"}
 RUBY_PACKAGES = ("ruby3.1", "libruby3.1", "ruby-rubygems", "rubygems-integration", "ruby-activerecord", "ruby-activemodel",

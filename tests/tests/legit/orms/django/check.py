@@ -11,6 +11,7 @@ import django
 
 django.setup()
 
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, close_old_connections, connection, connections, transaction
 from django.db.models import Count, F, Q
@@ -169,14 +170,19 @@ def a_forgotten_tenant_is_an_error():
     refused("55000", lambda: connection.cursor().execute("SELECT plio.require_tenant()"))
 
 
+def request(client, org, path, **query):
+    return client.get(path, query, headers={"Host": org + ".example.org"})
+
+
 def requests_through_the_middleware():
     client = Client(raise_request_exception=True)
     pids = set()
     for org in ORGS * 2:
         close_old_connections()
-        answer = client.get("/add", {"name": "by request"}, headers={"X-Org": org})
+        answer = request(client, org, "/add", name="by request")
         assert answer.status_code == 200 and answer.content.decode().startswith("canary-%s,by request" % org), answer
-        assert client.get("/fail", {"name": "undone"}, headers={"X-Org": org}).status_code == 404
+        assert request(client, org, "/fail", name="undone").status_code == 404
+        assert request(client, org, "/broken", name="undone").status_code == 500
         pids.add(backend())
     assert len(pids) == 1, pids
     for org in ORGS:
@@ -184,6 +190,18 @@ def requests_through_the_middleware():
             names = list(Author.objects.order_by("id").values_list("name", flat=True))
             assert names == ["canary-" + org, "by request", "by request"], names
             Author.objects.filter(name="by request").delete()
+
+
+def who_signed_in_in_one_tenant_is_nobody_in_the_other():
+    with tenant("acme"):
+        User.objects.create_user("asha")
+    client = Client()
+    assert request(client, "acme", "/sign-in", name="asha").content == b"welcome"
+    assert request(client, "acme", "/who").content == b"asha"
+    with_her_cookie = Client()
+    with_her_cookie.cookies["sessionid"] = client.cookies["sessionid"].value
+    assert request(with_her_cookie, "bravo", "/who").content == b"nobody"
+    assert request(client, "acme", "/who").content == b"asha"
 
 
 def prepared_statements_follow_the_tenant():
@@ -219,7 +237,8 @@ def sessions_of_one_tenant():
 
 for step in (migrations_come_into_the_tenants_schema, introspection_sees_this_tenant, rows_stay_in_their_tenant,
              the_usual_queries, savepoints_and_errors, what_is_refused, a_forgotten_tenant_is_an_error,
-             requests_through_the_middleware, prepared_statements_follow_the_tenant, sessions_of_one_tenant):
+             requests_through_the_middleware, who_signed_in_in_one_tenant_is_nobody_in_the_other,
+             prepared_statements_follow_the_tenant, sessions_of_one_tenant):
     print(step.__name__, flush=True)
     step()
 print("done")

@@ -24,10 +24,16 @@ DATABASES = {
     # psycopg's prepared statements of the protocol, and parameters bound by the server.
     "prepared": {**database(), "OPTIONS": {"server_side_binding": True, "prepare_threshold": 0}},
 }
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
-MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "tenants.TenantMiddleware"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions", "shop"]
+MIDDLEWARE = [
+    "django.middleware.common.CommonMiddleware",
+    "tenants.TenantMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
 ROOT_URLCONF = "urls"
-ALLOWED_HOSTS = ["testserver"]
+ALLOWED_HOSTS = [".example.org"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SECRET_KEY = "for tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -13,14 +13,17 @@ def tenant(org, using="default"):
 
 
 class TenantMiddleware:
-    """The last one in MIDDLEWARE. ATOMIC_REQUESTS is not needed: a request is a transaction."""
+    """Before SessionMiddleware in MIDDLEWARE: sessions and users are the tenant's, too. A request is a transaction."""
 
     def __init__(self, get_response):
         self.get_response = get_response
 
     def __call__(self, request):
-        with tenant(request.headers["X-Org"]):  # as your application knows it
-            return self.get_response(request)
+        with tenant(request.get_host().partition(".")[0]):  # acme.example.org
+            response = self.get_response(request)
+            if response.status_code >= 500 or hasattr(request, "failure"):
+                transaction.set_rollback(True)
+            return response
 
     def process_exception(self, request, exception):
-        transaction.set_rollback(True)  # Django is about to make an answer of it
+        request.failure = exception  # Django is about to make an answer of it

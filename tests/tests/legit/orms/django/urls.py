@@ -1,5 +1,7 @@
-"""Two views: one writes, one writes and fails."""
+"""Views that write, that write and fail, and that sign in."""
 
+from django.contrib.auth import login
+from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.urls import path
 
@@ -12,8 +14,24 @@ def add(request):
 
 
 def add_and_fail(request):
+    request.session["told"] = True
     Author.objects.create(name=request.GET["name"])
     raise Http404
 
 
-urlpatterns = [path("add", add), path("fail", add_and_fail)]
+def add_and_answer_500(request):
+    Author.objects.create(name=request.GET["name"])
+    return HttpResponse(status=500)
+
+
+def sign_in(request):
+    login(request, User.objects.get(username=request.GET["name"]))
+    return HttpResponse("welcome")
+
+
+def who(request):
+    return HttpResponse(request.user.get_username() or "nobody")
+
+
+urlpatterns = [path("add", add), path("fail", add_and_fail), path("broken", add_and_answer_500), path("sign-in", sign_in),
+               path("who", who)]
