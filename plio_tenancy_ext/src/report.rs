@@ -9,7 +9,7 @@
 pub mod coverage;
 pub mod view;
 
-use self::coverage::{Coverage, Part};
+use self::coverage::{Coverage, Outcome, Part};
 use crate::cache;
 use crate::context::{self, residue, visit};
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
     let query = one_select(&wanted.query).ok_or(Error::ReportQuery)?;
     let text = if wanted.as_json { as_json(&query)? } else { query };
     let orgs = expected(wanted.orgs.as_deref())?;
-    let coverage = visit_each(&wanted.query, orgs, spool, |_| text.clone(), &[])?;
+    let coverage = visit_each(&wanted.query, orgs, spool, wanted.allow_partial, |_| text.clone(), &[])?;
     announce(&coverage);
     let detail = json!({
         "query": wanted.query, "orgs": wanted.orgs, "allow_partial": wanted.allow_partial,
@@ -108,7 +108,8 @@ pub fn expected(orgs: Option<&[String]>) -> Result<Vec<String>> {
     Ok(expected)
 }
 
-/// Runs a query in each tenant, and stores the rows. `query` makes its text from the name of the tenant's schema.
+/// Runs a query in each tenant, and stores the rows: of a tenant where it failed none, if the rest is wanted all the same.
+/// `query` makes its text from the name of the tenant's schema.
 ///
 /// # Errors
 /// 25001: cursors are open.
@@ -116,6 +117,7 @@ pub fn visit_each(
     what: &str,
     orgs: Vec<String>,
     spool: &mut Spool,
+    allow_partial: bool,
     query: impl Fn(&str) -> String,
     params: &[Param],
 ) -> Result<Coverage> {
@@ -124,14 +126,24 @@ pub fn visit_each(
     session::close_large_objects();
     // The rows are several tenants': what the caller keeps of them may not stay for the next tenant.
     residue::note_free_access();
+    if allow_partial {
+        spool.wait();
+    }
     let parts = orgs.into_iter().map(|org| {
         let outcome = part::undone(AssertUnwindSafe(|| {
             let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
             visit::run_in(&parsed, |schema| spool.run(&org, &query(schema), params))
         }));
-        Part::of(org, outcome)
+        let part = Part::of(org, outcome);
+        if part.outcome == Outcome::Counted {
+            spool.keep()
+        } else {
+            spool.discard()
+        }
+        part
     });
     let coverage = Coverage { user: session::outer_user(), what: what.to_owned(), parts: parts.collect() };
+    spool.finish();
     visit::finish();
     coverage::keep(&coverage);
     Ok(coverage)

@@ -1,17 +1,21 @@
 //! The rows of queries, each with a first column of ours, stored until somebody fetches them.
 //!
-//! A destination for the executor's rows (dest.h), over a tuplestore that spills beyond work_mem. Values are stored
-//! whole: nothing of them is read from a table later, when the query's transaction is gone.
+//! A destination for the executor's rows (dest.h), over a tuplestore that spills beyond work_mem, or over a scan's rows
+//! (rows.rs). Values are stored whole: nothing of them is read from a table later, when the query's transaction is gone.
+//! Where a query may fail and the others go on, its rows wait until it has ended: a part is in the result whole or not at all.
 
+use super::rows::Rows;
 use super::{catalog, raw};
-use pgrx::{IntoDatum, PgMemoryContexts, pg_guard, pg_sys};
+use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 
 /// Where rows go. The first member is what the executor knows.
 #[repr(C)]
 pub struct Spool {
     receiver: pg_sys::DestReceiver,
-    store: *mut pg_sys::Tuplestorestate,
+    target_store: Store,
+    /// Where the rows of a query wait for its end; NULL when they need not.
+    waiting: *mut pg_sys::Tuplestorestate,
     target: pg_sys::TupleDesc,
     /// Which column of a stored row (from 0) each column of the query is.
     columns: Vec<usize>,
@@ -20,6 +24,30 @@ pub struct Spool {
     scratch: pg_sys::MemoryContext,
     first: pg_sys::Datum,
     count: i64,
+}
+
+/// Where rows are in the end.
+#[derive(Clone, Copy)]
+pub enum Store {
+    /// What a set-returning function gives.
+    Tuples(*mut pg_sys::Tuplestorestate),
+    /// What a scan hands out.
+    Rows(*mut Rows),
+}
+
+impl Store {
+    /// # Safety
+    /// The store is there, and the arrays are as wide as its rows. Plain data only: an error may jump over the frame.
+    #[inline]
+    unsafe fn put(self, target: pg_sys::TupleDesc, values: *const pg_sys::Datum, nulls: *const bool) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Tuples(store) => raw::tuplestore_putvalues(store, target, values, nulls),
+                Self::Rows(rows) => (*rows).put(values, nulls),
+            }
+        }
+    }
 }
 
 /// A parameter of a query, `$1` and so on: its value and type.
@@ -32,19 +60,15 @@ pub struct Param {
 }
 
 impl Spool {
-    /// Over a tuplestore whose rows look like `target`: the first column a text, and `columns` says where (from 0) the
+    /// Over a store whose rows look like `target`: the first column a text, and `columns` says where (from 0) the
     /// query's columns go.
     ///
     /// # Safety
     /// Both outlive the spool.
-    pub unsafe fn over(
-        store: *mut pg_sys::Tuplestorestate,
-        target: pg_sys::TupleDesc,
-        columns: Vec<usize>,
-    ) -> Box<Self> {
+    pub unsafe fn over(target_store: Store, target: pg_sys::TupleDesc, columns: Vec<usize>) -> Box<Self> {
         // SAFETY: the caller's promise.
         let width = unsafe { (*target).natts } as usize;
-        let scratch = PgMemoryContexts::new("plio report row").value();
+        let scratch = super::memory_below_current(c"plio report row");
         Box::new(Self {
             receiver: pg_sys::DestReceiver {
                 receiveSlot: Some(receive),
@@ -53,7 +77,8 @@ impl Spool {
                 rDestroy: Some(ignore),
                 mydest: pg_sys::CommandDest::DestTuplestore,
             },
-            store,
+            target_store,
+            waiting: std::ptr::null_mut(),
             target,
             columns,
             values: vec![pg_sys::Datum::null(); width],
@@ -62,6 +87,51 @@ impl Spool {
             first: pg_sys::Datum::null(),
             count: 0,
         })
+    }
+
+    /// The rows of each query wait from now on until [`Self::keep`] or [`Self::discard`].
+    pub fn wait(&mut self) {
+        // SAFETY: the store is freed by `finish`, or with the memory and the resources of the statement after an error.
+        self.waiting = unsafe { pg_sys::tuplestore_begin_heap(false, false, pg_sys::work_mem) };
+    }
+
+    /// The last query's rows are good.
+    pub fn keep(&mut self) {
+        if self.waiting.is_null() {
+            return;
+        }
+        // SAFETY: the waiting rows look like the target's; the slot is dropped here, or with the memory after an error.
+        unsafe {
+            let slot = pg_sys::MakeSingleTupleTableSlot(self.target, &raw const pg_sys::TTSOpsMinimalTuple);
+            let width = (*self.target).natts;
+            while pg_sys::tuplestore_gettupleslot(self.waiting, true, false, slot) {
+                if i32::from((*slot).tts_nvalid) < width {
+                    pg_sys::slot_getsomeattrs_int(slot, width);
+                }
+                // The text that lives as long as the rows, not the copy that waited.
+                (*slot).tts_values.write(self.first);
+                self.target_store.put(self.target, (*slot).tts_values, (*slot).tts_isnull);
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+        self.discard();
+    }
+
+    /// The last query's rows are none.
+    pub fn discard(&mut self) {
+        if !self.waiting.is_null() {
+            // SAFETY: the store that `wait` made.
+            unsafe { pg_sys::tuplestore_clear(self.waiting) };
+        }
+    }
+
+    /// No query follows.
+    pub fn finish(&mut self) {
+        if !self.waiting.is_null() {
+            // SAFETY: the store that `wait` made, not used any more.
+            unsafe { pg_sys::tuplestore_end(self.waiting) };
+            self.waiting = std::ptr::null_mut();
+        }
     }
 
     /// Runs a query, read only and under the snapshot in force, and stores its rows after `first`; gives their number.
@@ -178,7 +248,11 @@ unsafe extern "C-unwind" fn receive(
             values.add(column).write(value);
             nulls.add(column).write(is_null);
         }
-        raw::tuplestore_putvalues((*spool).store, (*spool).target, values, nulls);
+        if (*spool).waiting.is_null() {
+            (*spool).target_store.put((*spool).target, values, nulls);
+        } else {
+            raw::tuplestore_putvalues((*spool).waiting, (*spool).target, values, nulls);
+        }
         if has_copies {
             raw::MemoryContextReset((*spool).scratch);
         }
@@ -210,7 +284,7 @@ impl Spool {
             if !is_text {
                 mismatch("the first column of a report is the organization, of type text");
             }
-            Self::over(store, target, columns)
+            Self::over(Store::Tuples(store), target, columns)
         }
     }
 }
