@@ -25,6 +25,17 @@ use std::panic::AssertUnwindSafe;
 /// The groups whose members may report.
 const REPORTERS: [&str; 2] = ["plio_reporter", "plio_auditor"];
 
+/// What a row of a report is, behind the organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The query's columns.
+    Columns,
+    /// One jsonb.
+    Jsonb,
+    /// One json, which keeps the query's order of columns.
+    Json,
+}
+
 /// What a caller of `plio.report()` wants.
 pub struct Wanted {
     /// The query's text.
@@ -33,8 +44,8 @@ pub struct Wanted {
     pub orgs: Option<Vec<String>>,
     /// Whether tenants may be missing from the result.
     pub allow_partial: bool,
-    /// Each row as one jsonb.
-    pub as_json: bool,
+    /// What a row is.
+    pub shape: Shape,
 }
 
 /// Refuses whoever may not report, or not here.
@@ -69,7 +80,11 @@ pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
         return Err(Error::ReportUnrecorded);
     }
     let query = one_select(&wanted.query).ok_or(Error::ReportQuery)?;
-    let text = if wanted.as_json { as_json(&query)? } else { query };
+    let text = match wanted.shape {
+        Shape::Columns => query,
+        Shape::Jsonb => as_one(&query, "to_jsonb")?,
+        Shape::Json => as_one(&query, "to_json")?,
+    };
     let orgs = expected(wanted.orgs.as_deref())?;
     let coverage = visit_each(&wanted.query, orgs, spool, wanted.allow_partial, |_| text.clone(), &[])?;
     announce(&coverage);
@@ -82,9 +97,9 @@ pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
     session::as_superuser(|| registry::record("report", None, detail))
 }
 
-/// The query with each row as one jsonb, made inside the tenant. What stands alone as one SELECT stands as a subquery, too.
-fn as_json(query: &str) -> Result<String> {
-    one_select(&format!("SELECT pg_catalog.to_jsonb(_plio_row) FROM (\n{query}\n) AS _plio_row"))
+/// The query with each row as one value, made inside the tenant. What stands alone as one SELECT stands as a subquery, too.
+fn as_one(query: &str, function: &str) -> Result<String> {
+    one_select(&format!("SELECT pg_catalog.{function}(_plio_row) FROM (\n{query}\n) AS _plio_row"))
         .ok_or(Error::ReportQuery)
 }
 
