@@ -154,9 +154,10 @@ impl Table {
         let inner: Vec<String> = needed.iter().map(cast).collect();
         let outer: Vec<String> = plan.fetched.iter().map(|column| format!("r.{}", name(column))).collect();
         let filter = if plan.filter.is_empty() { String::new() } else { format!(" WHERE {}", plan.filter) };
+        // Rows that nothing is asked of are only counted, as the spool expects.
+        let what = if outer.is_empty() { "pg_catalog.count(*)".to_owned() } else { outer.join(", ") };
         format!(
-            "SELECT {} FROM (SELECT {} FROM {}.{} AS _plio_table) AS r{filter}",
-            outer.join(", "),
+            "SELECT {what} FROM (SELECT {} FROM {}.{} AS _plio_table) AS r{filter}",
             inner.join(", "),
             quote_identifier(schema),
             quote_identifier(&self.of),

@@ -186,17 +186,29 @@ pub unsafe fn log_server_only(text: &CStr) {
     }
 }
 
+/// The first byte of a varlena that is only a pointer (`VARATT_IS_1B_E`, varatt.h; little-endian machines, which x86-64
+/// is).
+const EXTERNAL: u8 = 0x01;
+
 /// What the hot path wants to know of a column.
 #[derive(Clone, Copy)]
 pub struct Attribute {
-    /// Its values may lie elsewhere.
-    pub is_varlena: bool,
     /// A value is the datum itself, not a pointer.
     pub is_by_value: bool,
     length: i16,
 }
 
 impl Attribute {
+    /// Whether a value lies elsewhere, and is only a pointer to there.
+    ///
+    /// # Safety
+    /// `value` is one of the column's, and not NULL.
+    #[inline]
+    pub unsafe fn is_elsewhere(self, value: pg_sys::Datum) -> bool {
+        // SAFETY: the caller's promise: a varlena has a first byte.
+        self.length == -1 && unsafe { *value.cast_mut_ptr::<u8>() } == EXTERNAL
+    }
+
     /// The bytes of a value that is passed by reference and lies in line.
     ///
     /// # Safety
@@ -225,7 +237,7 @@ pub unsafe fn attribute(described: pg_sys::TupleDesc, column: usize) -> Attribut
     #[cfg(not(feature = "pg18"))]
     // SAFETY: the caller's promise.
     let found = unsafe { &*(*described).attrs.as_ptr().add(column) };
-    Attribute { is_varlena: found.attlen == -1, is_by_value: found.attbyval, length: found.attlen }
+    Attribute { is_by_value: found.attbyval, length: found.attlen }
 }
 
 /// A column's description, from 0.

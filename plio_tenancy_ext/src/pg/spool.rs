@@ -24,6 +24,8 @@ pub struct Spool {
     scratch: pg_sys::MemoryContext,
     first: pg_sys::Datum,
     count: i64,
+    /// A scan wants rows without columns: the query says how many there are, in one bigint, instead of giving them.
+    is_counting: bool,
 }
 
 /// Where rows are in the end.
@@ -69,6 +71,7 @@ impl Spool {
         // SAFETY: the caller's promise.
         let width = unsafe { (*target).natts } as usize;
         let scratch = super::memory_below_current(c"plio report row");
+        let is_counting = columns.is_empty() && matches!(target_store, Store::Rows(_));
         Box::new(Self {
             receiver: pg_sys::DestReceiver {
                 receiveSlot: Some(receive),
@@ -86,6 +89,7 @@ impl Spool {
             scratch,
             first: pg_sys::Datum::null(),
             count: 0,
+            is_counting,
         })
     }
 
@@ -97,6 +101,11 @@ impl Spool {
 
     /// The last query's rows are good.
     pub fn keep(&mut self) {
+        if let (true, Store::Rows(rows)) = (self.is_counting, self.target_store) {
+            // SAFETY: a scan's rows without columns; the text lives as long as they do.
+            unsafe { (*rows).put_empty(self.first, self.count) };
+            return;
+        }
         if self.waiting.is_null() {
             return;
         }
@@ -193,6 +202,9 @@ unsafe extern "C-unwind" fn start(
 ) {
     // SAFETY: the executor hands back the receiver that it was given, and a valid description.
     let (spool, found) = unsafe { (&*receiver.cast::<Spool>(), (*described).natts as usize) };
+    if spool.is_counting {
+        return;
+    }
     if found != spool.columns.len() {
         let counts = format!("the query has {found} columns, the report {}", spool.columns.len());
         mismatch(&counts);
@@ -225,9 +237,23 @@ unsafe extern "C-unwind" fn receive(
     // SAFETY: the executor hands back the receiver that it was given, and a valid slot with the columns that `start` saw.
     unsafe {
         let spool = receiver.cast::<Spool>();
+        if (*spool).is_counting {
+            // count(*): a bigint, never NULL.
+            if (*slot).tts_nvalid < 1 {
+                raw::slot_getsomeattrs_int(slot, 1);
+            }
+            (*spool).count = (*(*slot).tts_values).value() as i64;
+            return true;
+        }
         let width = (*spool).columns.len();
         if ((*slot).tts_nvalid as usize) < width {
             raw::slot_getsomeattrs_int(slot, width as i32);
+        }
+        if let (Store::Rows(rows), true) = ((*spool).target_store, (*spool).waiting.is_null())
+            && (*rows).put_in_order((*spool).first, (*slot).tts_values, (*slot).tts_isnull)
+        {
+            (*spool).count += 1;
+            return true;
         }
         let before = pg_sys::CurrentMemoryContext;
         let (values, nulls) = ((*spool).values.as_mut_ptr(), (*spool).nulls.as_mut_ptr());
@@ -239,7 +265,7 @@ unsafe extern "C-unwind" fn receive(
             let (column, is_null) = (*columns.add(i), *(*slot).tts_isnull.add(i));
             let mut value = *(*slot).tts_values.add(i);
             let attribute = raw::attribute((*slot).tts_tupleDescriptor, i);
-            if !is_null && attribute.is_varlena && *value.cast_mut_ptr::<u8>() == EXTERNAL {
+            if !is_null && attribute.is_elsewhere(value) {
                 pg_sys::CurrentMemoryContext = (*spool).scratch;
                 has_copies = true;
                 value = pg_sys::Datum::from(raw::detoast_external_attr(value.cast_mut_ptr()));
@@ -260,10 +286,6 @@ unsafe extern "C-unwind" fn receive(
         true
     }
 }
-
-/// The first byte of a varlena that is only a pointer (`VARATT_IS_1B_E`, varatt.h; little-endian machines, which x86-64
-/// is).
-const EXTERNAL: u8 = 0x01;
 
 impl Spool {
     /// Over the tuplestore of a call of a set-returning function: its rows are of the function's own type, or what the

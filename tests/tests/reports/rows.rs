@@ -83,3 +83,68 @@ fn values_of_every_kind_arrive_as_they_were_in_memory_and_beyond_it() {
     reporter.batch_execute("RESET work_mem").unwrap();
     assert_outside(&mut reporter, &world.reporter);
 }
+
+// Where no column is asked for, a tenant counts its rows instead of giving them: as many come out, with its name.
+#[test]
+fn rows_that_nothing_is_asked_of_are_as_many_as_there_are() {
+    let world = world("counted");
+    world.inside("acme", "INSERT INTO users SELECT 1000 + i, 'more' FROM generate_series(1, 50) i");
+    world.inside("bravo", "CREATE TABLE empty (id int)");
+    world.inside("acme", "CREATE TABLE empty (id int)");
+    world
+        .admin()
+        .batch_execute(
+            "SELECT plio.create_report_view('users', 'users'), plio.create_report_view('empty', 'empty')",
+        )
+        .unwrap();
+    let mut app = world.app();
+    let mut reporter = world.reporter();
+    let mut all = 0;
+    for org in ["acme", "bravo"] {
+        app.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')")).unwrap();
+        let own: i64 = app.query_one("SELECT count(*) FROM users", &[]).unwrap().get(0);
+        app.batch_execute("COMMIT").unwrap();
+        all += own;
+        for (query, expected) in [
+            ("SELECT count(*) FROM plio_reports.users WHERE org = $1", own.to_string()),
+            ("SELECT count(name) FROM plio_reports.users WHERE org = $1", own.to_string()),
+            (
+                "SELECT count(*) FILTER (WHERE u = $1) FROM (SELECT org AS u FROM plio_reports.users) v",
+                own.to_string(),
+            ),
+            // Read again and again, and not to its end.
+            (
+                "SELECT count(*) FROM generate_series(1, 3) g, LATERAL (SELECT FROM plio_reports.users WHERE org = $1 AND g > 0 OFFSET 0) u",
+                (3 * own).to_string(),
+            ),
+            (
+                "SELECT count(*) FROM (SELECT FROM plio_reports.users WHERE org = $1 LIMIT 2) u",
+                "2".to_owned(),
+            ),
+            ("SELECT count(*) FROM plio_reports.empty WHERE org = $1", "0".to_owned()),
+        ] {
+            let found: i64 = reporter.query_one(query, &[&org]).unwrap().get(0);
+            assert_eq!(found.to_string(), expected, "{query}");
+        }
+    }
+    assert_eq!(rows(&mut reporter, "SELECT count(*) FROM plio_reports.users"), [all.to_string()]);
+    assert_eq!(
+        rows(&mut reporter, "SELECT min(org), max(org), count(DISTINCT org) FROM plio_reports.users"),
+        ["acme|bravo|2"]
+    );
+    // A tenant that cannot count is missing, and its rows are none; that of the count before it is not taken for its own.
+    world.inside(
+        "bravo",
+        "ALTER TABLE users RENAME TO people; CREATE VIEW users AS SELECT id, name FROM people WHERE 1 / (id - id) > 0",
+    );
+    let failed = reporter.query("SELECT count(*) FROM plio_reports.users", &[]).unwrap_err();
+    assert_eq!(failed.code().unwrap().code(), "55000");
+    reporter.batch_execute("SET plio.allow_partial_reports = on").unwrap();
+    assert_eq!(
+        rows(&mut reporter, "SELECT org, count(*) > 50 FROM plio_reports.users GROUP BY org"),
+        ["acme|t"]
+    );
+    let covered = rows(&mut reporter, COVERAGE);
+    assert!(covered.contains(&"bravo|failed|0|22012".to_owned()), "{covered:?}");
+    assert_outside(&mut reporter, &world.reporter);
+}
