@@ -286,7 +286,12 @@ impl Rows {
                 if !self.is_full {
                     return slot;
                 }
+                // A tuple from the file is the slot's until the next one. Memory that is current in a foreign scan is reset
+                // before that, so it must not lie there.
+                let before = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = (*self.stored_slot).tts_mcxt;
                 raw::tuplestore_gettupleslot(self.store, true, false, self.stored_slot);
+                pg_sys::CurrentMemoryContext = before;
                 return self.stored_slot;
             }
             let (values, nulls) = ((*slot).tts_values, (*slot).tts_isnull);
