@@ -516,7 +516,7 @@ AS $health$
          WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
         UNION ALL
         SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
-               format('ALTER ROLE %I NOLOGIN', t.role_name)
+               format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
@@ -1041,11 +1041,18 @@ AS $ties$
                     ELSE 'other_dependency' END AS check_name
           FROM judged j
     ),
-    -- One row an object, whatever number of columns it leans on; tables tell more than their indexes.
-    one AS (
-        SELECT DISTINCT ON (n.shown_class, n.shown_object) n.*
+    -- One row for what one statement mends: a table leans by each column's type and on each parent, other objects as a whole.
+    parts AS (
+        SELECT n.*,
+               CASE WHEN n.check_name = 'inheritance' THEN n.refobjid::bigint
+                    WHEN n.check_name = 'type' AND n.from_kind IN ('r', 'p') THEN -n.objsubid ELSE 0 END AS part
           FROM named n
-         ORDER BY n.shown_class, n.shown_object, (n.check_name = 'type'), (n.to_kind IN ('r', 'p', 'v', 'm', 'f', 'S')) DESC NULLS LAST,
+    ),
+    -- Tables tell more than their indexes.
+    one AS (
+        SELECT DISTINCT ON (n.shown_class, n.shown_object, n.part) n.*
+          FROM parts n
+         ORDER BY n.shown_class, n.shown_object, n.part, (n.check_name = 'type'), (n.to_kind IN ('r', 'p', 'v', 'm', 'f', 'S')) DESC NULLS LAST,
                   n.refclassid, n.refobjid
     )
     SELECT 'critical', o.check_name, coalesce(o.from_org, o.to_org), i.identity,
@@ -1277,6 +1284,10 @@ AS $roles$
           FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r ON r.oid = m.member
          -- PostgreSQL's own groups are members of each other.
          WHERE m.member >= 16384
+           -- One without INHERIT, SET and ADMIN (16 and later; the columns are not there before) gives no right: it only lets
+           -- pgaudit know who a tenant's statements are logged for.
+           AND NOT coalesce(NOT m.admin_option AND NOT (to_jsonb(m) ->> 'inherit_option')::boolean
+                            AND NOT (to_jsonb(m) ->> 'set_option')::boolean, false)
     )
     SELECT 'critical', 'application_superuser', NULL::text, quote_ident(r.rolname),
            format('%I may enter tenants as an application does, and is a superuser: without a tenant nothing stops it', r.rolname),
@@ -1421,6 +1432,11 @@ AS $outside$
                        ELSE 'leads out of the database; inside tenants it is refused' END),
            CASE WHEN s.is_allowed OR s.is_granted OR s.org IS NOT NULL THEN format('DROP SERVER %I CASCADE', s.srvname) END
       FROM servers s
+     -- Our own leads nowhere but into this database; who is granted it could make foreign tables of his own over it.
+     WHERE s.is_allowed OR s.is_granted OR s.org IS NOT NULL
+        OR NOT EXISTS (SELECT 1 FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+                        WHERE d.classid = 'pg_foreign_server'::regclass AND d.objid = s.oid AND d.deptype = 'e'
+                          AND d.refclassid = 'pg_extension'::regclass)
     UNION ALL
     SELECT CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'warning' ELSE 'info' END, 'connecting_extension', NULL,
            quote_ident(e.extname),
@@ -1650,6 +1666,15 @@ REVOKE ALL ON FUNCTION plio.report_json(text, text[], boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_reporter, plio_auditor;
 COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
     'As plio.report(), each row as one jsonb';
+
+-- For `plio report`, which prints the columns in the query's order: json keeps it, jsonb does not.
+CREATE FUNCTION plio._report_ordered(
+    query text, orgs text[], allow_partial boolean, OUT org text, OUT "row" json)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_ordered';
+REVOKE ALL ON FUNCTION plio._report_ordered(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._report_ordered(text, text[], boolean) TO plio_reporter, plio_auditor;
 
 REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;

@@ -115,6 +115,9 @@ pub enum Error {
     /// A row of the history, or the history itself, would be changed.
     #[error("the history of plio_tenancy can only be appended to")]
     HistoryChange,
+    /// An object of the extension would no longer be its.
+    #[error("cannot take an object out of extension \"plio_tenancy\"")]
+    ExtensionObject,
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
@@ -178,6 +181,7 @@ impl Error {
             | Self::WrongRole
             | Self::OneLayer { .. }
             | Self::HistoryChange
+            | Self::ExtensionObject
             | Self::NotPermitted { .. }
             | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -249,7 +253,7 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
-            Self::HistoryChange => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::HistoryChange | Self::ExtensionObject => "A superuser can set plio.enforcement to off first.".to_owned(),
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }

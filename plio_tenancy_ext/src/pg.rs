@@ -14,6 +14,7 @@ pub mod parse;
 pub mod part;
 pub mod portal;
 pub mod raw;
+pub mod rows;
 pub mod scan;
 pub mod session;
 pub mod shmem;
@@ -63,4 +64,19 @@ pub fn quote_identifier(name: &str) -> String {
 /// `text` as a SQL literal.
 pub fn quote_literal(text: &str) -> String {
     pgrx::spi::quote_literal(text)
+}
+
+/// A memory context that lives as long as the current one at most: no destructor of Rust's ends it earlier.
+pub fn memory_below_current(name: &'static CStr) -> pg_sys::MemoryContext {
+    const LARGEST_BLOCK: usize = 8 << 20;
+    // SAFETY: the name is static, as PostgreSQL wants it; an error when there is no memory.
+    unsafe {
+        pg_sys::AllocSetContextCreateInternal(
+            pg_sys::CurrentMemoryContext,
+            name.as_ptr(),
+            0,
+            8 << 10,
+            LARGEST_BLOCK,
+        )
+    }
 }

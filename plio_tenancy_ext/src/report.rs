@@ -9,7 +9,7 @@
 pub mod coverage;
 pub mod view;
 
-use self::coverage::{Coverage, Part};
+use self::coverage::{Coverage, Outcome, Part};
 use crate::cache;
 use crate::context::{self, residue, visit};
 use crate::error::{Error, Result};
@@ -25,6 +25,17 @@ use std::panic::AssertUnwindSafe;
 /// The groups whose members may report.
 const REPORTERS: [&str; 2] = ["plio_reporter", "plio_auditor"];
 
+/// What a row of a report is, behind the organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The query's columns.
+    Columns,
+    /// One jsonb.
+    Jsonb,
+    /// One json, which keeps the query's order of columns.
+    Json,
+}
+
 /// What a caller of `plio.report()` wants.
 pub struct Wanted {
     /// The query's text.
@@ -33,8 +44,8 @@ pub struct Wanted {
     pub orgs: Option<Vec<String>>,
     /// Whether tenants may be missing from the result.
     pub allow_partial: bool,
-    /// Each row as one jsonb.
-    pub as_json: bool,
+    /// What a row is.
+    pub shape: Shape,
 }
 
 /// Refuses whoever may not report, or not here.
@@ -69,9 +80,13 @@ pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
         return Err(Error::ReportUnrecorded);
     }
     let query = one_select(&wanted.query).ok_or(Error::ReportQuery)?;
-    let text = if wanted.as_json { as_json(&query)? } else { query };
+    let text = match wanted.shape {
+        Shape::Columns => query,
+        Shape::Jsonb => as_one(&query, "to_jsonb")?,
+        Shape::Json => as_one(&query, "to_json")?,
+    };
     let orgs = expected(wanted.orgs.as_deref())?;
-    let coverage = visit_each(&wanted.query, orgs, spool, |_| text.clone(), &[])?;
+    let coverage = visit_each(&wanted.query, orgs, spool, wanted.allow_partial, |_| text.clone(), &[])?;
     announce(&coverage);
     let detail = json!({
         "query": wanted.query, "orgs": wanted.orgs, "allow_partial": wanted.allow_partial,
@@ -82,9 +97,9 @@ pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
     session::as_superuser(|| registry::record("report", None, detail))
 }
 
-/// The query with each row as one jsonb, made inside the tenant. What stands alone as one SELECT stands as a subquery, too.
-fn as_json(query: &str) -> Result<String> {
-    one_select(&format!("SELECT pg_catalog.to_jsonb(_plio_row) FROM (\n{query}\n) AS _plio_row"))
+/// The query with each row as one value, made inside the tenant. What stands alone as one SELECT stands as a subquery, too.
+fn as_one(query: &str, function: &str) -> Result<String> {
+    one_select(&format!("SELECT pg_catalog.{function}(_plio_row) FROM (\n{query}\n) AS _plio_row"))
         .ok_or(Error::ReportQuery)
 }
 
@@ -108,7 +123,8 @@ pub fn expected(orgs: Option<&[String]>) -> Result<Vec<String>> {
     Ok(expected)
 }
 
-/// Runs a query in each tenant, and stores the rows. `query` makes its text from the name of the tenant's schema.
+/// Runs a query in each tenant, and stores the rows: of a tenant where it failed none, if the rest is wanted all the same.
+/// `query` makes its text from the name of the tenant's schema.
 ///
 /// # Errors
 /// 25001: cursors are open.
@@ -116,6 +132,7 @@ pub fn visit_each(
     what: &str,
     orgs: Vec<String>,
     spool: &mut Spool,
+    allow_partial: bool,
     query: impl Fn(&str) -> String,
     params: &[Param],
 ) -> Result<Coverage> {
@@ -124,14 +141,24 @@ pub fn visit_each(
     session::close_large_objects();
     // The rows are several tenants': what the caller keeps of them may not stay for the next tenant.
     residue::note_free_access();
+    if allow_partial {
+        spool.wait();
+    }
     let parts = orgs.into_iter().map(|org| {
         let outcome = part::undone(AssertUnwindSafe(|| {
             let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
             visit::run_in(&parsed, |schema| spool.run(&org, &query(schema), params))
         }));
-        Part::of(org, outcome)
+        let part = Part::of(org, outcome);
+        if part.outcome == Outcome::Counted {
+            spool.keep()
+        } else {
+            spool.discard()
+        }
+        part
     });
     let coverage = Coverage { user: session::outer_user(), what: what.to_owned(), parts: parts.collect() };
+    spool.finish();
     visit::finish();
     coverage::keep(&coverage);
     Ok(coverage)

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, or_raise};
 use crate::pg::spool::Spool;
-use crate::report::{self, Wanted, coverage, view};
+use crate::report::{self, Shape, Wanted, coverage, view};
 use pgrx::fcinfo::pg_getarg;
 use pgrx::prelude::*;
 
@@ -12,9 +12,9 @@ fn required<T>(value: Option<T>, function: &'static str, argument: &'static str)
 }
 
 /// # Safety
-/// `fcinfo` is a call of `plio.report` or `plio.report_json`: text, text[], boolean.
-unsafe fn wanted(fcinfo: pg_sys::FunctionCallInfo, as_json: bool) -> Result<Wanted> {
-    let function = if as_json { "report_json" } else { "report" };
+/// `fcinfo` is a call of `plio.report` or one of its kin: text, text[], boolean.
+unsafe fn wanted(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> Result<Wanted> {
+    let function = name(shape);
     // SAFETY: the caller's promise.
     let (query, orgs, allow_partial) = unsafe {
         (
@@ -28,22 +28,27 @@ unsafe fn wanted(fcinfo: pg_sys::FunctionCallInfo, as_json: bool) -> Result<Want
         query: required(query, function, "query")?,
         orgs: orgs.transpose().map_err(|()| Error::NullArgument { function, argument: "orgs" })?,
         allow_partial: required(allow_partial, function, "allow_partial")?,
-        as_json,
+        shape,
     })
+}
+
+fn name(shape: Shape) -> &'static str {
+    if shape == Shape::Columns { "report" } else { "report_json" }
 }
 
 /// # Safety
 /// As [`wanted`].
-unsafe fn run(fcinfo: pg_sys::FunctionCallInfo, as_json: bool) -> Result<()> {
+unsafe fn run(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> Result<()> {
     // Before anything is looked at: an error about the query is for reporters only.
-    report::ensure_may_report(if as_json { "report_json" } else { "report" })?;
+    report::ensure_may_report(name(shape))?;
     // SAFETY: the caller's promise.
-    let (wanted, mut spool) = unsafe { (wanted(fcinfo, as_json)?, Spool::of_call(fcinfo, as_json)) };
+    let (wanted, mut spool) =
+        unsafe { (wanted(fcinfo, shape)?, Spool::of_call(fcinfo, shape != Shape::Columns)) };
     report::run(&wanted, &mut spool)
 }
 
 macro_rules! report_function {
-    ($function:ident, $record:ident, $as_json:literal) => {
+    ($function:ident, $record:ident, $shape:expr) => {
         #[unsafe(no_mangle)]
         #[doc(hidden)]
         pub extern "C" fn $record() -> &'static pg_sys::Pg_finfo_record {
@@ -56,7 +61,7 @@ macro_rules! report_function {
         #[pg_guard]
         pub unsafe extern "C-unwind" fn $function(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             // SAFETY: the install script declares the function with these arguments.
-            or_raise(unsafe { run(fcinfo, $as_json) });
+            or_raise(unsafe { run(fcinfo, $shape) });
             // SAFETY: the call's own record.
             unsafe { (*fcinfo).isnull = true };
             pg_sys::Datum::null()
@@ -64,8 +69,9 @@ macro_rules! report_function {
     };
 }
 
-report_function!(plio_report, pg_finfo_plio_report, false);
-report_function!(plio_report_json, pg_finfo_plio_report_json, true);
+report_function!(plio_report, pg_finfo_plio_report, Shape::Columns);
+report_function!(plio_report_json, pg_finfo_plio_report_json, Shape::Jsonb);
+report_function!(plio_report_ordered, pg_finfo_plio_report_ordered, Shape::Json);
 
 /// Which tenants the session's last report had, and which not.
 #[pg_extern(volatile, parallel_unsafe)]

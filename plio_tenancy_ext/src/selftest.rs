@@ -13,6 +13,7 @@ mod world;
 use self::attacks::{ATTACKS, Attack, Place};
 use self::world::World;
 use crate::error::{self, Error};
+use crate::monitor::refusals;
 use crate::pg::part::{self, Failure};
 use crate::pg::{catalog, session};
 use crate::{cache, context, guc, registry};
@@ -63,12 +64,14 @@ fn run() -> error::Result<Vec<Row>> {
         });
     }
     let mut rows = vec![preloaded(), enforced()];
+    let own_refusals = refusals::Selftest::begin();
     let tried = undone(|| {
         let world = World::create()?;
         rows.push(own_rights(&world));
         rows.extend(attack_all(&world));
         Ok(world.orgs())
     });
+    drop(own_refusals);
     let orgs = match tried {
         Ok(orgs) => orgs?,
         Err(Failure { sqlstate, message }) => {

@@ -95,7 +95,7 @@ AS $health$
          WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
         UNION ALL
         SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
-               format('ALTER ROLE %I NOLOGIN', t.role_name)
+               format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),

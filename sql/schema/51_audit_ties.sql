@@ -80,11 +80,18 @@ AS $ties$
                     ELSE 'other_dependency' END AS check_name
           FROM judged j
     ),
-    -- One row an object, whatever number of columns it leans on; tables tell more than their indexes.
-    one AS (
-        SELECT DISTINCT ON (n.shown_class, n.shown_object) n.*
+    -- One row for what one statement mends: a table leans by each column's type and on each parent, other objects as a whole.
+    parts AS (
+        SELECT n.*,
+               CASE WHEN n.check_name = 'inheritance' THEN n.refobjid::bigint
+                    WHEN n.check_name = 'type' AND n.from_kind IN ('r', 'p') THEN -n.objsubid ELSE 0 END AS part
           FROM named n
-         ORDER BY n.shown_class, n.shown_object, (n.check_name = 'type'), (n.to_kind IN ('r', 'p', 'v', 'm', 'f', 'S')) DESC NULLS LAST,
+    ),
+    -- Tables tell more than their indexes.
+    one AS (
+        SELECT DISTINCT ON (n.shown_class, n.shown_object, n.part) n.*
+          FROM parts n
+         ORDER BY n.shown_class, n.shown_object, n.part, (n.check_name = 'type'), (n.to_kind IN ('r', 'p', 'v', 'm', 'f', 'S')) DESC NULLS LAST,
                   n.refclassid, n.refobjid
     )
     SELECT 'critical', o.check_name, coalesce(o.from_org, o.to_org), i.identity,

@@ -13,6 +13,10 @@ AS $roles$
           FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r ON r.oid = m.member
          -- PostgreSQL's own groups are members of each other.
          WHERE m.member >= 16384
+           -- One without INHERIT, SET and ADMIN (16 and later; the columns are not there before) gives no right: it only lets
+           -- pgaudit know who a tenant's statements are logged for.
+           AND NOT coalesce(NOT m.admin_option AND NOT (to_jsonb(m) ->> 'inherit_option')::boolean
+                            AND NOT (to_jsonb(m) ->> 'set_option')::boolean, false)
     )
     SELECT 'critical', 'application_superuser', NULL::text, quote_ident(r.rolname),
            format('%I may enter tenants as an application does, and is a superuser: without a tenant nothing stops it', r.rolname),

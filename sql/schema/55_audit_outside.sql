@@ -72,6 +72,11 @@ AS $outside$
                        ELSE 'leads out of the database; inside tenants it is refused' END),
            CASE WHEN s.is_allowed OR s.is_granted OR s.org IS NOT NULL THEN format('DROP SERVER %I CASCADE', s.srvname) END
       FROM servers s
+     -- Our own leads nowhere but into this database; who is granted it could make foreign tables of his own over it.
+     WHERE s.is_allowed OR s.is_granted OR s.org IS NOT NULL
+        OR NOT EXISTS (SELECT 1 FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+                        WHERE d.classid = 'pg_foreign_server'::regclass AND d.objid = s.oid AND d.deptype = 'e'
+                          AND d.refclassid = 'pg_extension'::regclass)
     UNION ALL
     SELECT CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'warning' ELSE 'info' END, 'connecting_extension', NULL,
            quote_ident(e.extname),

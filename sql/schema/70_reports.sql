@@ -19,6 +19,15 @@ GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_report
 COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
     'As plio.report(), each row as one jsonb';
 
+-- For `plio report`, which prints the columns in the query's order: json keeps it, jsonb does not.
+CREATE FUNCTION plio._report_ordered(
+    query text, orgs text[], allow_partial boolean, OUT org text, OUT "row" json)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_ordered';
+REVOKE ALL ON FUNCTION plio._report_ordered(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._report_ordered(text, text[], boolean) TO plio_reporter, plio_auditor;
+
 REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;
 COMMENT ON FUNCTION plio.report_coverage() IS

@@ -131,6 +131,44 @@ fn it_is_only_ever_appended_to() {
     admin.batch_execute("DROP EXTENSION plio_tenancy").unwrap();
 }
 
+// What is no longer the extension's is dropped like anybody's: a superuser's mistake, refused in report mode, too.
+#[test]
+fn no_object_is_taken_out_of_the_extension() {
+    let fixture = Cluster::shared().database("history_taken").two_tenants();
+    let mut admin = fixture.db.superuser();
+    let parts = [
+        "TABLE plio.history",
+        "TABLE plio.tenants",
+        "VIEW plio.denials",
+        "FUNCTION plio.set_tenant(text)",
+        "SCHEMA plio_reports",
+        "SERVER plio_tenants",
+        "FOREIGN DATA WRAPPER plio_tenants",
+        "EVENT TRIGGER plio_sql_drop",
+        "SEQUENCE plio.tenants_tenant_id_seq",
+    ];
+    for mode in ["on", "report"] {
+        admin.batch_execute(&format!("SET plio.enforcement = {mode}")).unwrap();
+        for part in parts {
+            let tried = admin.batch_execute(&format!("ALTER EXTENSION plio_tenancy DROP {part}"));
+            let refused = expect_sqlstate(tried, "42501");
+            assert_refusal(&refused, "42501", &["canary"]);
+            assert_eq!(refused.message(), "cannot take an object out of extension \"plio_tenancy\"");
+        }
+    }
+    // Other extensions' objects are their owner's business, and ours on purpose.
+    admin.batch_execute("RESET plio.enforcement; CREATE EXTENSION citext").unwrap();
+    admin
+        .batch_execute("BEGIN; ALTER EXTENSION citext DROP FUNCTION citext_eq(citext, citext); ROLLBACK")
+        .unwrap();
+    admin
+        .batch_execute(
+            "SET plio.enforcement = off; BEGIN; ALTER EXTENSION plio_tenancy DROP TABLE plio.history;
+             ALTER EXTENSION plio_tenancy ADD TABLE plio.history; ROLLBACK; RESET plio.enforcement",
+        )
+        .unwrap();
+}
+
 // Administrators read it and no more.
 #[test]
 fn administrators_and_auditors_read_it() {

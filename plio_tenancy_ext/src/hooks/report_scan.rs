@@ -11,7 +11,8 @@ mod quals;
 
 use self::plan::Plan;
 use crate::error::{Error, or_raise};
-use crate::pg::spool::{Param, Spool, option};
+use crate::pg::rows::Rows;
+use crate::pg::spool::{Param, Spool, Store, option};
 use crate::pg::{catalog, quote_identifier, raw};
 use crate::{guc, report};
 use pgrx::pg_sys;
@@ -47,8 +48,8 @@ pub unsafe extern "C-unwind" fn plio_report_handler(_fcinfo: pg_sys::FunctionCal
 
 /// A scan that has begun; lives in the query's memory.
 struct Scan {
-    store: *mut pg_sys::Tuplestorestate,
-    slot: *mut pg_sys::TupleTableSlot,
+    /// NULL when the scan is only explained.
+    rows: *mut Rows,
     tenants: *mut std::ffi::c_char,
     query: *mut std::ffi::c_char,
 }
@@ -67,10 +68,11 @@ unsafe extern "C-unwind" fn on_begin(node: *mut pg_sys::ForeignScanState, flags:
         (*scan).query = c_text(&table.query("<tenant>", &plan));
         if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0 {
             let target = (*(*node).ss.ss_currentRelation).rd_att;
-            (*scan).store = pg_sys::tuplestore_begin_heap(true, false, pg_sys::work_mem);
-            (*scan).slot =
-                pg_sys::ExecInitExtraTupleSlot(state, target, &raw const pg_sys::TTSOpsMinimalTuple);
-            fetch(&table, &plan, orgs, &params, (*scan).store, target);
+            let columns: Vec<usize> = plan.fetched.iter().map(|column| *column as usize - 1).collect();
+            (*scan).rows = Rows::begin(state, target, &columns);
+            let spool = Spool::over(Store::Rows((*scan).rows), target, columns);
+            fetch(&table, &plan, orgs, &params, spool);
+            (*(*scan).rows).rewind();
         }
         (*node).fdw_state = scan.cast();
         pg_sys::MemoryContextSwitchTo(before);
@@ -88,20 +90,11 @@ fn expected(only: Option<Option<String>>) -> Vec<String> {
     }
 }
 
-unsafe fn fetch(
-    table: &Table,
-    plan: &Plan,
-    orgs: Vec<String>,
-    params: &[Param],
-    store: *mut pg_sys::Tuplestorestate,
-    target: pg_sys::TupleDesc,
-) {
-    let columns = plan.fetched.iter().map(|column| *column as usize - 1).collect();
-    // SAFETY: both outlive the spool: they live as long as the query.
-    let mut spool = unsafe { Spool::over(store, target, columns) };
+fn fetch(table: &Table, plan: &Plan, orgs: Vec<String>, params: &[Param], mut spool: Box<Spool>) {
+    let allow_partial = guc::are_partial_reports_allowed();
     let query = |schema: &str| table.query(schema, plan);
-    let coverage = or_raise(report::visit_each(&table.name, orgs, &mut spool, query, params));
-    or_raise(coverage.settle(guc::are_partial_reports_allowed()));
+    let coverage = or_raise(report::visit_each(&table.name, orgs, &mut spool, allow_partial, query, params));
+    or_raise(coverage.settle(allow_partial));
 }
 
 fn summary(orgs: &[String]) -> String {
@@ -161,9 +154,10 @@ impl Table {
         let inner: Vec<String> = needed.iter().map(cast).collect();
         let outer: Vec<String> = plan.fetched.iter().map(|column| format!("r.{}", name(column))).collect();
         let filter = if plan.filter.is_empty() { String::new() } else { format!(" WHERE {}", plan.filter) };
+        // Rows that nothing is asked of are only counted, as the spool expects.
+        let what = if outer.is_empty() { "pg_catalog.count(*)".to_owned() } else { outer.join(", ") };
         format!(
-            "SELECT {} FROM (SELECT {} FROM {}.{} AS _plio_table) AS r{filter}",
-            outer.join(", "),
+            "SELECT {what} FROM (SELECT {} FROM {}.{} AS _plio_table) AS r{filter}",
             inner.join(", "),
             quote_identifier(schema),
             quote_identifier(&self.of),
@@ -171,30 +165,26 @@ impl Table {
     }
 }
 
-/// The next row. Unguarded: plain data only.
+/// The next row: forward, since PostgreSQL puts a foreign scan that may have to go back below a node that can. Unguarded:
+/// plain data only.
 unsafe extern "C-unwind" fn on_iterate(node: *mut pg_sys::ForeignScanState) -> *mut pg_sys::TupleTableSlot {
     // SAFETY: the scan has begun; at its end the slot is empty.
-    unsafe {
-        let scan = (*node).fdw_state.cast::<Scan>();
-        let is_forward = (*(*node).ss.ps.state).es_direction != pg_sys::ScanDirection::BackwardScanDirection;
-        raw::tuplestore_gettupleslot((*scan).store, is_forward, false, (*scan).slot);
-        (*scan).slot
-    }
+    unsafe { (*(*(*node).fdw_state.cast::<Scan>()).rows).next() }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn on_rescan(node: *mut pg_sys::ForeignScanState) {
     // SAFETY: the scan has begun; its rows depend on nothing that changes while the statement runs.
-    unsafe { pg_sys::tuplestore_rescan((*(*node).fdw_state.cast::<Scan>()).store) };
+    unsafe { (*(*(*node).fdw_state.cast::<Scan>()).rows).rewind() };
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn on_end(node: *mut pg_sys::ForeignScanState) {
-    // SAFETY: NULL when the scan did not begin; no store when it was only explained.
+    // SAFETY: NULL when the scan did not begin; no rows when it was only explained.
     unsafe {
         let scan = (*node).fdw_state.cast::<Scan>();
-        if !scan.is_null() && !(*scan).store.is_null() {
-            pg_sys::tuplestore_end((*scan).store);
+        if !scan.is_null() && !(*scan).rows.is_null() {
+            (*(*scan).rows).end();
         }
     }
 }

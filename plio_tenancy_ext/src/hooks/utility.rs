@@ -321,6 +321,7 @@ unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<(
             T_VacuumStmt => ensure_vacuum(statement.cast(), is_active),
             T_GrantStmt if !is_active => ensure_grant(statement.cast()),
             T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
+            T_AlterExtensionContentsStmt if !is_active => code::ensure_keeps_objects(statement.cast()),
             _ if is_active => Err(Error::StatementRefused { tag: nodes::command_name(statement) }),
             _ => Ok(()),
         }

@@ -37,7 +37,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange => Some(Kind::Management),
+        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
+            Some(Kind::Management)
+        }
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
@@ -88,6 +90,28 @@ pub enum Outcome<'a> {
     Reported { object: Option<&'a str> },
 }
 
+thread_local! {
+    static IS_SELFTEST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, refusals are `plio.selftest()`'s own: logged as such, and neither kept nor counted, since nobody tried
+/// anything. Its throw-away tenants would take counters that are never given back.
+pub struct Selftest(());
+
+impl Selftest {
+    /// From now on.
+    pub fn begin() -> Self {
+        IS_SELFTEST.set(true);
+        Self(())
+    }
+}
+
+impl Drop for Selftest {
+    fn drop(&mut self) {
+        IS_SELFTEST.set(false);
+    }
+}
+
 /// Keeps and logs a failure, if it is a refusal.
 ///
 /// Call it once for each refusal. Raises nothing but a pending interrupt.
@@ -108,7 +132,7 @@ pub fn note(error: &Error, outcome: Outcome<'_>) {
         is_enforced: outcome == Outcome::Raised,
         message: message(error),
     };
-    let id = super::keep(&denial, context::active_tenant());
+    let id = if IS_SELFTEST.get() { None } else { super::keep(&denial, context::active_tenant()) };
     if let Some(suppressed) = may_log(denial.at) {
         let object = if let Outcome::Reported { object } = outcome { object } else { None };
         log::server_line(&line(&denial, object, id, suppressed));
@@ -133,6 +157,9 @@ fn line(denial: &Denial, object: Option<&str>, id: Option<u64>, suppressed: u64)
     }
     if let Some(id) = id {
         line.push_str(&format!(" denial_id={id}"));
+    }
+    if IS_SELFTEST.get() {
+        line.push_str(" selftest=true");
     }
     if suppressed > 0 {
         line.push_str(&format!(" suppressed={suppressed}"));

@@ -113,6 +113,12 @@ unsafe extern "C-unwind" {
     ) -> bool;
     /// detoast.c: a value that lies elsewhere, as it is stored in line.
     pub fn detoast_external_attr(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
+    /// tuplestore.c: the next row fetched is the first.
+    pub fn tuplestore_rescan(store: *mut pg_sys::Tuplestorestate);
+    /// execTuples.c: says that a slot's arrays hold a row.
+    pub fn ExecStoreVirtualTuple(slot: *mut pg_sys::TupleTableSlot) -> *mut pg_sys::TupleTableSlot;
+    /// mcxt.c: memory of a context; an error when there is none.
+    pub fn MemoryContextAlloc(context: pg_sys::MemoryContext, size: usize) -> *mut std::ffi::c_void;
     /// mcxt.c: frees all memory of a context.
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
@@ -180,11 +186,44 @@ pub unsafe fn log_server_only(text: &CStr) {
     }
 }
 
+/// The first byte of a varlena that is only a pointer (`VARATT_IS_1B_E`, varatt.h; little-endian machines, which x86-64
+/// is).
+const EXTERNAL: u8 = 0x01;
+
 /// What the hot path wants to know of a column.
 #[derive(Clone, Copy)]
 pub struct Attribute {
-    /// Its values may lie elsewhere.
-    pub is_varlena: bool,
+    /// A value is the datum itself, not a pointer.
+    pub is_by_value: bool,
+    length: i16,
+}
+
+impl Attribute {
+    /// Whether a value lies elsewhere, and is only a pointer to there.
+    ///
+    /// # Safety
+    /// `value` is one of the column's, and not NULL.
+    #[inline]
+    pub unsafe fn is_elsewhere(self, value: pg_sys::Datum) -> bool {
+        // SAFETY: the caller's promise: a varlena has a first byte.
+        self.length == -1 && unsafe { *value.cast_mut_ptr::<u8>() } == EXTERNAL
+    }
+
+    /// The bytes of a value that is passed by reference and lies in line.
+    ///
+    /// # Safety
+    /// `value` is one of the column's, and not NULL.
+    #[inline]
+    pub unsafe fn size(self, value: pg_sys::Datum) -> usize {
+        // SAFETY: the caller's promise: a varlena, a NUL-terminated text, or a value of a fixed length.
+        unsafe {
+            match self.length {
+                -1 => pgrx::varsize_any(value.cast_mut_ptr::<pg_sys::varlena>()),
+                -2 => CStr::from_ptr(value.cast_mut_ptr::<c_char>()).count_bytes() + 1,
+                length => length.max(0) as usize,
+            }
+        }
+    }
 }
 
 /// A column, from 0.
@@ -194,11 +233,11 @@ pub struct Attribute {
 pub unsafe fn attribute(described: pg_sys::TupleDesc, column: usize) -> Attribute {
     #[cfg(feature = "pg18")]
     // SAFETY: the caller's promise; from 18 on the compact attributes come first (tupdesc.h).
-    let length = unsafe { (*(*described).compact_attrs.as_ptr().add(column)).attlen };
+    let found = unsafe { &*(*described).compact_attrs.as_ptr().add(column) };
     #[cfg(not(feature = "pg18"))]
     // SAFETY: the caller's promise.
-    let length = unsafe { (*(*described).attrs.as_ptr().add(column)).attlen };
-    Attribute { is_varlena: length == -1 }
+    let found = unsafe { &*(*described).attrs.as_ptr().add(column) };
+    Attribute { is_by_value: found.attbyval, length: found.attlen }
 }
 
 /// A column's description, from 0.

@@ -1,17 +1,21 @@
 //! The rows of queries, each with a first column of ours, stored until somebody fetches them.
 //!
-//! A destination for the executor's rows (dest.h), over a tuplestore that spills beyond work_mem. Values are stored
-//! whole: nothing of them is read from a table later, when the query's transaction is gone.
+//! A destination for the executor's rows (dest.h), over a tuplestore that spills beyond work_mem, or over a scan's rows
+//! (rows.rs). Values are stored whole: nothing of them is read from a table later, when the query's transaction is gone.
+//! Where a query may fail and the others go on, its rows wait until it has ended: a part is in the result whole or not at all.
 
+use super::rows::Rows;
 use super::{catalog, raw};
-use pgrx::{IntoDatum, PgMemoryContexts, pg_guard, pg_sys};
+use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::ffi::{CStr, CString};
 
 /// Where rows go. The first member is what the executor knows.
 #[repr(C)]
 pub struct Spool {
     receiver: pg_sys::DestReceiver,
-    store: *mut pg_sys::Tuplestorestate,
+    target_store: Store,
+    /// Where the rows of a query wait for its end; NULL when they need not.
+    waiting: *mut pg_sys::Tuplestorestate,
     target: pg_sys::TupleDesc,
     /// Which column of a stored row (from 0) each column of the query is.
     columns: Vec<usize>,
@@ -20,6 +24,32 @@ pub struct Spool {
     scratch: pg_sys::MemoryContext,
     first: pg_sys::Datum,
     count: i64,
+    /// A scan wants rows without columns: the query says how many there are, in one bigint, instead of giving them.
+    is_counting: bool,
+}
+
+/// Where rows are in the end.
+#[derive(Clone, Copy)]
+pub enum Store {
+    /// What a set-returning function gives.
+    Tuples(*mut pg_sys::Tuplestorestate),
+    /// What a scan hands out.
+    Rows(*mut Rows),
+}
+
+impl Store {
+    /// # Safety
+    /// The store is there, and the arrays are as wide as its rows. Plain data only: an error may jump over the frame.
+    #[inline]
+    unsafe fn put(self, target: pg_sys::TupleDesc, values: *const pg_sys::Datum, nulls: *const bool) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Tuples(store) => raw::tuplestore_putvalues(store, target, values, nulls),
+                Self::Rows(rows) => (*rows).put(values, nulls),
+            }
+        }
+    }
 }
 
 /// A parameter of a query, `$1` and so on: its value and type.
@@ -32,19 +62,16 @@ pub struct Param {
 }
 
 impl Spool {
-    /// Over a tuplestore whose rows look like `target`: the first column a text, and `columns` says where (from 0) the
+    /// Over a store whose rows look like `target`: the first column a text, and `columns` says where (from 0) the
     /// query's columns go.
     ///
     /// # Safety
     /// Both outlive the spool.
-    pub unsafe fn over(
-        store: *mut pg_sys::Tuplestorestate,
-        target: pg_sys::TupleDesc,
-        columns: Vec<usize>,
-    ) -> Box<Self> {
+    pub unsafe fn over(target_store: Store, target: pg_sys::TupleDesc, columns: Vec<usize>) -> Box<Self> {
         // SAFETY: the caller's promise.
         let width = unsafe { (*target).natts } as usize;
-        let scratch = PgMemoryContexts::new("plio report row").value();
+        let scratch = super::memory_below_current(c"plio report row");
+        let is_counting = columns.is_empty() && matches!(target_store, Store::Rows(_));
         Box::new(Self {
             receiver: pg_sys::DestReceiver {
                 receiveSlot: Some(receive),
@@ -53,7 +80,8 @@ impl Spool {
                 rDestroy: Some(ignore),
                 mydest: pg_sys::CommandDest::DestTuplestore,
             },
-            store,
+            target_store,
+            waiting: std::ptr::null_mut(),
             target,
             columns,
             values: vec![pg_sys::Datum::null(); width],
@@ -61,7 +89,58 @@ impl Spool {
             scratch,
             first: pg_sys::Datum::null(),
             count: 0,
+            is_counting,
         })
+    }
+
+    /// The rows of each query wait from now on until [`Self::keep`] or [`Self::discard`].
+    pub fn wait(&mut self) {
+        // SAFETY: the store is freed by `finish`, or with the memory and the resources of the statement after an error.
+        self.waiting = unsafe { pg_sys::tuplestore_begin_heap(false, false, pg_sys::work_mem) };
+    }
+
+    /// The last query's rows are good.
+    pub fn keep(&mut self) {
+        if let (true, Store::Rows(rows)) = (self.is_counting, self.target_store) {
+            // SAFETY: a scan's rows without columns; the text lives as long as they do.
+            unsafe { (*rows).put_empty(self.first, self.count) };
+            return;
+        }
+        if self.waiting.is_null() {
+            return;
+        }
+        // SAFETY: the waiting rows look like the target's; the slot is dropped here, or with the memory after an error.
+        unsafe {
+            let slot = pg_sys::MakeSingleTupleTableSlot(self.target, &raw const pg_sys::TTSOpsMinimalTuple);
+            let width = (*self.target).natts;
+            while pg_sys::tuplestore_gettupleslot(self.waiting, true, false, slot) {
+                if i32::from((*slot).tts_nvalid) < width {
+                    pg_sys::slot_getsomeattrs_int(slot, width);
+                }
+                // The text that lives as long as the rows, not the copy that waited.
+                (*slot).tts_values.write(self.first);
+                self.target_store.put(self.target, (*slot).tts_values, (*slot).tts_isnull);
+            }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+        self.discard();
+    }
+
+    /// The last query's rows are none.
+    pub fn discard(&mut self) {
+        if !self.waiting.is_null() {
+            // SAFETY: the store that `wait` made.
+            unsafe { pg_sys::tuplestore_clear(self.waiting) };
+        }
+    }
+
+    /// No query follows.
+    pub fn finish(&mut self) {
+        if !self.waiting.is_null() {
+            // SAFETY: the store that `wait` made, not used any more.
+            unsafe { pg_sys::tuplestore_end(self.waiting) };
+            self.waiting = std::ptr::null_mut();
+        }
     }
 
     /// Runs a query, read only and under the snapshot in force, and stores its rows after `first`; gives their number.
@@ -123,6 +202,9 @@ unsafe extern "C-unwind" fn start(
 ) {
     // SAFETY: the executor hands back the receiver that it was given, and a valid description.
     let (spool, found) = unsafe { (&*receiver.cast::<Spool>(), (*described).natts as usize) };
+    if spool.is_counting {
+        return;
+    }
     if found != spool.columns.len() {
         let counts = format!("the query has {found} columns, the report {}", spool.columns.len());
         mismatch(&counts);
@@ -155,9 +237,23 @@ unsafe extern "C-unwind" fn receive(
     // SAFETY: the executor hands back the receiver that it was given, and a valid slot with the columns that `start` saw.
     unsafe {
         let spool = receiver.cast::<Spool>();
+        if (*spool).is_counting {
+            // count(*): a bigint, never NULL.
+            if (*slot).tts_nvalid < 1 {
+                raw::slot_getsomeattrs_int(slot, 1);
+            }
+            (*spool).count = (*(*slot).tts_values).value() as i64;
+            return true;
+        }
         let width = (*spool).columns.len();
         if ((*slot).tts_nvalid as usize) < width {
             raw::slot_getsomeattrs_int(slot, width as i32);
+        }
+        if let (Store::Rows(rows), true) = ((*spool).target_store, (*spool).waiting.is_null())
+            && (*rows).put_in_order((*spool).first, (*slot).tts_values, (*slot).tts_isnull)
+        {
+            (*spool).count += 1;
+            return true;
         }
         let before = pg_sys::CurrentMemoryContext;
         let (values, nulls) = ((*spool).values.as_mut_ptr(), (*spool).nulls.as_mut_ptr());
@@ -169,7 +265,7 @@ unsafe extern "C-unwind" fn receive(
             let (column, is_null) = (*columns.add(i), *(*slot).tts_isnull.add(i));
             let mut value = *(*slot).tts_values.add(i);
             let attribute = raw::attribute((*slot).tts_tupleDescriptor, i);
-            if !is_null && attribute.is_varlena && *value.cast_mut_ptr::<u8>() == EXTERNAL {
+            if !is_null && attribute.is_elsewhere(value) {
                 pg_sys::CurrentMemoryContext = (*spool).scratch;
                 has_copies = true;
                 value = pg_sys::Datum::from(raw::detoast_external_attr(value.cast_mut_ptr()));
@@ -178,7 +274,11 @@ unsafe extern "C-unwind" fn receive(
             values.add(column).write(value);
             nulls.add(column).write(is_null);
         }
-        raw::tuplestore_putvalues((*spool).store, (*spool).target, values, nulls);
+        if (*spool).waiting.is_null() {
+            (*spool).target_store.put((*spool).target, values, nulls);
+        } else {
+            raw::tuplestore_putvalues((*spool).waiting, (*spool).target, values, nulls);
+        }
         if has_copies {
             raw::MemoryContextReset((*spool).scratch);
         }
@@ -186,10 +286,6 @@ unsafe extern "C-unwind" fn receive(
         true
     }
 }
-
-/// The first byte of a varlena that is only a pointer (`VARATT_IS_1B_E`, varatt.h; little-endian machines, which x86-64
-/// is).
-const EXTERNAL: u8 = 0x01;
 
 impl Spool {
     /// Over the tuplestore of a call of a set-returning function: its rows are of the function's own type, or what the
@@ -210,7 +306,7 @@ impl Spool {
             if !is_text {
                 mismatch("the first column of a report is the organization, of type text");
             }
-            Self::over(store, target, columns)
+            Self::over(Store::Tuples(store), target, columns)
         }
     }
 }

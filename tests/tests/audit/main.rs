@@ -13,4 +13,5 @@ mod privileges;
 mod registry;
 mod roles;
 mod scale;
+mod several;
 mod ties;

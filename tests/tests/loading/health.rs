@@ -3,6 +3,23 @@
 use super::{findings, first, refused};
 use plio_tests::Cluster;
 
+// With enforcement on a tenant's role is protected, from its mending, too: the fix says so.
+#[test]
+fn the_fix_for_a_tenants_role_that_may_log_in_works() {
+    let cluster = Cluster::shared();
+    let fixture = cluster.database("can_login").two_tenants();
+    let (mut admin, mut elsewhere) = (fixture.db.superuser(), cluster.database("elsewhere").superuser());
+    let role = first(&mut admin, "SELECT role_name FROM plio.tenants WHERE org = 'acme'");
+    for harm in ["LOGIN", "SUPERUSER", "LOGIN SUPERUSER"] {
+        elsewhere.batch_execute(&format!("ALTER ROLE \"{role}\" {harm}")).unwrap();
+        let fix = first(&mut admin, "SELECT fix FROM plio.health() WHERE finding = 'tenant_role_can_login'");
+        admin.batch_execute(&fix).unwrap_or_else(|error| panic!("{fix}: {error:?}"));
+        let left = "SELECT count(*)::text FROM plio.health() WHERE finding <> 'loading' AND finding <> 'denials_log_only'";
+        assert_eq!(first(&mut admin, left), "0", "after {fix}");
+        assert_eq!(first(&mut admin, "SHOW plio.enforcement"), "on");
+    }
+}
+
 // Each defect is planted, found, and gone once it is mended.
 #[test]
 fn health_finds_each_defect() {

@@ -6,6 +6,7 @@ mod denials;
 mod load;
 mod log;
 mod metrics;
+mod selftest;
 mod tenants;
 
 use std::sync::OnceLock;

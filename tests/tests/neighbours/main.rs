@@ -2,6 +2,7 @@
 
 mod audit;
 mod contrib;
+mod membership;
 mod statements;
 
 use plio_tests::{Cluster, TwoTenants, expect_sqlstate};

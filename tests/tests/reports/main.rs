@@ -6,5 +6,6 @@ mod coverage;
 mod malice;
 mod plio;
 mod query;
+mod rows;
 mod views;
 mod world;

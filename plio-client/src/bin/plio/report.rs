@@ -12,7 +12,7 @@ use crate::Verdict;
 use crate::failure::{Failure, Result};
 use crate::output::visible;
 
-const QUERY: &str = "SELECT org, r.\"row\" FROM plio.report_json($1, $2, $3) AS r";
+const QUERY: &str = "SELECT org, r.\"row\" FROM plio._report_ordered($1, $2, $3) AS r";
 const COVERAGE: &str =
     "SELECT org, outcome, sqlstate, message FROM plio.report_coverage() WHERE outcome <> 'counted'";
 
@@ -176,10 +176,10 @@ mod tests {
     #[test]
     fn rows_are_written_as_table_json_and_csv() {
         let table = written(|rows, out| rows.write_table(out));
-        assert!(table.starts_with("org    n  name"), "{table}");
+        assert!(table.starts_with("org    name"), "{table}");
         assert!(table.contains("\\u{1b}") && !table.contains('\u{1b}'), "{table}");
         let csv = written(|rows, out| rows.write_csv(out));
-        assert_eq!(csv, "org,n,name,other\r\nacme,1,\"a, \"\"b\"\"\u{1b}\",\r\nbravo,,,[1]\r\n");
+        assert_eq!(csv, "org,name,n,other\r\nacme,\"a, \"\"b\"\"\u{1b}\",1,\r\nbravo,,,[1]\r\n");
         let json: Value = serde_json::from_str(&written(|rows, out| rows.write_json(out))).unwrap();
         assert_eq!(json[1], serde_json::json!({ "org": "bravo", "row": { "n": null, "other": [1] } }));
     }

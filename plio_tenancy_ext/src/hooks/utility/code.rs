@@ -1,8 +1,10 @@
-//! CREATE EVENT TRIGGER: no event trigger sees it, and its function runs in every tenant.
+//! CREATE EVENT TRIGGER: no event trigger sees it, and its function runs in every tenant. And ALTER EXTENSION .. DROP: what is
+//! no longer the extension's is dropped, dumped and judged like anybody's.
 
 use crate::cache::{self, SchemaKind};
 use crate::error::{Error, Result};
-use crate::pg::{catalog, nodes};
+use crate::pg::{borrowed, catalog, nodes, session};
+use crate::registry;
 use pgrx::pg_sys;
 
 /// Refuses an event trigger that would call a tenant's function.
@@ -19,4 +21,20 @@ pub unsafe fn ensure_event_trigger(statement: *const pg_sys::CreateEventTrigStmt
         Some(SchemaKind::Tenant) => Err(Error::Tie),
         _ => Ok(()),
     }
+}
+
+/// Refuses to take an object out of our extension. To add one is allowed: pg_upgrade does, in its binary mode.
+///
+/// # Errors
+/// 42501.
+///
+/// # Safety
+/// `statement` is an AlterExtensionContentsStmt.
+pub unsafe fn ensure_keeps_objects(statement: *const pg_sys::AlterExtensionContentsStmt) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let (name, is_drop) = unsafe { (borrowed((*statement).extname), (*statement).action < 0) };
+    if is_drop && name.as_deref() == registry::EXTENSION.to_str().ok() && !session::is_creating_extension() {
+        return Err(Error::ExtensionObject);
+    }
+    Ok(())
 }

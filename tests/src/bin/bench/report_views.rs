@@ -12,9 +12,10 @@ const TENANTS: usize = 1000;
 const TARGET: Option<f64> = Some(0.5);
 
 /// What is measured, and the query with `{}` for the table, on rows of (id, name, n).
-const QUERIES: [(&str, &str, &str); 3] = [
+const QUERIES: [(&str, &str, &str); 4] = [
     ("  one row by its key", "SELECT name FROM {}", "id = 77"),
     ("  one row in ten, grouped", "SELECT n, count(*) FROM {}", "n < 10"),
+    ("  how many of 10,000 rows", "SELECT count(*) FROM {}", "true"),
     ("  an aggregate over all of 10,000 rows", "SELECT count(*), avg(n), max(name) FROM {}", "true"),
 ];
 

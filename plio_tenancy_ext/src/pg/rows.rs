@@ -1,0 +1,333 @@
+//! A scan's rows in the form that the executor wants, up to work_mem; what does not fit goes to a tuplestore.
+//!
+//! A tuplestore makes a tuple of each row and takes it apart again, which for a scan that only hands rows on is most of what
+//! it costs. Here a row is its values in a chunk of memory, and being fetched is being copied into a slot's arrays. Lives in
+//! a memory context below the query's, in plain data, so that an error frees it with the query.
+
+use super::raw;
+use pgrx::pg_sys::{self, Datum};
+
+/// A scan of a few rows needs no more than this.
+const FIRST_CHUNK: usize = 8 << 10;
+/// Every further chunk; untouched pages of it cost nothing. It is a mapping of its own the first time, and then makes the C library
+/// keep as much, and as much again, of what is freed: a session's next scans find their memory instead of having the kernel
+/// clear each page anew, which was a fifth of the time of a scan of many rows.
+const CHUNK: usize = 4 << 20;
+/// A row that is larger goes to the tuplestore: one allocation has to hold it.
+const LARGEST_ROW: usize = 256 << 20;
+/// What PostgreSQL aligns a value to at most (MAXIMUM_ALIGNOF).
+const ALIGNMENT: usize = 8;
+/// A tuplestore that holds what did not fit keeps that many kB of it in memory.
+const STORE_MEMORY: i32 = 64;
+
+/// A stored row. `width` values follow, then `width` flags for NULL, then what the values point to. Where rows have no values,
+/// the number of rows that it stands for follows instead.
+struct Row {
+    next: *mut Row,
+    /// The organization: one text for all rows of a tenant.
+    first: Datum,
+}
+
+/// A column that rows are stored with.
+struct Column {
+    /// Its place in the target, from 0.
+    place: usize,
+    kind: raw::Attribute,
+}
+
+/// The rows of one scan.
+pub struct Rows {
+    memory: pg_sys::MemoryContext,
+    target: pg_sys::TupleDesc,
+    columns: *mut Column,
+    width: usize,
+    head: *mut Row,
+    tail: *mut Row,
+    /// The room that is left in the last chunk.
+    free: *mut u8,
+    room: usize,
+    taken: usize,
+    limit: usize,
+    is_full: bool,
+    store: *mut pg_sys::Tuplestorestate,
+    /// The next row to hand out, and how often it was.
+    at: *mut Row,
+    handed_out: i64,
+    slot: *mut pg_sys::TupleTableSlot,
+    stored_slot: *mut pg_sys::TupleTableSlot,
+}
+
+impl Rows {
+    /// For rows like `target`, of which only the first column and `columns` (from 0) are ever set. All of it lives in the
+    /// current memory context, and the tuplestore is the current resource owner's.
+    ///
+    /// # Safety
+    /// `state` is the running query's, whose memory is current, and `target` outlives it.
+    pub unsafe fn begin(
+        state: *mut pg_sys::EState,
+        target: pg_sys::TupleDesc,
+        columns: &[usize],
+    ) -> *mut Self {
+        // SAFETY: the caller's promise; what is allocated is filled before it is read.
+        unsafe {
+            let rows = pg_sys::palloc0(size_of::<Self>()).cast::<Self>();
+            let kept = pg_sys::palloc0(size_of::<Column>() * columns.len().max(1)).cast::<Column>();
+            for (i, place) in columns.iter().copied().enumerate() {
+                kept.add(i).write(Column { place, kind: raw::attribute(target, place) });
+            }
+            rows.write(Self {
+                memory: super::memory_below_current(c"plio report rows"),
+                target,
+                columns: kept,
+                width: columns.len(),
+                head: std::ptr::null_mut(),
+                tail: std::ptr::null_mut(),
+                free: std::ptr::null_mut(),
+                room: 0,
+                taken: 0,
+                limit: pg_sys::work_mem.max(0) as usize * 1024,
+                is_full: false,
+                store: pg_sys::tuplestore_begin_heap(false, false, STORE_MEMORY),
+                at: std::ptr::null_mut(),
+                handed_out: 0,
+                slot: pg_sys::ExecInitExtraTupleSlot(state, target, &raw const pg_sys::TTSOpsVirtual),
+                stored_slot: pg_sys::ExecInitExtraTupleSlot(
+                    state,
+                    target,
+                    &raw const pg_sys::TTSOpsMinimalTuple,
+                ),
+            });
+            let nulls = (*(*rows).slot).tts_isnull;
+            std::slice::from_raw_parts_mut(nulls, (*target).natts as usize).fill(true);
+            rows
+        }
+    }
+
+    /// Keeps a row. Its first value must live as long as the rows do; everything else is copied.
+    ///
+    /// # Safety
+    /// `values` and `nulls` have a place for every column of the target, and values lie in line.
+    #[inline]
+    pub unsafe fn put(&mut self, values: *const Datum, nulls: *const bool) {
+        // SAFETY: the caller's promise. Plain data only: an error may jump over the frame.
+        unsafe {
+            if !self.is_full {
+                let row = self.place(self.size::<false>(values, nulls));
+                if !row.is_null() {
+                    self.write::<false>(row, *values, values, nulls);
+                    return;
+                }
+                // From here on all of them, so that rows stay in order.
+                self.is_full = true;
+            }
+            raw::tuplestore_putvalues(self.store, self.target, values, nulls);
+        }
+    }
+
+    /// Keeps a row whose values stand in the order of the stored columns, as a query gives them. False, and nothing is done,
+    /// when there is no room for it or a value does not lie in line.
+    ///
+    /// # Safety
+    /// `first` lives as long as the rows do; `values` and `nulls` have a place for every stored column.
+    #[inline]
+    pub unsafe fn put_in_order(&mut self, first: Datum, values: *const Datum, nulls: *const bool) -> bool {
+        // SAFETY: the caller's promise. Plain data only: an error may jump over the frame.
+        unsafe {
+            for i in 0..self.width {
+                if !*nulls.add(i) && (*self.columns.add(i)).kind.is_elsewhere(*values.add(i)) {
+                    return false;
+                }
+            }
+            if self.is_full {
+                return false;
+            }
+            let row = self.place(self.size::<true>(values, nulls));
+            if row.is_null() {
+                return false;
+            }
+            self.write::<true>(row, first, values, nulls);
+            true
+        }
+    }
+
+    /// Keeps so many rows without values.
+    ///
+    /// # Safety
+    /// `first` lives as long as the rows do, which have no columns but the first.
+    pub unsafe fn put_empty(&mut self, first: Datum, times: i64) {
+        if times <= 0 {
+            return;
+        }
+        // SAFETY: the context lives as long as the rows; so few bytes a tenant are not held against work_mem.
+        unsafe {
+            let row =
+                pg_sys::MemoryContextAlloc(self.memory, size_of::<Row>() + size_of::<i64>()).cast::<Row>();
+            row.write(Row { next: std::ptr::null_mut(), first });
+            row.add(1).cast::<i64>().write(times);
+            self.append(row);
+        }
+    }
+
+    /// The bytes of a row without what its values point to.
+    fn fixed_size(&self) -> usize {
+        size_of::<Row>() + self.width * size_of::<Datum>() + aligned(self.width)
+    }
+
+    #[inline]
+    unsafe fn size<const IN_ORDER: bool>(&self, values: *const Datum, nulls: *const bool) -> usize {
+        let mut size = self.fixed_size();
+        // SAFETY: `put`'s caller's promise.
+        unsafe {
+            for i in 0..self.width {
+                let column = &*self.columns.add(i);
+                let at = if IN_ORDER { i } else { column.place };
+                if !column.kind.is_by_value && !*nulls.add(at) {
+                    size += aligned(column.kind.size(*values.add(at)));
+                }
+            }
+        }
+        size
+    }
+
+    /// Room for a row; NULL when there is none.
+    #[inline]
+    unsafe fn place(&mut self, size: usize) -> *mut Row {
+        if self.room < size {
+            let wanted = if self.taken == 0 { FIRST_CHUNK } else { CHUNK };
+            let length = wanted.min(self.limit.saturating_sub(self.taken)).max(size);
+            if size > LARGEST_ROW || self.taken + length > self.limit {
+                return std::ptr::null_mut();
+            }
+            // SAFETY: the context lives as long as the rows.
+            self.free = unsafe { raw::MemoryContextAlloc(self.memory, length) }.cast();
+            self.room = length;
+            self.taken += length;
+        }
+        let place = self.free;
+        // SAFETY: the chunk has that much room.
+        self.free = unsafe { place.add(size) };
+        self.room -= size;
+        place.cast()
+    }
+
+    #[inline]
+    unsafe fn write<const IN_ORDER: bool>(
+        &mut self,
+        row: *mut Row,
+        first: Datum,
+        values: *const Datum,
+        nulls: *const bool,
+    ) {
+        // SAFETY: the row has the size that `size` gave for these very values, and every part of it is aligned.
+        unsafe {
+            row.write(Row { next: std::ptr::null_mut(), first });
+            let (kept, flags) = self.parts(row);
+            let mut data = row.cast::<u8>().add(self.fixed_size());
+            for i in 0..self.width {
+                let column = &*self.columns.add(i);
+                let at = if IN_ORDER { i } else { column.place };
+                let (value, is_null) = (*values.add(at), *nulls.add(at));
+                flags.add(i).write(is_null);
+                if is_null || column.kind.is_by_value {
+                    kept.add(i).write(value);
+                    continue;
+                }
+                let size = column.kind.size(value);
+                std::ptr::copy_nonoverlapping(value.cast_mut_ptr::<u8>().cast_const(), data, size);
+                kept.add(i).write(Datum::from(data));
+                data = data.add(aligned(size));
+            }
+            self.append(row);
+        }
+    }
+
+    #[inline]
+    unsafe fn append(&mut self, row: *mut Row) {
+        if self.tail.is_null() {
+            self.head = row;
+        } else {
+            // SAFETY: the last row, which `append` was given.
+            unsafe { (*self.tail).next = row };
+        }
+        self.tail = row;
+    }
+
+    /// Where a row's values and flags lie.
+    #[inline]
+    unsafe fn parts(&self, row: *mut Row) -> (*mut Datum, *mut bool) {
+        // SAFETY: a row has room for `width` of either.
+        unsafe {
+            let values = row.add(1).cast::<Datum>();
+            (values, values.add(self.width).cast::<bool>())
+        }
+    }
+
+    /// The next row to be handed out is the first.
+    pub fn rewind(&mut self) {
+        self.at = self.head;
+        self.handed_out = 0;
+        // SAFETY: the store lives as long as the rows.
+        unsafe { raw::tuplestore_rescan(self.store) };
+    }
+
+    /// The next row in a slot; an empty slot at the end.
+    ///
+    /// # Safety
+    /// The rows have been rewound after the last was put. Plain data only: an error may jump over the frame.
+    #[inline]
+    pub unsafe fn next(&mut self) -> *mut pg_sys::TupleTableSlot {
+        // SAFETY: the slots are those that `begin` made for the target; a row is followed by its parts.
+        unsafe {
+            let slot = self.slot;
+            if let Some(clear) = (*(*slot).tts_ops).clear {
+                clear(slot);
+            }
+            if self.at.is_null() {
+                if !self.is_full {
+                    return slot;
+                }
+                // A tuple from the file is the slot's until the next one. Memory that is current in a foreign scan is reset
+                // before that, so it must not lie there.
+                let before = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = (*self.stored_slot).tts_mcxt;
+                raw::tuplestore_gettupleslot(self.store, true, false, self.stored_slot);
+                pg_sys::CurrentMemoryContext = before;
+                return self.stored_slot;
+            }
+            let (values, nulls) = ((*slot).tts_values, (*slot).tts_isnull);
+            if self.width == 0 {
+                values.write((*self.at).first);
+                nulls.write(false);
+                self.handed_out += 1;
+                if self.handed_out >= *self.at.add(1).cast::<i64>() {
+                    self.at = (*self.at).next;
+                    self.handed_out = 0;
+                }
+                return raw::ExecStoreVirtualTuple(slot);
+            }
+            let (kept, flags) = self.parts(self.at);
+            values.write((*self.at).first);
+            nulls.write(false);
+            for i in 0..self.width {
+                let place = (*self.columns.add(i)).place;
+                values.add(place).write(*kept.add(i));
+                nulls.add(place).write(*flags.add(i));
+            }
+            self.at = (*self.at).next;
+            raw::ExecStoreVirtualTuple(slot)
+        }
+    }
+
+    /// Frees what is kept.
+    pub fn end(&mut self) {
+        // SAFETY: both are the rows' own.
+        unsafe {
+            pg_sys::tuplestore_end(self.store);
+            pg_sys::MemoryContextDelete(self.memory);
+        }
+    }
+}
+
+fn aligned(size: usize) -> usize {
+    size.next_multiple_of(ALIGNMENT)
+}
