@@ -157,7 +157,7 @@ pub fn install() {
             GucContext::Suset,
             GucFlags::empty(),
             Some(check_enforcement),
-            None,
+            Some(assign_enforcement),
             None,
         );
         GucRegistry::define_string_guc_with_hooks(
@@ -183,10 +183,18 @@ unsafe extern "C-unwind" fn check_enforcement(
     _extra: *mut *mut c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    if context::is_active() && session::is_in_progress() && !session::is_initializing_worker() {
+    if is_foreign_change() {
         Error::LockedSetting { setting: "plio.enforcement" }.raise();
     }
     true
+}
+
+/// RESET reaches no check hook, as guc/locks.rs says.
+#[pg_guard]
+unsafe extern "C-unwind" fn assign_enforcement(_value: i32, _extra: *mut c_void) {
+    if locks::must_refuse_change(c"plio.enforcement") {
+        Error::LockedSetting { setting: "plio.enforcement" }.raise();
+    }
 }
 
 /// Admits only what this extension writes, what a leader hands to its parallel worker, and an org that ALTER ROLE or

@@ -51,7 +51,8 @@ pub fn on_extension_drop(extension: Oid) -> Result<()> {
 }
 
 /// What ALTER DATABASE has set; without such a setting, what the session got from the server's configuration, which
-/// an ALTER DATABASE would hide.
+/// an ALTER DATABASE would hide. What the session got from a setting of the database that is gone by now, taken out by a
+/// DROP EXTENSION of its own, counts for nothing.
 fn current() -> Result<Vec<String>> {
     let list = Spi::get_one::<String>(
         "SELECT coalesce(
@@ -60,7 +61,8 @@ fn current() -> Result<Vec<String>> {
                WHERE s.setrole = 0 AND c LIKE 'session\\_preload\\_libraries=%'
                  AND s.setdatabase = (SELECT oid FROM pg_catalog.pg_database
                                        WHERE datname = pg_catalog.current_database())),
-             (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'session_preload_libraries'), '')",
+             (SELECT reset_val FROM pg_catalog.pg_settings
+               WHERE name = 'session_preload_libraries' AND source <> 'database'), '')",
     )
     .map_err(|error| Error::Bug(error.to_string()))?;
     Ok(catalog::split_libraries(&list.unwrap_or_default()))

@@ -27,7 +27,7 @@ pub fn install() {
 }
 
 /// A change that this extension does not make, of a setting that the active tenant locks.
-fn must_refuse_change(setting: &CStr) -> bool {
+pub fn must_refuse_change(setting: &CStr) -> bool {
     is_foreign_change() && !guc::Record::find(setting).is_some_and(guc::Record::is_set_by_function)
 }
 

@@ -118,6 +118,9 @@ fn a_superuser_is_locked_too() {
     }
     for statement in [
         "SET plio.enforcement = off",
+        "SET LOCAL plio.enforcement TO DEFAULT",
+        "RESET plio.enforcement",
+        "SELECT set_config('plio.enforcement', NULL, false)",
         "SELECT set_config('plio.tenant', 'bravo', true)",
         "SET session_replication_role = replica",
     ] {

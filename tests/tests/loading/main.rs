@@ -112,6 +112,25 @@ fn what_stands_in_the_setting_is_kept() {
 }
 
 // However it goes, nobody is locked out, and it can come back.
+// The session's own preloading came from the setting that DROP EXTENSION took away: that is no reason not to set it.
+#[test]
+fn dropped_and_created_again_in_one_session_it_protects() {
+    for kept in ["", "auto_explain"] {
+        let db = Cluster::shared().database("again");
+        let mut admin = db.superuser();
+        if !kept.is_empty() {
+            let set = format!("ALTER DATABASE {} SET session_preload_libraries = {kept}", db.name());
+            admin.batch_execute(&set).unwrap();
+        }
+        db.extension();
+        let before = preloaded(&db);
+        db.superuser().batch_execute("DROP EXTENSION plio_tenancy; CREATE EXTENSION plio_tenancy").unwrap();
+        assert_eq!(preloaded(&db), before);
+        let enter = "SELECT plio.create_tenant('acme'); BEGIN; SELECT plio.set_tenant('acme'); COMMIT";
+        db.superuser().batch_execute(enter).unwrap();
+    }
+}
+
 #[test]
 fn dropping_the_extension_leaves_a_database_one_can_log_in_to() {
     let db = Cluster::shared().database("dropped");
