@@ -4,7 +4,7 @@
 //! but for administrators (a login role may own adopted schemas). In any case nothing
 //! may tie a tenant to another, or what is no tenant's to a tenant: foreign keys, views, inheritance, defaults, types,
 //! function bodies, whatever `pg_depend` recorded; administrators included. Bodies that PostgreSQL keeps as text record
-//! nothing: the access check judges them when they run. Statements that fire no event trigger are hooks/utility.rs's.
+//! nothing: the access check judges them when they run. Statements that fire no event trigger are hooks/utility/'s.
 
 mod schemaless;
 

@@ -48,7 +48,7 @@ unsafe extern "C-unwind" fn on_object_access(
     }
 }
 
-/// `pg_notify(text, text)`: NOTIFY, which hooks/utility.rs refuses inside a tenant, as a function.
+/// `pg_notify(text, text)`: NOTIFY, which hooks/utility/allowed.rs refuses inside a tenant, as a function.
 const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
 
 /// What the view `pg_prepared_statements` calls.

@@ -1,14 +1,14 @@
 //! Utility statements: what never reaches the executor.
 //!
 //! Fired for every utility statement, those inside functions, DO and EXECUTE included. Cannot see `set_config()` and
-//! `UPDATE pg_settings` (guc.rs does). While a tenant is active a list says which statements may run; what is not on
-//! it is refused, new statements of a future PostgreSQL included. Where their objects lie is the event triggers'
-//! business (ddl.rs). Ours comes first; then the previous hook or the standard function, as the last thing.
+//! `UPDATE pg_settings` (guc.rs does). What may run is listed in
+//! utility/allowed.rs. Ours comes first; then the previous hook or the standard function, as the last thing.
 //!
 //! `SET plio.tenant` and `RESET plio.tenant` are carried out here: the setting is a superuser's, so that an ordinary
 //! role cannot reach it by any other way, and this is the checked way. The previous hook, if there is one (pgaudit, say), is
 //! then given a SET that changes nothing, with the text of the real one.
 
+mod allowed;
 mod code;
 mod locks;
 mod renamed;
@@ -17,10 +17,8 @@ mod targets;
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::sequences;
 use crate::pg::{borrowed, nodes, owned, raw, session};
-use crate::policy::Access;
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -109,7 +107,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
             }
             _ => {
                 if hooks::is_judged() {
-                    or_raise(denial::decide(ensure_allowed(tag, statement), Subject::Statement));
+                    or_raise(denial::decide(allowed::ensure_allowed(tag, statement), Subject::Statement));
                 } else {
                     schemas::wait_for_transactions(statement);
                 }
@@ -217,234 +215,6 @@ unsafe fn forgets_prepared(statement: *const pg_sys::Node) -> bool {
             _ => (*statement.cast::<pg_sys::DiscardStmt>()).target == pg_sys::DiscardMode::DISCARD_ALL,
         }
     }
-}
-
-/// What may run: with a tenant active only what is listed here; in any case nothing on relations out of reach.
-unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<()> {
-    use NodeTag::*;
-    let is_active = context::is_active();
-    hooks::ensure_confirmed()?;
-    context::ensure_role()?;
-    if context::visit::is_running()
-        && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_UnlistenStmt)
-    {
-        // They are the reporter's session's, and a rollback would not bring them back.
-        // SAFETY: the caller passes a utility statement.
-        return Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } });
-    }
-    // SAFETY: the caller passes a statement with that tag.
-    unsafe { targets::ensure_target(tag, statement)? };
-    // SAFETY: each branch casts to the struct that its tag stands for.
-    unsafe {
-        match tag {
-            // What runs other statements, or none: those are judged in their turn.
-            T_DeclareCursorStmt | T_ClosePortalStmt | T_FetchStmt | T_PrepareStmt | T_ExecuteStmt
-            | T_DeallocateStmt | T_ExplainStmt | T_VariableShowStmt | T_ConstraintsSetStmt | T_DoStmt
-            | T_CallStmt | T_UnlistenStmt => Ok(()),
-            // DDL on objects that lie in schemas: the event triggers see where.
-            T_CreateStmt
-            | T_CreateTableAsStmt
-            | T_ViewStmt
-            | T_CreateSeqStmt
-            | T_AlterSeqStmt
-            | T_AlterDomainStmt
-            | T_AlterEnumStmt
-            | T_AlterFunctionStmt
-            | T_AlterPolicyStmt
-            | T_AlterStatsStmt
-            | T_AlterOperatorStmt
-            | T_AlterCollationStmt
-            | T_AlterTSConfigurationStmt
-            | T_AlterTSDictionaryStmt
-            | T_AlterTypeStmt
-            | T_CompositeTypeStmt
-            | T_CreateDomainStmt
-            | T_CreateEnumStmt
-            | T_CreateFunctionStmt
-            | T_CreatePolicyStmt
-            | T_CreateRangeStmt
-            | T_CreateStatsStmt
-            | T_CreateTrigStmt
-            | T_DefineStmt
-            | T_RuleStmt => Ok(()),
-            // CONCURRENTLY commits before the event triggers see anything.
-            T_IndexStmt => targets::ensure_altered((*statement.cast::<pg_sys::IndexStmt>()).relation),
-            T_AlterTableStmt => {
-                targets::ensure_altered((*statement.cast::<pg_sys::AlterTableStmt>()).relation)?;
-                ensure_keeps_owner(statement.cast(), is_active)
-            }
-            T_CommentStmt => {
-                ensure_schema_object((*statement.cast::<pg_sys::CommentStmt>()).objtype, statement, is_active)
-            }
-            T_DropStmt => {
-                ensure_schema_object((*statement.cast::<pg_sys::DropStmt>()).removeType, statement, is_active)
-            }
-            T_AlterObjectSchemaStmt => {
-                let moving = statement.cast::<pg_sys::AlterObjectSchemaStmt>();
-                ensure_schema_object((*moving).objectType, statement, is_active)?;
-                if is_active { targets::ensure_source(moving) } else { Ok(()) }
-            }
-            T_RenameStmt => ensure_schema_object(
-                (*statement.cast::<pg_sys::RenameStmt>()).renameType,
-                statement,
-                is_active,
-            ),
-            T_CopyStmt => {
-                let copy = statement.cast::<pg_sys::CopyStmt>();
-                let touches_server = !(*copy).filename.is_null() || (*copy).is_program;
-                if is_active && touches_server {
-                    return Err(Error::ServerFileRefused);
-                }
-                let access = if (*copy).is_from { Access::Write } else { Access::Read };
-                nodes::relation_of((*copy).relation)
-                    .map_or(Ok(()), |relation| ensure_access(relation, access))
-            }
-            T_LockStmt => {
-                let relations = (*statement.cast::<pg_sys::LockStmt>()).relations;
-                ensure_relations(relations, Access::Read)?;
-                locks::ensure_below_views(relations)
-            }
-            T_TruncateStmt => {
-                ensure_relations((*statement.cast::<pg_sys::TruncateStmt>()).relations, Access::Write)
-            }
-            T_RefreshMatViewStmt => ensure_target(
-                (*statement.cast::<pg_sys::RefreshMatViewStmt>()).relation,
-                statement,
-                is_active,
-            ),
-            T_ReindexStmt => {
-                ensure_target((*statement.cast::<pg_sys::ReindexStmt>()).relation, statement, is_active)
-            }
-            T_ClusterStmt => {
-                ensure_target((*statement.cast::<pg_sys::ClusterStmt>()).relation, statement, is_active)
-            }
-            T_VacuumStmt => ensure_vacuum(statement.cast(), is_active),
-            T_GrantStmt if !is_active => ensure_grant(statement.cast()),
-            T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
-            T_AlterExtensionContentsStmt if !is_active => code::ensure_keeps_objects(statement.cast()),
-            _ if is_active => Err(Error::StatementRefused { tag: nodes::command_name(statement) }),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// ALTER TABLE may do anything but give the table away.
-unsafe fn ensure_keeps_owner(statement: *mut pg_sys::AlterTableStmt, is_active: bool) -> Result<()> {
-    if !is_active {
-        return Ok(());
-    }
-    // SAFETY: `cmds` is a list of AlterTableCmd nodes (parsenodes.h).
-    let commands = unsafe { nodes::pointers::<pg_sys::AlterTableCmd>((*statement).cmds) };
-    // SAFETY: as above.
-    if commands.iter().any(|command| unsafe { (**command).subtype } == pg_sys::AlterTableType::AT_ChangeOwner)
-    {
-        return Err(Error::StatementRefused { tag: "ALTER TABLE OWNER TO".to_owned() });
-    }
-    Ok(())
-}
-
-/// With a tenant active: only kinds of objects that lie in a schema. Schemas, databases, roles, extensions, languages,
-/// event triggers, publications and the like belong to the database or the cluster.
-unsafe fn ensure_schema_object(
-    kind: pg_sys::ObjectType::Type,
-    statement: *mut pg_sys::Node,
-    is_active: bool,
-) -> Result<()> {
-    use pg_sys::ObjectType::*;
-    let lies_in_schema = matches!(
-        kind,
-        OBJECT_AGGREGATE
-            | OBJECT_ATTRIBUTE
-            | OBJECT_COLLATION
-            | OBJECT_COLUMN
-            | OBJECT_DOMAIN
-            | OBJECT_DOMCONSTRAINT
-            | OBJECT_FUNCTION
-            | OBJECT_INDEX
-            | OBJECT_MATVIEW
-            | OBJECT_OPERATOR
-            | OBJECT_POLICY
-            | OBJECT_PROCEDURE
-            | OBJECT_ROUTINE
-            | OBJECT_RULE
-            | OBJECT_SEQUENCE
-            | OBJECT_STATISTIC_EXT
-            | OBJECT_TABCONSTRAINT
-            | OBJECT_TABLE
-            | OBJECT_TRIGGER
-            | OBJECT_TSCONFIGURATION
-            | OBJECT_TSDICTIONARY
-            | OBJECT_TYPE
-            | OBJECT_VIEW
-    );
-    if is_active && !lies_in_schema {
-        // SAFETY: the caller passes a utility statement.
-        return Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } });
-    }
-    Ok(())
-}
-
-unsafe fn ensure_relations(relations: *mut pg_sys::List, access: Access) -> Result<()> {
-    // SAFETY: the caller passes a list of RangeVar nodes.
-    for relation in unsafe { nodes::pointers::<pg_sys::RangeVar>(relations) } {
-        // SAFETY: as above.
-        if let Some(oid) = unsafe { nodes::relation_of(*relation) } {
-            // SAFETY: as above.
-            if unsafe { (**relation).inh } {
-                ensure_access_to_all(oid, access)?
-            } else {
-                ensure_access(oid, access)?
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A statement that rebuilds one relation; with a tenant active it must name one of the tenant's own.
-unsafe fn ensure_target(
-    relation: *const pg_sys::RangeVar,
-    statement: *mut pg_sys::Node,
-    is_active: bool,
-) -> Result<()> {
-    // SAFETY: the caller passes NULL or a RangeVar.
-    match unsafe { nodes::relation_of(relation) } {
-        Some(oid) => {
-            ensure_access_to_all(oid, Access::Write)?;
-            if is_active { targets::ensure_own(oid) } else { Ok(()) }
-        }
-        None if is_active && relation.is_null() => {
-            // SAFETY: the caller passes a utility statement.
-            Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } })
-        }
-        None => Ok(()),
-    }
-}
-
-unsafe fn ensure_vacuum(statement: *mut pg_sys::VacuumStmt, is_active: bool) -> Result<()> {
-    // SAFETY: `rels` is a list of VacuumRelation nodes (parsenodes.h).
-    let relations = unsafe { nodes::pointers::<pg_sys::VacuumRelation>((*statement).rels) };
-    if is_active && relations.is_empty() {
-        // SAFETY: the caller passes a VacuumStmt.
-        return Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement.cast()) } });
-    }
-    for relation in relations {
-        // SAFETY: as above.
-        unsafe { ensure_target((**relation).relation, statement.cast(), is_active)? };
-    }
-    Ok(())
-}
-
-/// GRANT and REVOKE without a tenant, whose relations may be found on the path: the event triggers are told of none.
-unsafe fn ensure_grant(statement: *const pg_sys::GrantStmt) -> Result<()> {
-    use pg_sys::ObjectType::{OBJECT_SEQUENCE, OBJECT_TABLE};
-    // SAFETY: the caller passes a GrantStmt; its objects are RangeVar nodes for these kinds (parsenodes.h).
-    unsafe {
-        let is_named = (*statement).targtype == pg_sys::GrantTargetType::ACL_TARGET_OBJECT;
-        if is_named && matches!((*statement).objtype, OBJECT_TABLE | OBJECT_SEQUENCE) {
-            ensure_relations((*statement).objects, Access::Write)?;
-        }
-    }
-    Ok(())
 }
 
 /// Access is kept by role name: a renamed role keeps it.

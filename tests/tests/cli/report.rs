@@ -24,11 +24,15 @@ fn a_report_is_printed_and_what_is_missing_is_said() {
     let table = plio_as(db, &reporter, &["report", query, "--orgs", "bravo"]);
     assert_eq!(table.stdout, "org    id  name\n-----  --  ------------\nbravo  1   canary-bravo\n");
     // The query's order of columns, which is not jsonb's.
-    let turned = "SELECT name AS zz, 1234567890123456789.50 AS b, id AS aaa, NULL AS mm FROM users WHERE id = 1";
+    let turned =
+        "SELECT name AS zz, 1234567890123456789.50 AS b, id AS aaa, NULL AS mm FROM users WHERE id = 1";
     let csv = plio_as(db, &reporter, &["report", turned, "--orgs", "acme", "--format", "csv"]);
     assert_eq!(csv.stdout, "org,zz,b,aaa,mm\r\nacme,canary-acme,1234567890123456789.50,1,\r\n");
     let json = plio_as(db, &reporter, &["report", turned, "--orgs", "acme", "--format", "json"]);
-    assert!(json.stdout.contains(r#"{"zz":"canary-acme","b":1234567890123456789.50,"aaa":1,"mm":null}"#), "{json:?}");
+    assert!(
+        json.stdout.contains(r#"{"zz":"canary-acme","b":1234567890123456789.50,"aaa":1,"mm":null}"#),
+        "{json:?}"
+    );
     db.superuser().batch_execute("SELECT plio.suspend_tenant('acme')").unwrap();
     let refused = plio_as(db, &reporter, &["report", query]);
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
