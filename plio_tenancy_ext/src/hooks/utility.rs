@@ -121,14 +121,18 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// BEGIN, COMMIT, savepoints and the like: nothing to judge. PREPARE TRANSACTION is on no list of what may run in a
-/// tenant: it would be the tenant's role's, which nobody can be, and its locks would stay for ever.
+/// BEGIN, COMMIT, savepoints and the like: nothing to judge. Two-phase commit is on no list of what may run in a tenant: what
+/// is prepared there would be the tenant's role's, which nobody can be, and its locks would stay for ever; what is finished
+/// there was done without a tenant.
 unsafe fn is_transaction_control(statement: *const pg_sys::Node) -> bool {
+    use pg_sys::TransactionStmtKind::*;
     // SAFETY: the caller passes a utility statement; its tag says what it is.
     unsafe {
         nodes::tag(statement) == NodeTag::T_TransactionStmt
-            && (*statement.cast::<pg_sys::TransactionStmt>()).kind
-                != pg_sys::TransactionStmtKind::TRANS_STMT_PREPARE
+            && !matches!(
+                (*statement.cast::<pg_sys::TransactionStmt>()).kind,
+                TRANS_STMT_PREPARE | TRANS_STMT_COMMIT_PREPARED | TRANS_STMT_ROLLBACK_PREPARED
+            )
     }
 }
 

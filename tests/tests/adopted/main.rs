@@ -3,8 +3,8 @@
 //! `isolation`.
 //!
 //! Left out, since both kinds run the same code there, or for another target's sake: `context` (entering, leaving and the
-//! locks are in `isolation_adopted`), `paths` (about what native privileges stop; what holds without is in
-//! `adoption::one_layer`), and of `races` what the registry alone decides, the standby and the dropped extension.
+//! locks are in `isolation_adopted`), `paths` (what a connection keeps is in `isolation_adopted`, too; the rest is about what
+//! native privileges stop: what holds without is in `adoption::one_layer`), and of `races` what the registry alone decides, the standby and the dropped extension.
 
 #[path = "../ddl/refused.rs"]
 mod ddl;

@@ -1,14 +1,18 @@
-//! The attacks of `isolation`, on tenants without a role of their own: schemas that the application's login role owns,
+//! The attacks of `isolation`, and some of `paths`, on tenants without a role of their own: schemas that the application's login role owns,
 //! adopted. The same files, another world.
 
 #[path = "../isolation/code.rs"]
 mod code;
 #[path = "../isolation/inheritance.rs"]
 mod inheritance;
+#[path = "../paths/leftovers.rs"]
+mod leftovers;
 #[path = "../isolation/names.rs"]
 mod names;
 #[path = "../isolation/plans.rs"]
 mod plans;
+#[path = "../paths/prepared.rs"]
+mod prepared;
 #[path = "../isolation/settings.rs"]
 mod settings;
 #[path = "../isolation/shared.rs"]

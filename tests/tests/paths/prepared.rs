@@ -59,7 +59,7 @@ fn two_phase_commit_stays_outside() {
             .unwrap();
         expect_sqlstate(client.batch_execute("PREPARE TRANSACTION 'inside'"), "42501");
         client.batch_execute("ROLLBACK; RESET plio.tenant").unwrap();
-        // Made outside, finished outside: as ever. Inside a tenant the role is the tenant's, and may not.
+        // Made outside, finished outside: as ever.
         client.batch_execute(&format!("BEGIN; CREATE TABLE pg_temp.nothing (a int); DROP TABLE nothing; ROLLBACK; BEGIN; SELECT 1; PREPARE TRANSACTION '{theirs}'")).unwrap();
         client.batch_execute("SET plio.tenant = 'acme'").unwrap();
         expect_sqlstate(client.batch_execute(&format!("COMMIT PREPARED '{theirs}'")), "42501");
