@@ -99,7 +99,11 @@ impl Session {
     ) -> io::Result<()> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
-            None => self.connect(world)?,
+            // ALTER ROLE CURRENT_USER SET local_preload_libraries, of a library that is none, keeps the role out.
+            None => self.connect(world).or_else(|_| {
+                world.settle_login(&self.role);
+                self.connect(world)
+            })?,
         };
         let requests: Vec<Request> = steps.iter().map(|(request, _)| request.clone()).collect();
         let mut before = wire.tenant().to_owned();

@@ -53,6 +53,27 @@ pub struct World {
 }
 
 impl World {
+    /// Takes back what a role has set for its later logins, which may make them fail, and gives the attacker its limits.
+    pub fn settle_login(&self, role: &str) {
+        let mut admin = self.db.superuser();
+        run(&mut admin, &format!("ALTER ROLE {role} RESET ALL"));
+        if role != self.attacker {
+            return;
+        }
+        // Statements that run long or wait are cut off.
+        run(
+            &mut admin,
+            &format!(
+                "ALTER ROLE {role} SET statement_timeout = '150ms'; ALTER ROLE {role} SET lock_timeout = '30ms';
+                     ALTER ROLE {role} SET work_mem = '1MB'; ALTER ROLE {role} SET temp_file_limit = '64MB';
+                     ALTER ROLE {role} SET max_parallel_workers_per_gather = 1"
+            ),
+        );
+        if self.guard == Guard::Off {
+            run(&mut admin, &format!("ALTER ROLE {role} SET plio.enforcement = off"));
+        }
+    }
+
     /// Makes everything in a new database of the cluster.
     ///
     /// # Panics
@@ -64,18 +85,7 @@ impl World {
         let world = Self { db, attacker, gadget, canaries, tenants, guard };
         let mut admin = world.db.superuser();
         let name = &world.attacker;
-        // Statements that run long or wait are cut off.
-        run(
-            &mut admin,
-            &format!(
-                "ALTER ROLE {name} SET statement_timeout = '150ms'; ALTER ROLE {name} SET lock_timeout = '30ms';
-                 ALTER ROLE {name} SET work_mem = '1MB'; ALTER ROLE {name} SET temp_file_limit = '64MB';
-                 ALTER ROLE {name} SET max_parallel_workers_per_gather = 1"
-            ),
-        );
-        if guard == Guard::Off {
-            run(&mut admin, &format!("ALTER ROLE {name} SET plio.enforcement = off"));
-        }
+        world.settle_login(name);
         let shared =
             include_str!("../../fuzz/shared.sql").replace('@', world.canaries.digits(Owner::Unshared));
         run(&mut admin, &shared.replace("the_gadget", &world.gadget).replace("the_attacker", name));
