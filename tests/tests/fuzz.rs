@@ -53,10 +53,12 @@ fn the_same_attack_on_adopted_tenants_leaks_without_us() {
         guard: Guard::Off,
         tenants: Tenants::Adopted,
         stops_when_proven: true,
-        ..Attack::new(20_261_126, 1000)
+        stint: 1000,
+        ..Attack::new(20_261_126, 10_000)
     };
     let summary = fuzz::run(&attack);
-    assert!(summary.count_of(Kind::Leak) > 5, "{summary}");
+    // It ends when both are found: with the first change there may be few leaks.
+    assert!(summary.count_of(Kind::Leak) > 0, "{summary}");
     assert!(summary.count_of(Kind::Change) > 0, "{summary}");
 }
 
@@ -75,9 +77,10 @@ fn no_call_of_our_own_functions_does_harm() {
 /// With enforcement off, and everything granted to everybody, the same statements leak and destroy at once.
 #[test]
 fn the_same_attack_without_us_leaks_at_once() {
-    let attack = Attack { guard: Guard::Off, stops_when_proven: true, ..Attack::new(20_261_125, 2500) };
+    let attack =
+        Attack { guard: Guard::Off, stops_when_proven: true, stint: 2500, ..Attack::new(20_261_125, 10_000) };
     let summary = fuzz::run(&attack);
-    assert!(summary.count_of(Kind::Leak) > 20, "{summary}");
+    assert!(summary.count_of(Kind::Leak) > 0, "{summary}");
     assert!(summary.count_of(Kind::Change) > 0, "{summary}");
     assert!(summary.count_of(Kind::Crash) == 0, "{summary}");
 }
