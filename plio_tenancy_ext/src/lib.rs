@@ -52,7 +52,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
-    requires = ["registry", api::_loaded_as, monitor::api::_shared_totals]
+    requires = ["registry", api::_loaded_as, monitor::api::_shared_totals, monitor::flush::_flush_state]
 );
 extension_sql_file!(
     "../../sql/schema/40_event_triggers.sql",
@@ -65,6 +65,11 @@ extension_sql_file!(
     name = "monitoring",
     requires =
         ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
+);
+extension_sql_file!(
+    "../../sql/schema/61_denials_history.sql",
+    name = "denials_history",
+    requires = ["monitoring", history::_refuse_history_change, monitor::flush::flush_denials]
 );
 extension_sql_file!(
     "../../sql/schema/50_audit_base.sql",
@@ -114,7 +119,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "adoption", "monitoring", "audit", "selftest", "reports"],
+    requires = ["views", "event_triggers", "adoption", "denials_history", "audit", "selftest", "reports"],
     finalize
 );
 

@@ -44,9 +44,10 @@ pub fn is_managing() -> bool {
 /// What every management function does first: no tenant may be active, and one administrator works at a time.
 ///
 /// # Errors
-/// 25001, 55000.
+/// 25001, 25006 (PostgreSQL's: on a standby, or where the transaction may only read), 55000.
 pub fn begin_management(function: &'static str) -> Result<()> {
     context::ensure_no_tenant(function)?;
+    session::ensure_may_write(function);
     let extension = catalog::extension_oid(registry::EXTENSION).ok_or(Error::NotInstalled)?;
     lock::registry(extension);
     session::accept_invalidations();

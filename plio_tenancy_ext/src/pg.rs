@@ -19,6 +19,7 @@ pub mod scan;
 pub mod session;
 pub mod shmem;
 pub mod spool;
+pub mod worker;
 
 use pgrx::pg_sys;
 use std::borrow::Cow;

@@ -96,11 +96,12 @@ AS $registry$
         OR NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = t.evtfoid AND p.proname = wanted.function
                           AND p.pronamespace = 'plio'::regnamespace)
     UNION ALL
-    SELECT 'critical', 'history_unguarded', NULL, 'plio.history',
-           'trigger only_appended on plio.history is missing or not enabled always: its rows can be changed',
-           'SET plio.enforcement = off; ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement'
+    SELECT 'critical', 'history_unguarded', NULL, 'plio.' || h.name,
+           format('trigger only_appended on plio.%s is missing or not enabled always: its rows can be changed', h.name),
+           format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement', h.name)
+      FROM (VALUES ('history'), ('denials_history')) h (name)
      WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-                        WHERE c.relname = 'history' AND c.relnamespace = 'plio'::regnamespace
+                        WHERE c.relname = h.name AND c.relnamespace = 'plio'::regnamespace
                           AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
 $registry$;
 REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;

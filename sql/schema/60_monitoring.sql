@@ -1,10 +1,10 @@
 -- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() TO plio_admin, plio_auditor;
+REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
 
 CREATE VIEW plio.denials AS
     SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials() d;
+      FROM plio._denials(0) d;
 REVOKE ALL ON plio.denials FROM PUBLIC;
 GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
 COMMENT ON VIEW plio.denials IS
@@ -210,6 +210,11 @@ CREATE VIEW plio.metrics AS
       FROM totals t CROSS JOIN LATERAL (VALUES
            ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
            ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
+           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
+     WHERE pg_catalog.current_setting('plio.denials_flush_interval') <> '0'
     UNION ALL
     SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
     UNION ALL

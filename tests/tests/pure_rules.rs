@@ -7,6 +7,10 @@
 mod counters;
 #[path = "../../plio_tenancy_ext/src/monitor/entry.rs"]
 mod entry;
+#[path = "../../plio_tenancy_ext/src/monitor/kept.rs"]
+mod kept;
+#[path = "../../plio_tenancy_ext/src/monitor/flush/pending.rs"]
+mod pending;
 #[path = "../../plio_tenancy_ext/src/policy.rs"]
 mod policy;
 #[path = "../../plio_tenancy_ext/src/monitor/ring.rs"]

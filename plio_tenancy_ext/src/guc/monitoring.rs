@@ -3,14 +3,39 @@
 #![forbid(unsafe_code)]
 
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::time::Duration;
+
+const MINUTES_OF_A_DAY: i32 = 24 * 60;
+const SECONDS_OF_A_DAY: i32 = 24 * 60 * 60;
 
 static COUNTED_TENANTS: GucSetting<i32> = GucSetting::<i32>::new(4096);
+static DENIALS_FLUSH_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(0);
+static DENIALS_HISTORY_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90 * MINUTES_OF_A_DAY);
+static DENIALS_HISTORY_ROWS: GucSetting<i32> = GucSetting::<i32>::new(1_000_000);
 static DENIALS_LOG_RATE: GucSetting<i32> = GucSetting::<i32>::new(100);
 static DENIALS_RING_SIZE: GucSetting<i32> = GucSetting::<i32>::new(1024);
 
 /// For how many tenants there are counters.
 pub fn counted_tenants() -> usize {
     usize::try_from(COUNTED_TENANTS.get()).unwrap_or_default()
+}
+
+/// How often the ring is written to the tables; `None` when it is not.
+pub fn flush_interval() -> Option<Duration> {
+    u64::try_from(DENIALS_FLUSH_INTERVAL.get()).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+/// For how many minutes a denial stays in the table; `None` for ever.
+pub fn history_retention() -> Option<i32> {
+    Some(DENIALS_HISTORY_RETENTION.get()).filter(|minutes| *minutes > 0)
+}
+
+/// How many rows a database's table may have.
+pub fn history_rows() -> i64 {
+    match DENIALS_HISTORY_ROWS.get() {
+        0 => i64::MAX,
+        rows => rows.into(),
+    }
 }
 
 /// How many denials a session writes to the server's log in a second.
@@ -35,6 +60,36 @@ pub fn install(is_postmaster: bool) {
         0,
         1 << 20,
         fixed(),
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
+        c"plio.denials_flush_interval",
+        c"How often denials are written to plio.denials_history.",
+        c"With shared_preload_libraries alone; also whenever half of the ring is new. 0 never writes them.",
+        &DENIALS_FLUSH_INTERVAL,
+        0,
+        SECONDS_OF_A_DAY,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"plio.denials_history_retention",
+        c"For how long a denial stays in plio.denials_history.",
+        c"0 keeps it for ever.",
+        &DENIALS_HISTORY_RETENTION,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MIN,
+    );
+    GucRegistry::define_int_guc(
+        c"plio.denials_history_rows",
+        c"How many rows plio.denials_history of a database may have, about.",
+        c"Once they are there, no more are written until some are old enough to go. 0 sets no limit.",
+        &DENIALS_HISTORY_ROWS,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
         GucFlags::empty(),
     );
     GucRegistry::define_int_guc(

@@ -22,10 +22,12 @@ fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// For plio.denials: what the ring holds of this database, the oldest first. Not inside a tenant: they are all tenants'.
+/// For plio.denials: what the ring holds of this database from an id on, the oldest first. Not inside a tenant: they are all tenants'.
 #[pg_extern(volatile, parallel_restricted)]
 #[allow(clippy::type_complexity, reason = "pgrx reads the columns off the type")]
-pub(crate) fn _denials() -> TableIterator<
+pub(crate) fn _denials(
+    first: i64,
+) -> TableIterator<
     'static,
     (
         name!(denial_id, i64),
@@ -43,22 +45,25 @@ pub(crate) fn _denials() -> TableIterator<
 > {
     or_raise(context::ensure_no_tenant("_denials"));
     let here = session::database_oid().to_u32();
-    let rows = super::ring().into_iter().flat_map(|ring| ring.entries()).filter_map(move |(id, entry)| {
-        let denial = Denial::decode(&entry).filter(|denial| denial.database == here)?;
-        Some((
-            bigint(id),
-            timestamp(denial.at),
-            denial.pid,
-            (denial.started != 0).then(|| denial.session_id()),
-            non_empty(denial.login),
-            non_empty(denial.org),
-            denial.kind.to_string(),
-            denial.message,
-            log::unpack_sqlstate(denial.sqlstate),
-            (denial.query_id != 0).then_some(denial.query_id),
-            denial.is_enforced,
-        ))
-    });
+    let first = u64::try_from(first).unwrap_or_default();
+    let rows = super::ring().into_iter().flat_map(move |ring| ring.entries_from(first)).filter_map(
+        move |(id, entry)| {
+            let denial = Denial::decode(&entry).filter(|denial| denial.database == here)?;
+            Some((
+                bigint(id),
+                timestamp(denial.at),
+                denial.pid,
+                (denial.started != 0).then(|| denial.session_id()),
+                non_empty(denial.login),
+                non_empty(denial.org),
+                denial.kind.to_string(),
+                denial.message,
+                log::unpack_sqlstate(denial.sqlstate),
+                (denial.query_id != 0).then_some(denial.query_id),
+                denial.is_enforced,
+            ))
+        },
+    );
     TableIterator::new(rows)
 }
 

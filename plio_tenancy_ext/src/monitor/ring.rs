@@ -111,11 +111,56 @@ impl<'a> Ring<'a> {
         None
     }
 
+    /// The id that the next entry gets.
+    pub fn next(self) -> u64 {
+        self.next.load(Acquire)
+    }
+
+    /// How many ids half of the ring is: who writes a multiple of it may tell others that they have half a ring to read.
+    pub fn half(self) -> u64 {
+        (self.len() / 2).max(1)
+    }
+
+    /// The oldest id that may be there, from `first` on.
+    pub fn oldest_from(self, first: u64) -> u64 {
+        self.next().saturating_sub(self.len()).max(self.first.load(Relaxed)).max(first)
+    }
+
+    /// The entries that are there, the oldest first, with their ids, from an id on.
+    pub fn entries_from(self, first: u64) -> impl Iterator<Item = (u64, Entry)> + 'a {
+        let next = self.next();
+        (self.oldest_from(first)..next).filter_map(move |id| Some((id, self.read(id)?)))
+    }
+
     /// The entries that are there, the oldest first, with their ids.
     pub fn entries(self) -> impl Iterator<Item = (u64, Entry)> + 'a {
-        let next = self.next.load(Acquire);
-        let oldest = next.saturating_sub(self.len()).max(self.first.load(Relaxed));
-        (oldest..next).filter_map(move |id| Some((id, self.read(id)?)))
+        self.entries_from(0)
+    }
+
+    /// Whether no reader will ever see more of that entry than now: it is written, or overwritten.
+    fn is_settled(self, id: u64) -> bool {
+        self.slot(id).is_none_or(|(state, _)| {
+            let seen = state.load(Acquire);
+            seen == id * 2 || seen / 2 > id
+        })
+    }
+
+    /// The first id, from `first` on, whose writer may still be at it.
+    pub fn first_unsettled(self, first: u64) -> u64 {
+        let next = self.next();
+        (self.oldest_from(first)..next).find(|id| !self.is_settled(*id)).unwrap_or(next)
+    }
+
+    /// Fills a ring that was just made with older entries, in the order of their ids; new ones get higher ids.
+    pub fn restore(self, entries: impl IntoIterator<Item = (u64, Entry)>) {
+        let mut first = None;
+        for (id, entry) in entries {
+            let Some((state, words)) = self.slot(id) else { return };
+            words.iter().zip(&entry).for_each(|(word, value)| word.store(*value, Relaxed));
+            state.store(id * 2, Release);
+            self.first.store(*first.get_or_insert(id), Relaxed);
+            self.next.store(id + 1, Release);
+        }
     }
 
     /// How many entries there were.
@@ -148,6 +193,37 @@ mod tests {
         let there: Vec<(u64, u64)> = ring.entries().map(|(id, entry)| (id, entry[0])).collect();
         assert_eq!(there, [(102, 2), (103, 3), (104, 4), (105, 5)]);
         assert_eq!(ring.totals(), Totals { written: 6, overwritten: 2 });
+    }
+
+    #[test]
+    fn an_entry_that_is_being_written_is_not_settled() {
+        let words = words(4);
+        let ring = Ring::over(&words).unwrap();
+        ring.init(100);
+        assert_eq!(ring.first_unsettled(0), 100);
+        for value in 0..3 {
+            ring.push(&[value; ENTRY_WORDS]);
+        }
+        assert_eq!(ring.first_unsettled(0), 103);
+        let (state, _) = ring.slot(101).unwrap();
+        state.store(101 * 2 + 1, Relaxed);
+        assert_eq!((ring.first_unsettled(0), ring.first_unsettled(102)), (101, 103));
+        assert_eq!(ring.entries_from(101).map(|(id, _)| id).collect::<Vec<_>>(), [102]);
+        // Overwritten meanwhile: nobody waits for it any more.
+        state.store(105 * 2, Relaxed);
+        assert_eq!(ring.first_unsettled(0), 103);
+    }
+
+    #[test]
+    fn a_restored_ring_goes_on_where_the_other_ended() {
+        let words = words(2);
+        let ring = Ring::over(&words).unwrap();
+        ring.init(1_000_000);
+        ring.restore((7..10).map(|id| (id, [id; ENTRY_WORDS])));
+        assert_eq!(ring.entries().map(|(id, entry)| (id, entry[0])).collect::<Vec<_>>(), [(8, 8), (9, 9)]);
+        assert_eq!(ring.push(&[0; ENTRY_WORDS]), 10);
+        ring.restore([]);
+        assert_eq!(ring.next(), 11);
     }
 
     #[test]

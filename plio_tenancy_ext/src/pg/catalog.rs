@@ -102,6 +102,19 @@ pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
     valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
 }
 
+/// A relation's owner, if the relation is a member of that extension.
+pub fn relation_owner_in(relation: pg_sys::Oid, extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any class and object may be asked for.
+    if unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, relation) } != extension {
+        return None;
+    }
+    let mut owner = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(pg_sys::ClassOidIndexId), columns: &[(1, relation)] };
+    let attribute = pg_sys::Anum_pg_class_relowner as usize;
+    scan::for_each_row(pg_sys::RelationRelationId, &key, |row| owner = row.oid(attribute));
+    owner
+}
+
 /// The extension that a function is a member of.
 pub fn extension_of_function(function: pg_sys::Oid) -> Option<String> {
     // SAFETY: any object and any extension may be asked for; NULL when there is none.

@@ -21,6 +21,8 @@ unsafe extern "C-unwind" {
         dest: *mut pg_sys::DestReceiver,
         qc: *mut pg_sys::QueryCompletion,
     );
+    /// postgres.c: the handler of SIGTERM.
+    pub fn die(signal: c_int);
     /// execMain.c: prepares a plan for execution.
     pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: i32);
     /// execMain.c: releases a plan's execution.

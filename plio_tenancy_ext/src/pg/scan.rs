@@ -67,15 +67,31 @@ pub enum Key<'a> {
 /// Calls `each` for every row of `table` that `key` selects. A table that is gone has no rows.
 ///
 /// `each` must copy what it keeps: a row lives until the next one is read.
-pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, mut each: impl FnMut(&Row)) {
-    let mut keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
-    // SAFETY: the relation stays open and locked while the scan runs; the scan keys outlive the scan; deformed
-    // values point into a tuple that is valid until the next call of systable_getnext.
+pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, each: impl FnMut(&Row)) {
+    // SAFETY: any oid may be asked for; closed by `read`.
     unsafe {
         let relation = pg_sys::try_table_open(table, pg_sys::AccessShareLock as i32);
-        if relation.is_null() {
-            return;
+        if !relation.is_null() {
+            read(relation, key, each);
         }
+    }
+}
+
+/// Calls `each` for every row of a catalog that all databases share; also where no database is connected to.
+pub fn for_each_shared_row(catalog: pg_sys::Oid, each: impl FnMut(&Row)) {
+    // SAFETY: these catalogs are always there; closed by `read`.
+    unsafe { read(pg_sys::table_open(catalog, pg_sys::AccessShareLock as i32), &Key::All, each) };
+}
+
+/// Reads an open relation, and closes it.
+///
+/// # Safety
+/// The relation is open, locked against being dropped.
+unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, mut each: impl FnMut(&Row)) {
+    let mut keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
+    // SAFETY: the caller's promise; the scan keys outlive the scan; deformed values point into a tuple that is valid until
+    // the next call of systable_getnext.
+    unsafe {
         let (index, count) = key.fill(&mut keys);
         let use_index = index != pg_sys::InvalidOid;
         let newest = std::ptr::null_mut();

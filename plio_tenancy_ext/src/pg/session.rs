@@ -42,6 +42,13 @@ pub fn is_in_progress() -> bool {
     unsafe { raw::IsTransactionState() }
 }
 
+/// Raises PostgreSQL's own 25006 in a transaction that may only read, as every one of a standby.
+pub fn ensure_may_write(function: &str) {
+    let Ok(name) = CString::new(format!("plio.{function}()")) else { return };
+    // SAFETY: a NUL-terminated name, which the message copies.
+    unsafe { pg_sys::PreventCommandIfReadOnly(name.as_ptr()) };
+}
+
 /// Whether a transaction block is open, an implicit one of a multi-statement query included.
 pub fn is_in_block() -> bool {
     // SAFETY: reads the transaction state.
@@ -210,6 +217,16 @@ pub fn accept_invalidations() {
 /// For the few moments when PostgreSQL's own commands must be followed up in the registry, whoever ran them: without
 /// the pinned path, an operator of the caller's could run with a superuser's rights.
 pub fn as_superuser<R>(f: impl FnOnce() -> R) -> R {
+    as_user(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), pg_sys::SECURITY_LOCAL_USERID_CHANGE, f)
+}
+
+/// The same as another user, and as core runs others' code in maintenance (REINDEX, REFRESH): a trigger that
+/// somebody put in the way runs with no more than that user's rights, and leaves nothing behind.
+pub fn as_restricted<R>(user: pg_sys::Oid, f: impl FnOnce() -> R) -> R {
+    as_user(user, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION, f)
+}
+
+fn as_user<R>(as_whom: pg_sys::Oid, flags: u32, f: impl FnOnce() -> R) -> R {
     struct Restore(pg_sys::Oid, i32, i32);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -227,8 +244,7 @@ pub fn as_superuser<R>(f: impl FnOnce() -> R) -> R {
     let _restore = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut security);
         let restore = Restore(user, security, pg_sys::NewGUCNestLevel());
-        let local = security | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
-        pg_sys::SetUserIdAndSecContext(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), local);
+        pg_sys::SetUserIdAndSecContext(as_whom, security | flags as i32);
         restore
     };
     super::guc::set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");

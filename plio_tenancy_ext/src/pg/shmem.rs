@@ -17,6 +17,8 @@ pub struct Area {
     pub words: fn() -> usize,
     /// Makes sense of words that are all 0.
     pub init: fn(&[AtomicU64]),
+    /// Called as the server stops in good order.
+    pub save: fn(&[AtomicU64]),
 }
 
 static AREA: OnceLock<Area> = OnceLock::new();
@@ -96,5 +98,19 @@ unsafe extern "C-unwind" fn start_up() {
     START.store(start, Relaxed);
     if let (false, Some(words)) = (is_found, words()) {
         (area.init)(words);
+    }
+    // SAFETY: reads a global; in the postmaster, or in a server of one process, exit callbacks may be added.
+    unsafe {
+        if !pg_sys::IsUnderPostmaster {
+            pg_sys::on_shmem_exit(Some(on_exit), pg_sys::Datum::from(0));
+        }
+    }
+}
+
+/// Shared memory is still there; after a crash (a code other than 0) nothing in it is trusted.
+#[pg_guard]
+unsafe extern "C-unwind" fn on_exit(code: i32, _argument: pg_sys::Datum) {
+    if let (0, Some(area), Some(words)) = (code, AREA.get(), words()) {
+        (area.save)(words);
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod denials;
+mod flush;
 mod load;
 mod log;
 mod metrics;
