@@ -56,7 +56,7 @@ AS 'MODULE_PATHNAME', '_enable_preload_wrapper';
 CREATE FUNCTION "_flush_state"() RETURNS TABLE (
 	"is_running" bool,  /* bool */
 	"last_success" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"failures" bigint,  /* i64 */
+	"failing" bigint,  /* i64 */
 	"written" bigint,  /* i64 */
 	"lost" bigint  /* i64 */
 )
@@ -492,28 +492,29 @@ AS $health$
                format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
           FROM plio._shared_totals() s
          WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+           AND current_setting('plio.denials_flush_interval', true) = '0'
         UNION ALL
         SELECT 'warning', 'denials_flush_off',
                'plio.denials_flush_interval is set, but without shared memory there is nothing to write',
                'add plio_tenancy to shared_preload_libraries and restart'
-         WHERE current_setting('plio.denials_flush_interval') <> '0'
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0'
            AND NOT EXISTS (SELECT 1 FROM plio._shared_totals() s WHERE s.ring_size > 0)
         UNION ALL
         SELECT 'info', 'denials_flush_waits', 'a standby writes no plio.denials_history: its own denials wait in the ring until it is promoted',
                NULL
-         WHERE current_setting('plio.denials_flush_interval') <> '0' AND pg_is_in_recovery()
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND pg_is_in_recovery()
         UNION ALL
         SELECT 'warning', 'denials_flush_stopped', 'the process that writes plio.denials_history is not running',
                format('look for "plio_tenancy denials launcher" in the server''s log; max_worker_processes is %s', current_setting('max_worker_processes'))
           FROM plio._flush_state() f, plio._shared_totals() s
-         WHERE current_setting('plio.denials_flush_interval') <> '0' AND s.ring_size > 0
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND s.ring_size > 0
            AND NOT f.is_running AND NOT pg_is_in_recovery()
         UNION ALL
         SELECT 'warning', 'denials_flush_fails',
-               format('the last %s attempts to write a plio.denials_history of the cluster failed; the last success: %s',
-                   f.failures, coalesce(f.last_success::text, 'none')),
+               format('%s databases of the cluster could not be written to at the last attempt; the last success elsewhere: %s',
+                   f.failing, coalesce(f.last_success::text, 'none')),
                'look for "plio_tenancy denials worker" in the server''s log; max_worker_processes must leave room for one'
-          FROM plio._flush_state() f WHERE f.failures > 2
+          FROM plio._flush_state() f WHERE f.failing > 0
         UNION ALL
         SELECT 'warning', 'denials_lost',
                format('%s denials were overwritten before they were written to plio.denials_history', f.lost),
@@ -525,7 +526,7 @@ AS $health$
                'raise plio.denials_history_rows, or lower plio.denials_history_retention'
           FROM (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
                   FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass) c
-         WHERE current_setting('plio.denials_history_rows')::bigint BETWEEN 1 AND c.rows
+         WHERE current_setting('plio.denials_history_rows', true)::bigint BETWEEN 1 AND c.rows
         UNION ALL
         SELECT 'warning', 'tenants_uncounted',
                format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
@@ -958,7 +959,7 @@ CREATE VIEW plio.metrics AS
     SELECT m.name, '{}'::jsonb, m.value
       FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
            ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
-     WHERE pg_catalog.current_setting('plio.denials_flush_interval') <> '0'
+     WHERE pg_catalog.current_setting('plio.denials_flush_interval', true) <> '0'
     UNION ALL
     SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
     UNION ALL

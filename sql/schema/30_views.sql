@@ -47,28 +47,29 @@ AS $health$
                format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
           FROM plio._shared_totals() s
          WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+           AND current_setting('plio.denials_flush_interval', true) = '0'
         UNION ALL
         SELECT 'warning', 'denials_flush_off',
                'plio.denials_flush_interval is set, but without shared memory there is nothing to write',
                'add plio_tenancy to shared_preload_libraries and restart'
-         WHERE current_setting('plio.denials_flush_interval') <> '0'
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0'
            AND NOT EXISTS (SELECT 1 FROM plio._shared_totals() s WHERE s.ring_size > 0)
         UNION ALL
         SELECT 'info', 'denials_flush_waits', 'a standby writes no plio.denials_history: its own denials wait in the ring until it is promoted',
                NULL
-         WHERE current_setting('plio.denials_flush_interval') <> '0' AND pg_is_in_recovery()
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND pg_is_in_recovery()
         UNION ALL
         SELECT 'warning', 'denials_flush_stopped', 'the process that writes plio.denials_history is not running',
                format('look for "plio_tenancy denials launcher" in the server''s log; max_worker_processes is %s', current_setting('max_worker_processes'))
           FROM plio._flush_state() f, plio._shared_totals() s
-         WHERE current_setting('plio.denials_flush_interval') <> '0' AND s.ring_size > 0
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND s.ring_size > 0
            AND NOT f.is_running AND NOT pg_is_in_recovery()
         UNION ALL
         SELECT 'warning', 'denials_flush_fails',
-               format('the last %s attempts to write a plio.denials_history of the cluster failed; the last success: %s',
-                   f.failures, coalesce(f.last_success::text, 'none')),
+               format('%s databases of the cluster could not be written to at the last attempt; the last success elsewhere: %s',
+                   f.failing, coalesce(f.last_success::text, 'none')),
                'look for "plio_tenancy denials worker" in the server''s log; max_worker_processes must leave room for one'
-          FROM plio._flush_state() f WHERE f.failures > 2
+          FROM plio._flush_state() f WHERE f.failing > 0
         UNION ALL
         SELECT 'warning', 'denials_lost',
                format('%s denials were overwritten before they were written to plio.denials_history', f.lost),
@@ -80,7 +81,7 @@ AS $health$
                'raise plio.denials_history_rows, or lower plio.denials_history_retention'
           FROM (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
                   FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass) c
-         WHERE current_setting('plio.denials_history_rows')::bigint BETWEEN 1 AND c.rows
+         WHERE current_setting('plio.denials_history_rows', true)::bigint BETWEEN 1 AND c.rows
         UNION ALL
         SELECT 'warning', 'tenants_uncounted',
                format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',

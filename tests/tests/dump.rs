@@ -35,6 +35,8 @@ fn source(cluster: &Cluster) -> TwoTenants {
              CREATE SCHEMA lookup; CREATE TABLE lookup.t (x serial); INSERT INTO lookup.t VALUES (1);
              CREATE TABLE public.unshared AS SELECT 'canary' AS x;
              SELECT plio.share('lookup', 'write');
+             INSERT INTO plio.denials_history (at, denial_id, pid, kind, message, sqlstate, enforced)
+                 VALUES ('2026-01-01', 7, 1, 'role', 'was refused', '42501', true);
              BEGIN; SELECT plio.set_tenant('odd');
              CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent, code text REFERENCES countries);
              CREATE VIEW seen AS SELECT * FROM child JOIN countries USING (code);
@@ -65,7 +67,8 @@ const REGISTRY: &str = "SELECT concat_ws(E'\\n',
     (SELECT string_agg(t::text, ' ' ORDER BY tenant_id) FROM plio.tenants t),
     (SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM plio.access a),
     (SELECT string_agg(s::text, ' ' ORDER BY s::text) FROM plio.shares s),
-    (SELECT string_agg(h::text, ' ' ORDER BY history_id) FROM plio.history h))";
+    (SELECT string_agg(h::text, ' ' ORDER BY history_id) FROM plio.history h),
+    (SELECT string_agg(d::text, ' ' ORDER BY denial_id) FROM plio.denials_history d))";
 
 /// Everything that the source promises holds in the copy.
 fn assert_protected(copy: &Db, app: &str, carol: &str) {

@@ -113,6 +113,7 @@ impl Launcher<'_> {
             } else {
                 self.pending.failed(database, log::now());
             }
+            self.state.set_failing(self.pending.failing());
         }
     }
 
@@ -142,8 +143,6 @@ impl Launcher<'_> {
             && self.state.has_finished(self.ticket);
         if is_done {
             self.state.succeed(log::now());
-        } else {
-            self.state.fail();
         }
         is_done
     }
@@ -177,7 +176,7 @@ pub(crate) fn _flush_state() -> TableIterator<
     (
         name!(is_running, bool),
         name!(last_success, Option<TimestampWithTimeZone>),
-        name!(failures, i64),
+        name!(failing, i64),
         name!(written, i64),
         name!(lost, i64),
     ),
@@ -187,7 +186,7 @@ pub(crate) fn _flush_state() -> TableIterator<
     TableIterator::once((
         state.launcher().is_some_and(worker::is_running),
         state.last_success().and_then(|at| TimestampWithTimeZone::try_from(at).ok()),
-        bigint(state.failures()),
+        bigint(state.failing()),
         bigint(state.rows()),
         bigint(state.lost()),
     ))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const LIBRARY: &str = "plio_tenancy";
 /// After an error the launcher is started again.
-const RESTART_AFTER: Duration = Duration::from_secs(5);
+const RESTART_AFTER: Duration = Duration::from_secs(2);
 
 /// What a worker's settings must be, whatever the database's are: it writes, waits neither for a lock nor for a standby for ever.
 const WORKER_SETTINGS: [(&CStr, &CStr); 5] = [

@@ -84,6 +84,7 @@ fn every_check_is_documented_and_tried_with_its_severities() {
         "adoption/adopt.rs",
         "adoption/report.rs",
         "monitoring/denials.rs",
+        "monitoring/flush.rs",
         "monitoring/load.rs",
         "monitoring/tenants.rs",
     ]

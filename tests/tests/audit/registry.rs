@@ -35,6 +35,7 @@ pub const CASES: &[Case] = &[
     )
     .mend("UPDATE pg_event_trigger SET evttags = NULL WHERE evtname = 'plio_sql_drop'"),
     Case::new("history_unguarded", "critical", None, "plio.history", "ALTER TABLE plio.history DISABLE TRIGGER only_appended"),
+    Case::new("history_unguarded", "critical", None, "plio.denials_history", "ALTER TABLE plio.denials_history DISABLE TRIGGER only_appended"),
     // health()'s: installed, but is it protected? tests/loading/health.rs plants each of them.
     Case::new("event_trigger_disabled", "critical", None, "", "ALTER EVENT TRIGGER plio_sql_drop DISABLE"),
     Case::new("registry_trigger_disabled", "critical", None, "", "ALTER TABLE plio.access DISABLE TRIGGER ALL"),

@@ -52,6 +52,12 @@ fn denials_are_printed_as_a_table_and_as_json() {
         plio_as(&fixture.db, SUPERUSER, &["denials", "--format", "json", "--org", "bravo"]).rows().len(),
         0
     );
+    // The table, once they are written to it.
+    assert!(plio_as(&fixture.db, SUPERUSER, &["denials", "--history"]).stdout.starts_with("no denials"));
+    fixture.db.superuser().batch_execute("SELECT plio.flush_denials()").unwrap();
+    let history = plio_as(&fixture.db, SUPERUSER, &["denials", "--history", "--format", "json"]);
+    assert_eq!(history.rows(), rows);
+    assert_eq!(plio_as(&fixture.db, SUPERUSER, &["denials", "--history", "--follow"]).code, Some(2));
     // An ordinary role gets the server's refusal.
     assert_eq!(plio_as(&fixture.db, &fixture.app, &["denials"]).code, Some(2));
     assert_eq!(plio_as(&fixture.db, SUPERUSER, &["denials", "--follow", "--interval", "0"]).code, Some(2));

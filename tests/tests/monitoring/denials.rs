@@ -132,9 +132,17 @@ fn only_administrators_and_auditors_read_it_and_only_of_their_database() {
     let (one, other) = (two_tenants("mine"), two_tenants("other"));
     let mut app = one.db.connect(&one.app);
     denied_in_acme(&mut app, "SELECT * FROM tenant_bravo.users");
-    for relation in
-        ["denials", "activity", "stat_tenants", "metrics", "_denials()", "_tenant_counters()", "_activity()"]
-    {
+    for relation in [
+        "denials",
+        "activity",
+        "stat_tenants",
+        "metrics",
+        "_denials(0)",
+        "_tenant_counters()",
+        "_activity()",
+        "_flush_state()",
+        "denials_history",
+    ] {
         expect_sqlstate(app.query(&format!("SELECT * FROM plio.{relation}"), &[]), "42501");
     }
     expect_sqlstate(app.batch_execute("SET plio.denials_log_rate = 0"), "42501");
@@ -145,7 +153,7 @@ fn only_administrators_and_auditors_read_it_and_only_of_their_database() {
     assert_eq!(first::<i64>(&mut other.db.superuser(), count), 0);
     // Inside a tenant it is nobody's: also by the function.
     let mut admin = one.db.superuser();
-    for function in ["_denials()", "_tenant_counters()"] {
+    for function in ["_denials(0)", "_tenant_counters()", "denials_history"] {
         admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
         expect_sqlstate(admin.query(&format!("SELECT * FROM plio.{function}"), &[]), "42501");
         admin.batch_execute("ROLLBACK").unwrap();

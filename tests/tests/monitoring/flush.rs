@@ -75,8 +75,8 @@ fn denials_outlive_a_stop_and_a_crash_and_are_there_once() {
     assert_eq!(count(&mut other.db.superuser()), 1);
 
     // A backend that is killed takes the shared memory with it: the launcher comes back by itself.
-    let victim: i32 = first(&mut other.db.superuser(), "SELECT pg_backend_pid()");
-    cluster.kill_backend(victim);
+    let mut victim = other.db.superuser();
+    cluster.kill_backend(first(&mut victim, "SELECT pg_backend_pid()"));
     cluster.wait_ready();
     assert_eq!(first::<i64>(&mut one.db.superuser(), "SELECT count(*) FROM plio.denials"), 0);
     assert_eq!(count(&mut one.db.superuser()), 4);
@@ -135,11 +135,11 @@ fn a_database_that_fails_or_is_gone_is_in_nobodys_way() {
     // The databases come in the order of their oids, so the last one was made last.
     wait_for_rows(&last.db, 1);
     assert_eq!(first::<i64>(&mut planted.db.superuser(), "SELECT count(*) FROM plio.seen"), 0);
-    let failures: i64 = first(&mut admin, "SELECT failures FROM plio._flush_state()");
-    assert_eq!((failures, count(&mut admin)), (0, 0), "the last success was after the failure");
+    assert_eq!((findings(&last.db).as_str(), count(&mut admin)), ("denials_flush_fails", 0));
     assert!(cluster.log().contains("violates check constraint \"broken\""));
     admin.batch_execute("ALTER TABLE plio.denials_history DROP CONSTRAINT broken").unwrap();
     wait_for_rows(&failing.db, 1);
+    wait_until("nothing fails any more", || findings(&last.db).is_empty());
     deny(last);
     wait_for_rows(&last.db, 2);
 }
@@ -222,6 +222,16 @@ fn by_hand_and_by_whom_and_for_how_long() {
     wait_until("it is full", || findings(&fixture.db) == "denials_history_full");
     assert_eq!(first::<i64>(&mut admin, "SELECT plio.flush_denials()"), 0);
     assert_eq!(count(&mut admin), refused);
+}
+
+// An interval without a ring is a mistake that health() tells.
+#[test]
+fn without_a_ring_nothing_is_written_and_health_says_so() {
+    let fixture =
+        Cluster::start(&[PRELOADED, OFTEN, "plio.denials_ring_size = 0"]).database("none").two_tenants();
+    deny(&fixture);
+    assert_eq!(findings(&fixture.db), "denials_flush_off");
+    assert_eq!(first::<i64>(&mut fixture.db.superuser(), "SELECT plio.flush_denials()"), 0);
 }
 
 // A standby judges, keeps its denials in its ring and writes nothing; promoted, it writes them.

@@ -30,6 +30,10 @@ const COLUMNS: &[&str] = &[
 const QUERY: &str = "SELECT denial_id, at::text, login_role, pid, session_id, org, kind, enforced, sqlstate,
         query_id::text, message
    FROM plio.denials WHERE denial_id > $1 AND ($2::text IS NULL OR org = $2) ORDER BY denial_id";
+/// The same of the table, by time: over restarts with another clock, ids are in no order.
+const HISTORY: &str = "SELECT denial_id, at::text, login_role, pid, session_id, org, kind, enforced, sqlstate,
+        query_id::text, message
+   FROM plio.denials_history WHERE denial_id > $1 AND ($2::text IS NULL OR org = $2) ORDER BY plio.denials_history.at, denial_id";
 /// An id is given before the row can be read: so many of the ids before the last one are looked at again.
 const OVERLAP: i64 = 256;
 
@@ -38,6 +42,9 @@ pub struct Args {
     /// Go on printing denials as they come
     #[arg(long)]
     follow: bool,
+    /// Print what was written to plio.denials_history instead
+    #[arg(long, conflicts_with = "follow")]
+    history: bool,
     /// Seconds between two looks with --follow, 0.1 to 60
     #[arg(long, default_value_t = 1.0, value_parser = parse_interval)]
     interval: f64,
@@ -62,7 +69,8 @@ pub fn run(args: &Args, client: &mut Client) -> Result<Verdict> {
         return Ok(Verdict::Good);
     }
     let mut answer = Answer::new(COLUMNS, "no denials (health says whether they are kept)");
-    for row in client.query(QUERY, &[&0_i64, &args.org])? {
+    let query = if args.history { HISTORY } else { QUERY };
+    for row in client.query(query, &[&0_i64, &args.org])? {
         answer.push(values(&row)?);
     }
     answer.print(args.format.format)?;

@@ -25,10 +25,13 @@ const TENANTS: &str =
                          FROM plio.tenants ORDER BY org";
 const SIZES: &str = "SELECT org, table_bytes::int8, index_bytes::int8, toast_bytes::int8, live_rows::int8
                        FROM plio.stat_tenants ORDER BY table_bytes + index_bytes + toast_bytes DESC, org LIMIT 40";
-const DENIALS: &str =
-    "SELECT extract(epoch FROM at)::float8, extract(epoch FROM now())::float8 FROM plio.denials ORDER BY at";
+/// The ring's and the table's, each once: the newest may be in the ring alone.
+const KEPT: &str = "WITH kept AS (SELECT at, denial_id, kind, org, login_role, sqlstate FROM plio.denials
+                                   UNION SELECT at, denial_id, kind, org, login_role, sqlstate FROM plio.denials_history)";
+const TIMES: &str =
+    "SELECT extract(epoch FROM at)::float8, extract(epoch FROM now())::float8 FROM kept ORDER BY at";
 const DENIED: &str = "SELECT kind, coalesce(org, 'no tenant'), login_role, sqlstate, count(*)::text, to_char(max(at), 'YYYY-MM-DD HH24:MI')
-                        FROM plio.denials GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3 LIMIT 20";
+                        FROM kept GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3 LIMIT 20";
 
 /// Writes the page; the verdict is bad when something critical was found.
 pub fn write(file: &Path, client: &mut Client) -> Result<Verdict> {
@@ -108,8 +111,8 @@ fn section_of_findings(html: &mut Html, findings: &Texts) {
 
 fn section_of_denials(html: &mut Html, client: &mut Client) -> Result<()> {
     html.open("section").element("h2", "Denials");
-    if has(client, "plio.denials")? {
-        let rows = client.query(DENIALS, &[])?;
+    if has(client, "plio.denials")? && has(client, "plio.denials_history")? {
+        let rows = client.query(&format!("{KEPT} {TIMES}"), &[])?;
         let times: Vec<f64> = rows.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
         match rows.last() {
             Some(last) => {
@@ -117,7 +120,7 @@ fn section_of_denials(html: &mut Html, client: &mut Client) -> Result<()> {
                 timeline(html, &times, last.try_get(1)?);
                 html.table(
                     &["what", "tenant", "login role", "SQLSTATE", "times", "last"],
-                    &texts(client, DENIED)?,
+                    &texts(client, &format!("{KEPT} {DENIED}"))?,
                     None,
                 );
             }

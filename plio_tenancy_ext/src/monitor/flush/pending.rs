@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 /// After a failure a database is tried again after so long, twice as long each time,
-const FIRST_DELAY: i64 = 5_000_000;
+const FIRST_DELAY: i64 = 2_000_000;
 /// but never longer.
 const LONGEST_DELAY: i64 = 600_000_000;
 
@@ -85,6 +85,11 @@ impl Pending {
             share.delay = (share.delay * 2).min(LONGEST_DELAY);
         }
     }
+
+    /// How many databases wait after a failure.
+    pub fn failing(&self) -> u64 {
+        self.shares.values().filter(|share| share.delay > FIRST_DELAY).count() as u64
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +136,9 @@ mod tests {
     fn a_failure_is_tried_again_later_and_later() {
         let mut pending = Pending::default();
         pending.take_in(view(1, 2, 2), [(1, 3)]);
+        assert_eq!(pending.failing(), 0);
         pending.failed(3, 0);
+        assert_eq!(pending.failing(), 1);
         assert_eq!(pending.due(FIRST_DELAY - 1), []);
         assert_eq!(pending.due(FIRST_DELAY), [(3, 1)]);
         for _ in 0..80 {
@@ -141,7 +148,7 @@ mod tests {
         assert_eq!(pending.due(LONGEST_DELAY), [(3, 1)]);
         pending.failed(4, 0);
         pending.done(3);
-        assert_eq!(pending.due(i64::MAX), []);
+        assert_eq!((pending.due(i64::MAX), pending.failing()), (vec![], 0));
     }
 
     #[test]

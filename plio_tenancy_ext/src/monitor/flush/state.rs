@@ -12,7 +12,7 @@ pub struct State<'a> {
     launcher: &'a AtomicU64,
     finished: &'a AtomicU64,
     last_success: &'a AtomicU64,
-    failures: &'a AtomicU64,
+    failing: &'a AtomicU64,
     rows: &'a AtomicU64,
     lost: &'a AtomicU64,
 }
@@ -20,8 +20,8 @@ pub struct State<'a> {
 impl<'a> State<'a> {
     /// The state in these words; `None` when there are not as many.
     pub fn over(words: &'a [AtomicU64]) -> Option<Self> {
-        let [launcher, finished, last_success, failures, rows, lost] = words else { return None };
-        Some(Self { launcher, finished, last_success, failures, rows, lost })
+        let [launcher, finished, last_success, failing, rows, lost] = words else { return None };
+        Some(Self { launcher, finished, last_success, failing, rows, lost })
     }
 
     /// The launcher's process; `None` when it has not started yet. It may be gone.
@@ -48,12 +48,11 @@ impl<'a> State<'a> {
     /// A database was flushed, at that time, as a `timestamptz` holds it.
     pub fn succeed(self, at: i64) {
         self.last_success.store(at as u64, Relaxed);
-        self.failures.store(0, Relaxed);
     }
 
-    /// A database could not be flushed.
-    pub fn fail(self) {
-        self.failures.fetch_add(1, Relaxed);
+    /// So many databases could not be flushed when that was last tried.
+    pub fn set_failing(self, databases: u64) {
+        self.failing.store(databases, Relaxed);
     }
 
     /// Denials were overwritten before they were flushed.
@@ -67,9 +66,9 @@ impl<'a> State<'a> {
         (at != 0).then_some(at)
     }
 
-    /// Failures since then.
-    pub fn failures(self) -> u64 {
-        self.failures.load(Relaxed)
+    /// Databases that could not be flushed when that was last tried.
+    pub fn failing(self) -> u64 {
+        self.failing.load(Relaxed)
     }
 
     /// Rows written since the server started.
