@@ -121,7 +121,7 @@ pub fn databases() -> Vec<Database> {
     let mut found = Vec::new();
     // SAFETY: no transaction is open in the launcher; an error in this one ends the process.
     unsafe { pg_sys::StartTransactionCommand() };
-    scan::for_each_shared_row(pg_sys::Oid::from(pg_sys::DatabaseRelationId), |row| {
+    scan::for_each_shared_row(pg_sys::DatabaseRelationId, |row| {
         let oid = row.oid(pg_sys::Anum_pg_database_oid as usize);
         let is_open = is_true(row, pg_sys::Anum_pg_database_datallowconn);
         found.extend(oid.map(|oid| Database { oid: oid.to_u32(), is_open }));
