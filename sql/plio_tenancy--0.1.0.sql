@@ -959,7 +959,6 @@ CREATE VIEW plio.metrics AS
     SELECT m.name, '{}'::jsonb, m.value
       FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
            ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
-     WHERE pg_catalog.current_setting('plio.denials_flush_interval', true) <> '0'
     UNION ALL
     SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
     UNION ALL
