@@ -99,6 +99,15 @@ fn run(args: &Args) -> Outcome<bool> {
     ] {
         good &= report(what, target, &short_transactions(args, &sides, over, enter, path)?);
     }
+    // What nobody can do better: PostgreSQL's own functions in the place of SET, in the database without us.
+    let alone = Sides { tenancy: sides.plain.clone(), plain: sides.plain.clone(), role: sides.role.clone() };
+    println!("the same in PostgreSQL without us, both sides:");
+    for (what, instead) in [
+        ("  set_config('search_path') | SET LOCAL", PATH_BY_FUNCTION),
+        ("  the four by hand | SET LOCAL", BY_HAND),
+    ] {
+        report(what, None, &short_transactions(args, &alone, Over::Socket, instead, PATH)?);
+    }
     good &= report("PK SELECT inside one transaction", Some(0.98), &selects(args, &sides)?);
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     good &= denials::run(args)?;
