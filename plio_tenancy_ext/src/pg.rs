@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod depend;
+pub mod foreign;
 pub mod guc;
 pub mod jsonb;
 pub mod lock;

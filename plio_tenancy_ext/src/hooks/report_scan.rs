@@ -12,8 +12,8 @@ mod quals;
 use self::plan::Plan;
 use crate::error::{Error, or_raise};
 use crate::pg::rows::Rows;
-use crate::pg::spool::{Param, Spool, Store, option};
-use crate::pg::{catalog, quote_identifier, raw};
+use crate::pg::spool::{Param, Spool, Store};
+use crate::pg::{catalog, foreign, quote_identifier, raw};
 use crate::{guc, report};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -63,10 +63,15 @@ unsafe extern "C-unwind" fn on_begin(node: *mut pg_sys::ForeignScanState, flags:
         let scan = pg_sys::palloc0(size_of::<Scan>()).cast::<Scan>();
         let plan = Plan::read((*node).ss.ps.plan.cast());
         let table = Table::of((*node).ss.ss_currentRelation);
-        let (orgs, params) = plan.values(node, expected);
-        (*scan).tenants = c_text(&summary(&orgs));
         (*scan).query = c_text(&table.query("<tenant>", &plan));
-        if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0 {
+        let (orgs, params) = if foreign::has_no_values(flags) {
+            // Any of them may be named.
+            (expected(None), Vec::new())
+        } else {
+            plan.values(node, expected)
+        };
+        (*scan).tenants = c_text(&summary(&orgs));
+        if !foreign::is_explained_only(flags) {
             let target = (*(*node).ss.ss_currentRelation).rd_att;
             let columns: Vec<usize> = plan.fetched.iter().map(|column| *column as usize - 1).collect();
             (*scan).rows = Rows::begin(state, target, &columns);
@@ -132,7 +137,7 @@ impl Table {
                 (name, catalog::type_name_with_modifier(column.atttypid, column.atttypmod))
             });
             let columns = columns.collect();
-            let of = or_raise(option(options, c"table_name").ok_or_else(|| Error::BadArgument {
+            let of = or_raise(foreign::option(options, c"table_name").ok_or_else(|| Error::BadArgument {
                 message: "a report view needs the option \"table_name\"".to_owned(),
                 hint: "Make report views with plio.create_report_view().",
             }));

@@ -77,11 +77,25 @@ pub fn type_name(oid: pg_sys::Oid) -> String {
     owned(unsafe { pg_sys::format_type_be_qualified(oid) }).unwrap_or_default()
 }
 
-/// A type's name with its modifier, qualified.
+/// A type's name with its modifier, qualified; `-` for no type, which a dropped column has.
 pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
-    let flags = (pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN | pg_sys::FORMAT_TYPE_FORCE_QUALIFY) as u16;
+    let flags = (pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN
+        | pg_sys::FORMAT_TYPE_FORCE_QUALIFY
+        | pg_sys::FORMAT_TYPE_ALLOW_INVALID) as u16;
     // SAFETY: any oid and modifier may be asked for; a palloc'd text.
     owned(unsafe { pg_sys::format_type_extended(oid, modifier, flags) }).unwrap_or_default()
+}
+
+/// A column's type; `None` when it was dropped.
+pub fn column_type(relation: pg_sys::Oid, column: i16) -> Option<pg_sys::Oid> {
+    // SAFETY: any relation and column may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_atttype(relation, column) })
+}
+
+/// Whether what that collation calls equal is the same, byte for byte.
+pub fn is_deterministic(collation: pg_sys::Oid) -> bool {
+    // SAFETY: the caller names a collation; raises an error when there is none.
+    unsafe { pg_sys::get_collation_isdeterministic(collation) }
 }
 
 /// Whether a function's result depends on nothing but its arguments.

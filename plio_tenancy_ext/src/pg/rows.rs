@@ -266,8 +266,8 @@ impl Rows {
     pub fn rewind(&mut self) {
         self.at = self.head;
         self.handed_out = 0;
-        // SAFETY: the store lives as long as the rows.
-        unsafe { raw::tuplestore_rescan(self.store) };
+        // SAFETY: the store lives as long as the rows. Guarded, since reading from a file again may fail.
+        unsafe { pg_sys::tuplestore_rescan(self.store) };
     }
 
     /// The next row in a slot; an empty slot at the end.

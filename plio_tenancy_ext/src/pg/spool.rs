@@ -6,8 +6,9 @@
 
 use super::rows::Rows;
 use super::{catalog, raw};
+use crate::error::Error;
 use pgrx::{IntoDatum, pg_guard, pg_sys};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
 /// Where rows go. The first member is what the executor knows.
 #[repr(C)]
@@ -109,21 +110,31 @@ impl Spool {
         if self.waiting.is_null() {
             return;
         }
-        // SAFETY: the waiting rows look like the target's; the slot is dropped here, or with the memory after an error.
+        // SAFETY: the waiting rows look like the target's; the slot is dropped here, or with the memory after an error. One
+        // guard for all rows: what they raise (no room on the disk) must not jump over the callers' frames.
         unsafe {
             let slot = pg_sys::MakeSingleTupleTableSlot(self.target, &raw const pg_sys::TTSOpsMinimalTuple);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| self.move_waiting(slot));
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+        self.discard();
+    }
+
+    /// # Safety
+    /// The slot is for waiting rows. Plain data only: an error may jump over the frame.
+    unsafe fn move_waiting(&self, slot: *mut pg_sys::TupleTableSlot) {
+        // SAFETY: the caller's promise; the store that `wait` made.
+        unsafe {
             let width = (*self.target).natts;
-            while pg_sys::tuplestore_gettupleslot(self.waiting, true, false, slot) {
+            while raw::tuplestore_gettupleslot(self.waiting, true, false, slot) {
                 if i32::from((*slot).tts_nvalid) < width {
-                    pg_sys::slot_getsomeattrs_int(slot, width);
+                    raw::slot_getsomeattrs_int(slot, width);
                 }
                 // The text that lives as long as the rows, not the copy that waited.
                 (*slot).tts_values.write(self.first);
                 self.target_store.put(self.target, (*slot).tts_values, (*slot).tts_isnull);
             }
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
         }
-        self.discard();
     }
 
     /// The last query's rows are none.
@@ -145,27 +156,29 @@ impl Spool {
 
     /// Runs a query, read only and under the snapshot in force, and stores its rows after `first`; gives their number.
     ///
-    /// Raises whatever the query raises, and 22023 when its columns are not the target's.
+    /// Raises whatever the query raises, and 22023 when its columns are not the target's. Rows that were not asked for
+    /// are never taken for none.
     pub fn run(&mut self, first: &str, query: &str, params: &[Param]) -> i64 {
         self.count = 0;
         self.nulls.fill(true);
         self.first = first.into_datum().unwrap_or(pg_sys::Datum::null());
-        let Ok(query) = CString::new(query) else { return 0 };
+        let Ok(query) = CString::new(query) else { Error::Bug("a query with a NUL".to_owned()).raise() };
         // SAFETY: SPI is connected and finished here, or by the end of the subtransaction after an error; the receiver
         // and the parameters outlive the run.
-        unsafe {
+        let code = unsafe {
+            pg_sys::SPI_connect();
             let mut options = pg_sys::SPIExecuteOptions {
                 read_only: true,
                 params: param_list(params),
                 ..Default::default()
             };
             options.dest = (&raw mut *self).cast();
-            pg_sys::SPI_connect();
             let code = pg_sys::SPI_execute_extended(query.as_ptr(), &options);
             pg_sys::SPI_finish();
-            if code != pg_sys::SPI_OK_SELECT as i32 {
-                return 0;
-            }
+            code
+        };
+        if code != pg_sys::SPI_OK_SELECT as i32 {
+            Error::Bug(format!("a report's query ended with SPI code {code}")).raise();
         }
         self.count
     }
@@ -226,7 +239,7 @@ unsafe extern "C-unwind" fn start(
 }
 
 fn mismatch(message: &str) -> ! {
-    crate::error::Error::ReportShape { message: message.to_owned() }.raise()
+    Error::ReportShape { message: message.to_owned() }.raise()
 }
 
 /// A row. Unguarded, for speed: plain data only, so an error may jump over the frame.
@@ -308,51 +321,5 @@ impl Spool {
             }
             Self::over(Store::Tuples(store), target, columns)
         }
-    }
-}
-
-/// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.
-///
-/// Raises PostgreSQL's own error when it cannot be parsed.
-pub fn one_select(text: &str) -> Option<String> {
-    let c_text = CString::new(text).ok()?;
-    // SAFETY: raw_parser gives a list of RawStmt; a statement's place lies inside the text.
-    unsafe {
-        let list = pg_sys::raw_parser(c_text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-        let [statement] = super::nodes::pointers::<pg_sys::RawStmt>(list) else { return None };
-        let (statement, location, length) =
-            ((**statement).stmt, (**statement).stmt_location, (**statement).stmt_len);
-        if super::nodes::tag(statement) != pg_sys::NodeTag::T_SelectStmt {
-            return None;
-        }
-        let select = statement.cast::<pg_sys::SelectStmt>();
-        if !(*select).intoClause.is_null() || changes_in_with((*select).withClause) {
-            return None;
-        }
-        let from = usize::try_from(location).unwrap_or(0);
-        let to = if length > 0 { from + length as usize } else { text.len() };
-        text.get(from..to).map(str::to_owned)
-    }
-}
-
-/// Whether a WITH clause holds anything but queries; PostgreSQL admits that at the top only.
-unsafe fn changes_in_with(with: *mut pg_sys::WithClause) -> bool {
-    // SAFETY: NULL, or a clause with a list of CommonTableExpr.
-    unsafe {
-        !with.is_null()
-            && super::nodes::pointers::<pg_sys::CommonTableExpr>((*with).ctes)
-                .iter()
-                .any(|cte| super::nodes::tag((**cte).ctequery) != pg_sys::NodeTag::T_SelectStmt)
-    }
-}
-
-/// The name under which a foreign table or the like was defined, from its options.
-pub fn option(options: *mut pg_sys::List, name: &CStr) -> Option<String> {
-    // SAFETY: a list of DefElem nodes with string values, as reloptions.c builds it.
-    unsafe {
-        let found = super::nodes::pointers::<pg_sys::DefElem>(options)
-            .iter()
-            .find(|element| CStr::from_ptr((***element).defname) == name)?;
-        super::owned(pg_sys::defGetString(*found))
     }
 }
