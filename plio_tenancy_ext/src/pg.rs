@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod depend;
 pub mod foreign;
+pub mod function;
 pub mod guc;
 pub mod jsonb;
 pub mod lock;

@@ -11,6 +11,7 @@ mod quals;
 
 use self::plan::Plan;
 use crate::error::{Error, or_raise};
+use crate::pg::function::c_function;
 use crate::pg::rows::Rows;
 use crate::pg::spool::{Param, Spool, Store};
 use crate::pg::{catalog, foreign, quote_identifier, raw};
@@ -18,18 +19,14 @@ use crate::{guc, report};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-pub extern "C" fn pg_finfo_plio_report_handler() -> &'static pg_sys::Pg_finfo_record {
-    const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &V1
-}
+c_function!(
+    /// The handler of the foreign data wrapper `plio_tenants`.
+    plio_report_handler,
+    pg_finfo_plio_report_handler,
+    |_fcinfo| handler()
+);
 
-/// The handler of the foreign data wrapper `plio_tenants`.
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-#[pg_guard]
-pub unsafe extern "C-unwind" fn plio_report_handler(_fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+fn handler() -> pg_sys::Datum {
     // SAFETY: a zeroed node of the right size with its tag: no callback but those that are set.
     unsafe {
         let routine = pg_sys::palloc0(size_of::<pg_sys::FdwRoutine>()).cast::<pg_sys::FdwRoutine>();

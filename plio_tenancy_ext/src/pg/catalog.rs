@@ -1,5 +1,13 @@
 //! Look-ups in the system catalogs: schemas, relations, roles. Every function needs a transaction.
 
+mod lists;
+mod roles;
+
+pub use self::lists::{split_identifiers, split_libraries, split_qualified};
+pub use self::roles::{
+    has_privileges_of, is_named_in_schema_acl, is_role_used_elsewhere, is_superuser, is_tenant_role,
+    role_name, role_oid,
+};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;
@@ -163,57 +171,6 @@ pub fn is_foreign_temporary(schema: pg_sys::Oid) -> bool {
     unsafe { pg_sys::isOtherTempNamespace(schema) }
 }
 
-/// The role of that name.
-pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
-    let name = c_name(name)?;
-    // SAFETY: a NUL-terminated name; missing_ok is set.
-    valid(unsafe { pg_sys::get_role_oid(name.as_ptr(), true) })
-}
-
-/// A role's name.
-pub fn role_name(oid: pg_sys::Oid) -> Option<String> {
-    // SAFETY: noerr is set: NULL when there is none.
-    owned(unsafe { pg_sys::GetUserNameFromId(oid, true) })
-}
-
-/// Whether `member` has the privileges of `role`: itself, an inheriting member, or a superuser.
-pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
-    // SAFETY: any oids may be asked for.
-    unsafe { pg_sys::has_privs_of_role(member, role) }
-}
-
-/// Whether the role is a superuser.
-pub fn is_superuser(role: pg_sys::Oid) -> bool {
-    // SAFETY: any oid may be asked for.
-    unsafe { pg_sys::superuser_arg(role) }
-}
-
-/// Whether the schema's access list names the role, as grantee or grantor.
-pub fn is_named_in_schema_acl(schema: pg_sys::Oid, role: pg_sys::Oid) -> bool {
-    let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
-    // SAFETY: the tuple is released below; the members' array is palloc'd in the current context by aclmembers.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(cache, schema.into());
-        if tuple.is_null() {
-            return false;
-        }
-        let mut is_null = true;
-        let acl =
-            pg_sys::SysCacheGetAttr(cache, tuple, pg_sys::Anum_pg_namespace_nspacl as i16, &mut is_null);
-        let mut found = false;
-        if !is_null {
-            let acl = pg_sys::pg_detoast_datum(acl.cast_mut_ptr());
-            let mut members: *mut pg_sys::Oid = std::ptr::null_mut();
-            let count = pg_sys::aclmembers(acl.cast(), &mut members);
-            if count > 0 {
-                found = std::slice::from_raw_parts(members, count as usize).contains(&role);
-            }
-        }
-        pg_sys::ReleaseSysCache(tuple);
-        found
-    }
-}
-
 /// The schemas of all installed extensions (pg_extension.extnamespace).
 pub fn extension_schemas() -> Vec<pg_sys::Oid> {
     let mut schemas = Vec::new();
@@ -245,42 +202,6 @@ pub fn extension_schemas() -> Vec<pg_sys::Oid> {
     schemas
 }
 
-/// The names in a setting's list such as search_path; empty when it is no list of identifiers.
-pub fn split_identifiers(list: &str) -> Vec<String> {
-    split(list, b',', pg_sys::SplitIdentifierString)
-}
-
-/// The parts of a dotted name as SQL spells it, quotes and folding included; empty when it is none.
-///
-/// PostgreSQL's function takes the square of the quotes' number, and cannot be cancelled; no name needs so many.
-pub fn split_qualified(name: &str) -> Vec<String> {
-    const LONGEST: usize = 1000;
-    if name.len() > LONGEST {
-        return Vec::new();
-    }
-    split(name, b'.', pg_sys::SplitIdentifierString)
-}
-
-/// The libraries in a setting such as session_preload_libraries, spelled as they are.
-pub fn split_libraries(list: &str) -> Vec<String> {
-    split(list, b',', pg_sys::SplitDirectoriesString)
-}
-
-type Splitter = unsafe fn(*mut std::ffi::c_char, std::ffi::c_char, *mut *mut pg_sys::List) -> bool;
-
-fn split(list: &str, separator: u8, splitter: Splitter) -> Vec<String> {
-    let Some(list) = c_name(list) else { return Vec::new() };
-    // SAFETY: the splitter scribbles on a palloc'd copy; its list holds C strings of the current memory context.
-    unsafe {
-        let copy = pg_sys::pstrdup(list.as_ptr());
-        let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        if !splitter(copy, separator as _, &mut names) {
-            return Vec::new();
-        }
-        super::nodes::pointers::<std::ffi::c_char>(names).iter().filter_map(|name| owned(*name)).collect()
-    }
-}
-
 /// The sequences that columns of a table own.
 pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     // SAFETY: any relation may be asked for.
@@ -291,22 +212,6 @@ pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
 }
-
-/// Whether another database of the cluster has objects or grants of this role (pg_shdepend, by reference).
-pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
-    let here = super::session::database_oid();
-    let mut found = false;
-    let columns = [(5, pg_sys::AuthIdRelationId), (6, role)];
-    let key = Key::Oids { index: pg_sys::Oid::from(SHDEPEND_BY_REFERENCE), columns: &columns };
-    scan::for_each_row(pg_sys::Oid::from(SHDEPEND), &key, |row| {
-        found |= row.oid(1).is_some_and(|database| database != pg_sys::InvalidOid && database != here);
-    });
-    found
-}
-
-/// pg_shdepend and its index on (refclassid, refobjid), columns 5 and 6; column 1 is dbid (pg_shdepend.h).
-const SHDEPEND: u32 = 1214;
-const SHDEPEND_BY_REFERENCE: u32 = 1233;
 
 /// A relation, and all that inherits from it or is a partition of it, however deep.
 pub fn inheritors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
@@ -336,13 +241,6 @@ unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
     }
     // SAFETY: an oid list's cells are a union that holds an oid, `length` of them (pg_list.h).
     unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect() }
-}
-
-/// Whether a role is a tenant's: a member of the group `plio_tenant`.
-pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
-    role_oid("plio_tenant")
-        // SAFETY: any oids may be asked for.
-        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
 }
 
 /// The function of that name with these argument types in that schema.
