@@ -187,18 +187,23 @@ fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
 }
 
 fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
-    let unknown = || Error::UnknownTenant { org: org.to_string() };
-    let ensure_permitted = |tenant: &Tenant| {
+    lock_open(org, |tenant| {
         if cache::may_enter(user, tenant) {
             Ok(())
         } else {
             Err(Error::NotPermitted { org: org.to_string() })
         }
-    };
+    })
+}
+
+/// The tenant and its schema: locked until the (sub)transaction ends, whole, and open. `ensure_permitted` is asked before
+/// the lock and under it, and before anything is said of the tenant's state.
+fn lock_open(org: &Org, ensure_permitted: impl Fn(&Tenant) -> Result<()>) -> Result<(Rc<Tenant>, Oid)> {
+    let unknown = || Error::UnknownTenant { org: org.to_string() };
+    let lost = |what| Error::Broken { org: org.to_string(), what };
     let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
     loop {
         ensure_permitted(&tenant)?;
-        let lost = |what| Error::Broken { org: org.to_string(), what };
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
         lock::tenant_shared(schema);
         let again = cache::tenant(org).ok_or_else(unknown)?;
