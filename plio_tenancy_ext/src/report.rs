@@ -146,6 +146,8 @@ pub fn visit_each(
         spool.wait();
     }
     let parts = orgs.into_iter().map(|org| {
+        // Where all are suspended, nothing else would look.
+        session::check_for_interrupts();
         let outcome = part::undone(AssertUnwindSafe(|| {
             let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
             visit::run_in(&parsed, |schema| spool.run(&org, &query(schema), params))

@@ -10,12 +10,15 @@ pub fn is_explained_only(flags: i32) -> bool {
 }
 
 /// Whether parameters have no values: EXPLAIN (GENERIC_PLAN), from 16 on.
+#[cfg(not(feature = "pg15"))]
 pub fn has_no_values(flags: i32) -> bool {
-    #[cfg(feature = "pg15")]
-    const GENERIC: i32 = 0;
-    #[cfg(not(feature = "pg15"))]
-    const GENERIC: i32 = pg_sys::EXEC_FLAG_EXPLAIN_GENERIC as i32;
-    flags & GENERIC != 0
+    flags & pg_sys::EXEC_FLAG_EXPLAIN_GENERIC as i32 != 0
+}
+
+/// 15 has no plan without values.
+#[cfg(feature = "pg15")]
+pub fn has_no_values(_flags: i32) -> bool {
+    false
 }
 
 /// One way to read a foreign table, with nothing pushed down from outside.
