@@ -2,7 +2,8 @@
 PG ?= 18
 PG_CONFIG ?=
 T ?=
-export PG PG_CONFIG
+SUDO ?=
+export PG PG_CONFIG SUDO
 
 PYTHON ?= python3
 EVERY_PG := 15 16 17 18
@@ -23,7 +24,7 @@ setup: ## fetch PostgreSQL (and libclang where the system has none) below target
 build: setup ## compile the extension for PG
 	$(ENV) && cargo build --release -p plio_tenancy --no-default-features --features pg$(PG)
 
-install: ## compile and install into target/pg/$PG, or into another PostgreSQL: PG_CONFIG=/path/to/pg_config
+install: ## compile and install into target/pg/$PG, or into another PostgreSQL: PG_CONFIG=/path/to/pg_config [SUDO=sudo]
 	@scripts/install.sh
 
 demo: install ## forty organizations share one PostgreSQL: the story, then a server that stays up

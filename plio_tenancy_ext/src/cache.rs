@@ -5,12 +5,17 @@
 //! moments when nothing may be read, allocated or raised. Nothing is borrowed while PostgreSQL is called, so a
 //! callback, a nested look-up or an error can never meet a borrowed cache.
 
+mod oid_map;
+mod places;
 mod shares;
 
+use self::oid_map::OidMap;
+pub use self::places::{
+    SchemaKind, connector_of, inheritors, place_of_relation, place_of_schema, schema_kind,
+};
 use self::shares::Shares;
 pub use self::shares::{Renaming, remember_shares, take_renaming};
-use crate::one_layer;
-use crate::pg::{self, catalog, depend, session};
+use crate::pg::{self, catalog, session};
 use crate::policy::{Actor, Place};
 use crate::registry::{self, Location};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
@@ -19,7 +24,7 @@ use pgrx::prelude::*;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -66,50 +71,6 @@ pub struct Role {
     pub oid: Oid,
     pub name: CString,
 }
-
-/// What a schema is to tenancy, whatever tenant is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SchemaKind {
-    /// PostgreSQL's own.
-    System,
-    /// A tenant's.
-    Tenant,
-    /// This extension's.
-    Registry,
-    /// Shared as a whole.
-    Shared(ShareMode),
-    /// Any other.
-    Other,
-}
-
-/// Oids are PostgreSQL's own numbers, not an attacker's: a multiplication spreads them well enough.
-#[derive(Clone, Copy, Default)]
-struct OidHasher(u64);
-
-impl Hasher for OidHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_i64(&mut self, number: i64) {
-        self.write_u64(number as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-}
-
-/// A map whose keys are made of oids.
-type OidMap<K, V> = HashMap<K, V, BuildHasherDefault<OidHasher>>;
 
 #[derive(Default)]
 struct Cache {
@@ -269,114 +230,6 @@ pub fn tenant(org: &Org) -> Option<Rc<Tenant>> {
     let kept = Rc::clone(&tenant);
     with(|cache| insert_bounded(&mut cache.tenants, org.as_str().to_owned(), kept));
     Some(tenant)
-}
-
-/// What a schema is to tenancy.
-pub fn schema_kind(schema: Oid) -> SchemaKind {
-    if schema == pg_sys::Oid::from(pg_sys::PG_CATALOG_NAMESPACE)
-        || schema == pg_sys::Oid::from(pg_sys::PG_TOAST_NAMESPACE)
-    {
-        return SchemaKind::System;
-    }
-    if let Some(known) = with(|cache| cache.schemas.get(&schema).copied()) {
-        return known;
-    }
-    let Some(location) = location() else { return SchemaKind::Other };
-    let kind = if schema == location.schema {
-        SchemaKind::Registry
-    } else {
-        match catalog::schema_name(schema) {
-            Some(name) if name == "information_schema" => SchemaKind::System,
-            Some(name) if location.tenant_by_schema(&name).is_some() => SchemaKind::Tenant,
-            _ => shares()
-                .and_then(|shares| shares.schemas.get(&schema).copied())
-                .map_or(SchemaKind::Other, SchemaKind::Shared),
-        }
-    };
-    with(|cache| insert_bounded(&mut cache.schemas, schema, kind));
-    kind
-}
-
-/// Where a relation lies, as seen from the active tenant's schema.
-pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Place {
-    if active == Some(schema) {
-        return Place::OwnTenant;
-    }
-    if let Some(known) = with(|cache| cache.relations.get(&relation).copied()) {
-        return known;
-    }
-    if catalog::is_own_temporary(schema) {
-        return Place::OwnTemporary;
-    }
-    let place = match schema_kind(schema) {
-        // A TOAST table is as its table is.
-        SchemaKind::System if catalog::is_toast(schema) => match depend::owner_of_toast(relation) {
-            Some((table, schema)) => return place_of_relation(table, schema, active),
-            None => Place::System,
-        },
-        SchemaKind::System => Place::System,
-        SchemaKind::Tenant => return Place::ForeignTenant,
-        SchemaKind::Registry => Place::Registry,
-        SchemaKind::Shared(mode) => place_of_share(Some(mode).max(share_of(relation))),
-        SchemaKind::Other if catalog::is_foreign_temporary(schema) => Place::ForeignTemporary,
-        SchemaKind::Other => match share_of(relation) {
-            None if catalog::is_extension_relation(relation) => Place::SharedWrite,
-            mode => place_of_share(mode),
-        },
-    };
-    with(|cache| insert_bounded(&mut cache.relations, relation, place));
-    place
-}
-
-/// A relation with all its children and partitions.
-pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
-    if let Some(known) = with(|cache| cache.inheritors.get(&relation).cloned()) {
-        return known;
-    }
-    let found: Rc<[Oid]> = catalog::inheritors(relation).into();
-    let kept = Rc::clone(&found);
-    with(|cache| insert_bounded(&mut cache.inheritors, relation, kept));
-    found
-}
-
-/// Extensions whose functions open other connections or the server's files.
-const CONNECTORS: [&str; 3] = ["adminpack", "dblink", "pg_background"];
-
-/// The extension of [`CONNECTORS`], or of those that are denied where a tenant has no role, that a function belongs to.
-pub fn connector_of(function: Oid) -> Option<&'static str> {
-    if let Some(known) = with(|cache| cache.connectors.get(&function).copied()) {
-        return known;
-    }
-    let extension = catalog::extension_of_function(function);
-    let watched = CONNECTORS.into_iter().chain(one_layer::DENIED_EXTENSIONS);
-    let found = watched.into_iter().find(|connector| extension.as_deref() == Some(connector));
-    with(|cache| insert_bounded(&mut cache.connectors, function, found));
-    found
-}
-
-/// Where code lies (functions, and schemas as such), as seen from the active tenant's schema.
-pub fn place_of_schema(schema: Oid, active: Option<Oid>) -> Place {
-    if active == Some(schema) {
-        return Place::OwnTenant;
-    }
-    if catalog::is_own_temporary(schema) {
-        return Place::OwnTemporary;
-    }
-    match schema_kind(schema) {
-        SchemaKind::System => Place::System,
-        SchemaKind::Tenant => Place::ForeignTenant,
-        SchemaKind::Registry => Place::Registry,
-        SchemaKind::Shared(mode) => place_of_share(Some(mode)),
-        SchemaKind::Other => Place::Elsewhere,
-    }
-}
-
-fn place_of_share(mode: Option<ShareMode>) -> Place {
-    match mode {
-        Some(ShareMode::Read) => Place::SharedRead,
-        Some(ShareMode::Write) => Place::SharedWrite,
-        None => Place::Elsewhere,
-    }
 }
 
 fn share_of(relation: Oid) -> Option<ShareMode> {

@@ -2,104 +2,35 @@
 //!
 //! The state is one setting, `plio.tenant`, whose value carries what the hot path needs. PostgreSQL's own stack of
 //! settings undoes it at commit, abort, savepoints and function exits and hands it to parallel workers; the assign
-//! hook (guc.rs) keeps the copies below in step. Nothing here is a cache: it is what holds.
+//! hook (guc.rs) keeps the copies in state.rs in step. Nothing here is a cache: it is what holds.
 
 #![forbid(unsafe_code)]
 
 pub mod residue;
+mod state;
 pub mod visit;
 
+pub use self::state::{
+    Scope, State, active_role, active_schema, active_tenant, assign, holds_role, is_active, is_locked,
+    is_one_layer, needs_confirmation,
+};
 use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
 use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::Lifetime;
 use crate::pg::{lock, portal, session};
-use crate::tenant::{Org, Status, TenantId};
+use crate::tenant::{Org, Status};
 use crate::{guc as settings, monitor, registry};
 use pgrx::pg_sys::Oid;
-use std::cell::Cell;
-use std::ffi::CString;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-
-/// Who ends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// `set_tenant`: locked until the transaction ends, with the tenant's role.
-    Transaction,
-    /// `SET plio.tenant`: until changed or reset, with the tenant's role, too; checked anew in every transaction.
-    Session,
-}
-
-/// The state as the setting's value carries it: plain data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
-    /// The tenant's schema; 0 when none is active.
-    pub schema: u32,
-    /// The tenant's role, switched to; 0 when the session's own role stays.
-    pub role: u32,
-    /// The registry's key.
-    pub tenant: TenantId,
-    /// Who ends it.
-    pub scope: Scope,
-}
-
-impl State {
-    /// No tenant.
-    pub const NONE: Self = Self { schema: 0, role: 0, tenant: TenantId(0), scope: Scope::Transaction };
-
-    /// The setting's value for this state and the org it belongs to.
-    pub fn value(&self, org: &str) -> CString {
-        let scope = match self.scope {
-            Scope::Transaction => "transaction",
-            Scope::Session => "session",
-        };
-        let value = format!("{org} {} {} {} {scope}", self.schema, self.role, self.tenant.0);
-        // An org holds no NUL, so neither does the value.
-        CString::new(value).unwrap_or_default()
-    }
-
-    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <scope>`; `None` unless this module wrote it.
-    pub fn parse(value: &str) -> Option<Self> {
-        let mut words = value.split(' ').skip(1);
-        let schema = words.next()?.parse().ok()?;
-        let role = words.next()?.parse().ok()?;
-        let tenant = TenantId(words.next()?.parse().ok()?);
-        let scope = match words.next()? {
-            "transaction" => Scope::Transaction,
-            "session" => Scope::Session,
-            _ => return None,
-        };
-        words.next().is_none().then_some(Self { schema, role, tenant, scope })
-    }
-}
-
-/// The active tenant's schema, for the hot path; 0 when none is active.
-static SCHEMA: AtomicU32 = AtomicU32::new(0);
-/// The role that the session must have while the tenant is active; 0 when any will do.
-static ROLE: AtomicU32 = AtomicU32::new(0);
-/// A session's tenant was checked against the registry, and locked, in this transaction.
-static IS_CONFIRMED: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static STATE: Cell<State> = const { Cell::new(State::NONE) };
-}
-
-/// Takes over a state; called by the setting's assign hook alone, so it cannot fail.
-pub fn assign(state: State) {
-    STATE.set(state);
-    SCHEMA.store(state.schema, Relaxed);
-    ROLE.store(state.role, Relaxed);
-    IS_CONFIRMED.store(state.scope == Scope::Transaction, Relaxed);
-}
 
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     // The state is still that of the transaction's end.
-    if is_active() && IS_CONFIRMED.load(Relaxed) {
-        monitor::count_transaction(STATE.get().tenant, is_commit);
+    if is_active() && state::is_confirmed() {
+        monitor::count_transaction(state::current().tenant, is_commit);
     }
-    IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
+    state::forget_confirmation();
     check_perms::forget_judged();
     running::on_transaction_end();
     planner::on_transaction_end();
@@ -113,51 +44,8 @@ pub fn on_subtransaction_end(is_commit: bool) {
         return;
     }
     check_perms::forget_judged();
-    IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
+    state::forget_confirmation();
     residue::on_subtransaction_abort();
-}
-
-/// The active tenant's schema.
-pub fn active_schema() -> Option<Oid> {
-    let schema = SCHEMA.load(Relaxed);
-    (schema != 0).then(|| Oid::from(schema))
-}
-
-/// The role that the session must have now.
-pub fn active_role() -> Option<Oid> {
-    let role = ROLE.load(Relaxed);
-    (role != 0).then(|| Oid::from(role))
-}
-
-/// Whether a tenant is active.
-pub fn is_active() -> bool {
-    SCHEMA.load(Relaxed) != 0
-}
-
-/// Whether the session has the active tenant's role, whose change is refused.
-pub fn holds_role() -> bool {
-    ROLE.load(Relaxed) != 0
-}
-
-/// Whether the active tenant has no role of its own: only the access check holds then, and what it does not see is
-/// denied by default.
-pub fn is_one_layer() -> bool {
-    is_active() && (!holds_role() || visit::has_stand_in())
-}
-
-/// Whether the active tenant is locked until the transaction ends.
-pub fn is_locked() -> bool {
-    is_active() && STATE.get().scope == Scope::Transaction
-}
-
-/// Whether a session's tenant must still be checked in this transaction; a parallel worker's leader did.
-pub fn needs_confirmation() -> bool {
-    is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()
-}
-
-/// The active tenant, by the registry's key.
-pub fn active_tenant() -> Option<TenantId> {
-    is_active().then(|| STATE.get().tenant)
 }
 
 /// Refuses to list the texts of prepared statements while they may be another tenant's.
@@ -209,7 +97,7 @@ pub fn enter_session(org: &str) -> Result<()> {
     }
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
-    if STATE.get().tenant != tenant.id {
+    if state::current().tenant != tenant.id {
         ensure_no_open_cursor()?;
         residue::clear(tenant.id)?;
         session::close_large_objects();
@@ -239,8 +127,8 @@ pub fn leave_session() -> Result<()> {
 /// The tenant was suspended, dropped or taken away since.
 pub fn confirm() -> Result<()> {
     ensure_still_open()?;
-    residue::clear(STATE.get().tenant)?;
-    IS_CONFIRMED.store(true, Relaxed);
+    residue::clear(state::current().tenant)?;
+    state::confirm();
     Ok(())
 }
 
@@ -251,7 +139,7 @@ pub fn confirm() -> Result<()> {
 pub fn ensure_still_open() -> Result<()> {
     let org = active_org().ok_or_else(|| Error::Bug("an active tenant without an org".to_owned()))?;
     let (tenant, schema) = admit(&org)?;
-    if tenant.id != STATE.get().tenant || Some(schema) != active_schema() {
+    if tenant.id != state::current().tenant || Some(schema) != active_schema() {
         return Err(Error::UnknownTenant { org });
     }
     Ok(())
@@ -299,18 +187,23 @@ fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
 }
 
 fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
-    let unknown = || Error::UnknownTenant { org: org.to_string() };
-    let ensure_permitted = |tenant: &Tenant| {
+    lock_open(org, |tenant| {
         if cache::may_enter(user, tenant) {
             Ok(())
         } else {
             Err(Error::NotPermitted { org: org.to_string() })
         }
-    };
+    })
+}
+
+/// The tenant and its schema: locked until the (sub)transaction ends, whole, and open. `ensure_permitted` is asked before
+/// the lock and under it, and before anything is said of the tenant's state.
+fn lock_open(org: &Org, ensure_permitted: impl Fn(&Tenant) -> Result<()>) -> Result<(Rc<Tenant>, Oid)> {
+    let unknown = || Error::UnknownTenant { org: org.to_string() };
+    let lost = |what| Error::Broken { org: org.to_string(), what };
     let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
     loop {
         ensure_permitted(&tenant)?;
-        let lost = |what| Error::Broken { org: org.to_string(), what };
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
         lock::tenant_shared(schema);
         let again = cache::tenant(org).ok_or_else(unknown)?;

@@ -5,6 +5,8 @@
 
 pub mod catalog;
 pub mod depend;
+pub mod foreign;
+pub mod function;
 pub mod guc;
 pub mod jsonb;
 pub mod lock;

@@ -13,8 +13,9 @@ use self::coverage::{Coverage, Outcome, Part};
 use crate::cache;
 use crate::context::{self, residue, visit};
 use crate::error::{Error, Result};
+use crate::pg::parse::one_select;
 use crate::pg::part;
-use crate::pg::spool::{Param, Spool, one_select};
+use crate::pg::spool::{Param, Spool};
 use crate::pg::{catalog, session};
 use crate::policy::{self, Context, NoReport};
 use crate::registry;
@@ -145,6 +146,8 @@ pub fn visit_each(
         spool.wait();
     }
     let parts = orgs.into_iter().map(|org| {
+        // Where all are suspended, nothing else would look.
+        session::check_for_interrupts();
         let outcome = part::undone(AssertUnwindSafe(|| {
             let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
             visit::run_in(&parsed, |schema| spool.run(&org, &query(schema), params))

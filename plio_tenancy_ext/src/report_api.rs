@@ -2,6 +2,7 @@
 //! by hand, and sql/schema/70_reports.sql creates them.
 
 use crate::error::{Error, Result, or_raise};
+use crate::pg::function::c_function;
 use crate::pg::spool::Spool;
 use crate::report::{self, Shape, Wanted, coverage, view};
 use pgrx::fcinfo::pg_getarg;
@@ -47,31 +48,31 @@ unsafe fn run(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> Result<()> {
     report::run(&wanted, &mut spool)
 }
 
-macro_rules! report_function {
-    ($function:ident, $record:ident, $shape:expr) => {
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        pub extern "C" fn $record() -> &'static pg_sys::Pg_finfo_record {
-            const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-            &V1
-        }
-
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        #[pg_guard]
-        pub unsafe extern "C-unwind" fn $function(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-            // SAFETY: the install script declares the function with these arguments.
-            or_raise(unsafe { run(fcinfo, $shape) });
-            // SAFETY: the call's own record.
-            unsafe { (*fcinfo).isnull = true };
-            pg_sys::Datum::null()
-        }
-    };
+/// A call that answers through the tuplestore it was given, and with NULL.
+///
+/// # Safety
+/// As [`wanted`].
+unsafe fn answer(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> pg_sys::Datum {
+    // SAFETY: the caller's promise; the call's own record.
+    unsafe {
+        or_raise(run(fcinfo, shape));
+        (*fcinfo).isnull = true;
+    }
+    pg_sys::Datum::null()
 }
 
-report_function!(plio_report, pg_finfo_plio_report, Shape::Columns);
-report_function!(plio_report_json, pg_finfo_plio_report_json, Shape::Jsonb);
-report_function!(plio_report_ordered, pg_finfo_plio_report_ordered, Shape::Json);
+c_function!(plio_report, pg_finfo_plio_report, |fcinfo| {
+    // SAFETY: the install script declares the function with these arguments.
+    unsafe { answer(fcinfo, Shape::Columns) }
+});
+c_function!(plio_report_json, pg_finfo_plio_report_json, |fcinfo| {
+    // SAFETY: as above.
+    unsafe { answer(fcinfo, Shape::Jsonb) }
+});
+c_function!(plio_report_ordered, pg_finfo_plio_report_ordered, |fcinfo| {
+    // SAFETY: as above.
+    unsafe { answer(fcinfo, Shape::Json) }
+});
 
 /// Which tenants the session's last report had, and which not.
 #[pg_extern(volatile, parallel_unsafe)]

@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod assert;
 mod cluster;
 mod database;
@@ -30,7 +31,8 @@ mod psql;
 pub mod server;
 mod watchdog;
 
-pub use assert::{assert_refusal, assert_silent_about, expect_sqlstate};
+pub use answers::{first, try_value, value};
+pub use assert::{assert_refusal, assert_silent_about, expect_sqlstate, is_silent_about, refused};
 pub use cluster::{Cluster, SUPERUSER};
 pub use database::Db;
 pub use fixture::{Layers, TwoTenants};

@@ -1,15 +1,10 @@
 //! Who may enter and who may manage: grants, groups, renamed and dropped roles, NULL arguments, no use inside a tenant.
 
-use plio_tests::{Cluster, TwoTenants, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, TwoTenants, expect_sqlstate, refused};
 use postgres::{Client, Error};
 
 fn two_tenants(prefix: &str) -> TwoTenants {
     Cluster::shared().database(prefix).two_tenants()
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
 }
 
 /// Enters and leaves.

@@ -1,14 +1,8 @@
 //! SIGKILL in the middle of a management function: after recovery the old state or the new one, never half of either.
 
-use plio_tests::{Cluster, Db, TwoTenants};
-use postgres::Client;
+use plio_tests::{Cluster, Db, TwoTenants, first};
 use std::thread;
 use std::time::{Duration, Instant};
-
-#[track_caller]
-fn first(client: &mut Client, query: &str) -> String {
-    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
-}
 
 /// Everything that tenants are made of: rows, schemas with their owners, roles, access, tables, and what health() says.
 const STATE: &str = "SELECT concat_ws(E'\\n',

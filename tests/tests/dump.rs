@@ -1,19 +1,8 @@
 //! pg_dump and pg_restore of the whole database: registry, grants, shares and isolation arrive with the data.
 
-use plio_tests::{Cluster, Db, TwoTenants, assert_refusal, expect_sqlstate};
-use postgres::{Client, Error};
+use plio_tests::{Cluster, Db, TwoTenants, first, refused};
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
-}
-
-#[track_caller]
-fn first(client: &mut Client, query: &str) -> String {
-    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
-}
 
 #[track_caller]
 fn run(command: &mut Command) -> String {

@@ -114,7 +114,7 @@ fn it_is_only_ever_appended_to() {
         admin.batch_execute("ROLLBACK; RESET session_replication_role").unwrap();
     }
     assert_eq!(actions(&mut admin), before);
-    let trigger = "SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'only_appended'";
+    let trigger = "SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'only_appended' AND tgrelid = 'plio.history'::regclass";
     assert_eq!(admin.query_one(trigger, &[]).unwrap().get::<_, &str>(0), "A");
     admin.batch_execute("SET plio.enforcement = off").unwrap();
     for mistake in mistakes

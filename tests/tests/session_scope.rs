@@ -1,15 +1,10 @@
 //! `SET plio.tenant`: the tenant of a session, for frameworks that work in autocommit.
 
-use plio_tests::{Cluster, Layers, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, Layers, SUPERUSER, TwoTenants, expect_sqlstate, refused};
 use postgres::{Client, Error, NoTls};
 
 fn two_tenants(prefix: &str) -> TwoTenants {
     Cluster::shared().database(prefix).tenants(Layers::of(module_path!()))
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
 }
 
 fn first(client: &mut Client, query: &str) -> Result<String, Error> {
@@ -302,7 +297,7 @@ fn a_connection_or_a_role_can_name_the_tenant() {
                     client.batch_execute("DISCARD ALL").unwrap();
                     assert_outside(&mut client);
                 }
-                (result, code) => refused(result.map(drop), code),
+                (result, code) => drop(refused(result.map(drop), code)),
             }
             other.batch_execute(&format!("ALTER ROLE \"{role}\" RESET ALL")).unwrap();
         }

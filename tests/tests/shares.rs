@@ -1,17 +1,12 @@
 //! What tenants may reach outside their schema: declared, granted natively, by mode, and taken back.
 
-use plio_tests::{Cluster, TwoTenants, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, TwoTenants, expect_sqlstate, refused};
 use postgres::{Client, Error};
 
 fn two_tenants(prefix: &str, sql: &str) -> TwoTenants {
     let fixture = Cluster::shared().database(prefix).two_tenants();
     fixture.db.superuser().batch_execute(sql).unwrap();
     fixture
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
 }
 
 /// Runs a statement inside acme, in a transaction of its own that is rolled back.

@@ -5,16 +5,15 @@
 //! reach it. Waits are bounded, nothing may be written, and the access check, the role and the locks are those of any
 //! tenant. A tenant without a role of its own is visited as its schema's owner: never with the reporter's rights.
 
-use crate::cache::{self, Role, Tenant};
+use crate::cache::Role;
 use crate::error::{Error, Result};
 use crate::hooks::planner;
-use crate::pg::{catalog, lock, part, portal};
+use crate::pg::{catalog, part, portal};
 use crate::registry;
-use crate::tenant::{Org, Status};
+use crate::tenant::Org;
 use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How long a report waits for a lock, unless lock_timeout says otherwise.
@@ -52,7 +51,8 @@ pub fn run_in<R>(org: &Org, f: impl FnOnce(&str) -> R) -> Result<R> {
         }
     }
     part::bound_waits(LONGEST_WAIT);
-    let (tenant, schema) = admit(org)?;
+    // The report's own rules say who may.
+    let (tenant, schema) = super::lock_open(org, |_| Ok(()))?;
     let name =
         catalog::schema_name(schema).ok_or_else(|| Error::Broken { org: org.to_string(), what: "schema" })?;
     part::forbid_writes();
@@ -77,28 +77,6 @@ pub fn run_in<R>(org: &Org, f: impl FnOnce(&str) -> R) -> Result<R> {
 /// Every visit is over: no plan may keep a row that was read in one.
 pub fn finish() {
     planner::forget_plans();
-}
-
-/// The tenant, locked until the subtransaction ends, and open.
-fn admit(org: &Org) -> Result<(Rc<Tenant>, Oid)> {
-    let unknown = || Error::UnknownTenant { org: org.to_string() };
-    let lost = |what| Error::Broken { org: org.to_string(), what };
-    let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
-    loop {
-        let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
-        lock::tenant_shared(schema);
-        let again = cache::tenant(org).ok_or_else(unknown)?;
-        if again.id == tenant.id && again.schema == tenant.schema {
-            if again.has_lost_role {
-                return Err(lost("role"));
-            }
-            if again.status == Status::Suspended {
-                return Err(Error::Suspended { org: org.to_string() });
-            }
-            return Ok((again, schema));
-        }
-        tenant = again;
-    }
 }
 
 /// Who stands in for the role that an adopted tenant does not have.

@@ -3,7 +3,7 @@
 //! A cast or a transform belongs to the tenant whose type it is for. Any other that leans on a tenant's function would
 //! bring that function into all tenants.
 
-use super::home;
+use super::ties::home;
 use crate::error::{Error, Result};
 use crate::pg::depend::{self, Address};
 use crate::policy::Home;

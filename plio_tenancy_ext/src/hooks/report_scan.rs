@@ -11,25 +11,22 @@ mod quals;
 
 use self::plan::Plan;
 use crate::error::{Error, or_raise};
+use crate::pg::function::c_function;
 use crate::pg::rows::Rows;
-use crate::pg::spool::{Param, Spool, Store, option};
-use crate::pg::{catalog, quote_identifier, raw};
+use crate::pg::spool::{Param, Spool, Store};
+use crate::pg::{catalog, foreign, quote_identifier, raw};
 use crate::{guc, report};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-pub extern "C" fn pg_finfo_plio_report_handler() -> &'static pg_sys::Pg_finfo_record {
-    const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-    &V1
-}
+c_function!(
+    /// The handler of the foreign data wrapper `plio_tenants`.
+    plio_report_handler,
+    pg_finfo_plio_report_handler,
+    |_fcinfo| handler()
+);
 
-/// The handler of the foreign data wrapper `plio_tenants`.
-#[unsafe(no_mangle)]
-#[doc(hidden)]
-#[pg_guard]
-pub unsafe extern "C-unwind" fn plio_report_handler(_fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+fn handler() -> pg_sys::Datum {
     // SAFETY: a zeroed node of the right size with its tag: no callback but those that are set.
     unsafe {
         let routine = pg_sys::palloc0(size_of::<pg_sys::FdwRoutine>()).cast::<pg_sys::FdwRoutine>();
@@ -63,10 +60,15 @@ unsafe extern "C-unwind" fn on_begin(node: *mut pg_sys::ForeignScanState, flags:
         let scan = pg_sys::palloc0(size_of::<Scan>()).cast::<Scan>();
         let plan = Plan::read((*node).ss.ps.plan.cast());
         let table = Table::of((*node).ss.ss_currentRelation);
-        let (orgs, params) = plan.values(node, expected);
-        (*scan).tenants = c_text(&summary(&orgs));
         (*scan).query = c_text(&table.query("<tenant>", &plan));
-        if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as i32 == 0 {
+        let (orgs, params) = if foreign::has_no_values(flags) {
+            // Any of them may be named.
+            (expected(None), Vec::new())
+        } else {
+            plan.values(node, expected)
+        };
+        (*scan).tenants = c_text(&summary(&orgs));
+        if !foreign::is_explained_only(flags) {
             let target = (*(*node).ss.ss_currentRelation).rd_att;
             let columns: Vec<usize> = plan.fetched.iter().map(|column| *column as usize - 1).collect();
             (*scan).rows = Rows::begin(state, target, &columns);
@@ -132,7 +134,7 @@ impl Table {
                 (name, catalog::type_name_with_modifier(column.atttypid, column.atttypmod))
             });
             let columns = columns.collect();
-            let of = or_raise(option(options, c"table_name").ok_or_else(|| Error::BadArgument {
+            let of = or_raise(foreign::option(options, c"table_name").ok_or_else(|| Error::BadArgument {
                 message: "a report view needs the option \"table_name\"".to_owned(),
                 hint: "Make report views with plio.create_report_view().",
             }));

@@ -1,5 +1,15 @@
 //! Look-ups in the system catalogs: schemas, relations, roles. Every function needs a transaction.
 
+mod lists;
+mod roles;
+mod stored;
+
+pub use self::lists::{split_identifiers, split_libraries, split_qualified};
+pub use self::roles::{
+    has_privileges_of, is_named_in_schema_acl, is_role_used_elsewhere, is_superuser, is_tenant_role,
+    role_name, role_oid,
+};
+pub use self::stored::{has_plain_types_only, stored_expressions};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;
@@ -77,11 +87,25 @@ pub fn type_name(oid: pg_sys::Oid) -> String {
     owned(unsafe { pg_sys::format_type_be_qualified(oid) }).unwrap_or_default()
 }
 
-/// A type's name with its modifier, qualified.
+/// A type's name with its modifier, qualified; `-` for no type, which a dropped column has.
 pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
-    let flags = (pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN | pg_sys::FORMAT_TYPE_FORCE_QUALIFY) as u16;
+    let flags = (pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN
+        | pg_sys::FORMAT_TYPE_FORCE_QUALIFY
+        | pg_sys::FORMAT_TYPE_ALLOW_INVALID) as u16;
     // SAFETY: any oid and modifier may be asked for; a palloc'd text.
     owned(unsafe { pg_sys::format_type_extended(oid, modifier, flags) }).unwrap_or_default()
+}
+
+/// A column's type; `None` when it was dropped.
+pub fn column_type(relation: pg_sys::Oid, column: i16) -> Option<pg_sys::Oid> {
+    // SAFETY: any relation and column may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_atttype(relation, column) })
+}
+
+/// Whether what that collation calls equal is the same, byte for byte.
+pub fn is_deterministic(collation: pg_sys::Oid) -> bool {
+    // SAFETY: the caller names a collation; raises an error when there is none.
+    unsafe { pg_sys::get_collation_isdeterministic(collation) }
 }
 
 /// Whether a function's result depends on nothing but its arguments.
@@ -149,57 +173,6 @@ pub fn is_foreign_temporary(schema: pg_sys::Oid) -> bool {
     unsafe { pg_sys::isOtherTempNamespace(schema) }
 }
 
-/// The role of that name.
-pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
-    let name = c_name(name)?;
-    // SAFETY: a NUL-terminated name; missing_ok is set.
-    valid(unsafe { pg_sys::get_role_oid(name.as_ptr(), true) })
-}
-
-/// A role's name.
-pub fn role_name(oid: pg_sys::Oid) -> Option<String> {
-    // SAFETY: noerr is set: NULL when there is none.
-    owned(unsafe { pg_sys::GetUserNameFromId(oid, true) })
-}
-
-/// Whether `member` has the privileges of `role`: itself, an inheriting member, or a superuser.
-pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
-    // SAFETY: any oids may be asked for.
-    unsafe { pg_sys::has_privs_of_role(member, role) }
-}
-
-/// Whether the role is a superuser.
-pub fn is_superuser(role: pg_sys::Oid) -> bool {
-    // SAFETY: any oid may be asked for.
-    unsafe { pg_sys::superuser_arg(role) }
-}
-
-/// Whether the schema's access list names the role, as grantee or grantor.
-pub fn is_named_in_schema_acl(schema: pg_sys::Oid, role: pg_sys::Oid) -> bool {
-    let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
-    // SAFETY: the tuple is released below; the members' array is palloc'd in the current context by aclmembers.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(cache, schema.into());
-        if tuple.is_null() {
-            return false;
-        }
-        let mut is_null = true;
-        let acl =
-            pg_sys::SysCacheGetAttr(cache, tuple, pg_sys::Anum_pg_namespace_nspacl as i16, &mut is_null);
-        let mut found = false;
-        if !is_null {
-            let acl = pg_sys::pg_detoast_datum(acl.cast_mut_ptr());
-            let mut members: *mut pg_sys::Oid = std::ptr::null_mut();
-            let count = pg_sys::aclmembers(acl.cast(), &mut members);
-            if count > 0 {
-                found = std::slice::from_raw_parts(members, count as usize).contains(&role);
-            }
-        }
-        pg_sys::ReleaseSysCache(tuple);
-        found
-    }
-}
-
 /// The schemas of all installed extensions (pg_extension.extnamespace).
 pub fn extension_schemas() -> Vec<pg_sys::Oid> {
     let mut schemas = Vec::new();
@@ -231,42 +204,6 @@ pub fn extension_schemas() -> Vec<pg_sys::Oid> {
     schemas
 }
 
-/// The names in a setting's list such as search_path; empty when it is no list of identifiers.
-pub fn split_identifiers(list: &str) -> Vec<String> {
-    split(list, b',', pg_sys::SplitIdentifierString)
-}
-
-/// The parts of a dotted name as SQL spells it, quotes and folding included; empty when it is none.
-///
-/// PostgreSQL's function takes the square of the quotes' number, and cannot be cancelled; no name needs so many.
-pub fn split_qualified(name: &str) -> Vec<String> {
-    const LONGEST: usize = 1000;
-    if name.len() > LONGEST {
-        return Vec::new();
-    }
-    split(name, b'.', pg_sys::SplitIdentifierString)
-}
-
-/// The libraries in a setting such as session_preload_libraries, spelled as they are.
-pub fn split_libraries(list: &str) -> Vec<String> {
-    split(list, b',', pg_sys::SplitDirectoriesString)
-}
-
-type Splitter = unsafe fn(*mut std::ffi::c_char, std::ffi::c_char, *mut *mut pg_sys::List) -> bool;
-
-fn split(list: &str, separator: u8, splitter: Splitter) -> Vec<String> {
-    let Some(list) = c_name(list) else { return Vec::new() };
-    // SAFETY: the splitter scribbles on a palloc'd copy; its list holds C strings of the current memory context.
-    unsafe {
-        let copy = pg_sys::pstrdup(list.as_ptr());
-        let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        if !splitter(copy, separator as _, &mut names) {
-            return Vec::new();
-        }
-        super::nodes::pointers::<std::ffi::c_char>(names).iter().filter_map(|name| owned(*name)).collect()
-    }
-}
-
 /// The sequences that columns of a table own.
 pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     // SAFETY: any relation may be asked for.
@@ -277,22 +214,6 @@ pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
 }
-
-/// Whether another database of the cluster has objects or grants of this role (pg_shdepend, by reference).
-pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
-    let here = super::session::database_oid();
-    let mut found = false;
-    let columns = [(5, pg_sys::AuthIdRelationId), (6, role)];
-    let key = Key::Oids { index: pg_sys::Oid::from(SHDEPEND_BY_REFERENCE), columns: &columns };
-    scan::for_each_row(pg_sys::Oid::from(SHDEPEND), &key, |row| {
-        found |= row.oid(1).is_some_and(|database| database != pg_sys::InvalidOid && database != here);
-    });
-    found
-}
-
-/// pg_shdepend and its index on (refclassid, refobjid), columns 5 and 6; column 1 is dbid (pg_shdepend.h).
-const SHDEPEND: u32 = 1214;
-const SHDEPEND_BY_REFERENCE: u32 = 1233;
 
 /// A relation, and all that inherits from it or is a partition of it, however deep.
 pub fn inheritors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
@@ -324,13 +245,6 @@ unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
     unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect() }
 }
 
-/// Whether a role is a tenant's: a member of the group `plio_tenant`.
-pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
-    role_oid("plio_tenant")
-        // SAFETY: any oids may be asked for.
-        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
-}
-
 /// The function of that name with these argument types in that schema.
 pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
     let cache = pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as i32;
@@ -346,48 +260,4 @@ pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> 
 pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
     owned(unsafe { pg_sys::get_func_name(oid) })
-}
-
-/// The expressions that are stored with a table: its defaults, generated columns and checks, as text of nodes.
-pub fn stored_expressions(table: pg_sys::Oid) -> Vec<String> {
-    let mut found = Vec::new();
-    for (catalog, index, column) in EXPRESSIONS {
-        let key = Key::Oids { index: pg_sys::Oid::from(index), columns: &[(column, table)] };
-        scan::for_each_row(pg_sys::Oid::from(catalog), &key, |row| found.extend(row.last_text()));
-    }
-    found
-}
-
-/// pg_attrdef and pg_constraint, their indexes on the table, and the column that names it; the expression (`adbin`,
-/// `conbin`) is the last column of both.
-const EXPRESSIONS: [(u32, u32, i16); 2] = [(2604, 2656, 2), (2606, 2665, CONSTRAINT_TABLE)];
-#[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
-const CONSTRAINT_TABLE: i16 = 8;
-#[cfg(feature = "pg18")]
-const CONSTRAINT_TABLE: i16 = 9;
-
-/// Whether all columns of a table are of plain types, or arrays of such: no domain, alone or inside another type.
-pub fn has_plain_types_only(table: pg_sys::Oid) -> bool {
-    let key = Key::Oids { index: pg_sys::Oid::from(ATTRIBUTES_BY_TABLE), columns: &[(1, table)] };
-    let mut is_plain = true;
-    scan::for_each_row(pg_sys::Oid::from(ATTRIBUTES), &key, |row| {
-        is_plain &= row.oid(3).is_none_or(is_plain_type);
-    });
-    is_plain
-}
-
-/// pg_attribute and its index on (attrelid, attnum); column 3 is atttypid, 0 for a dropped column (pg_attribute.h).
-const ATTRIBUTES: u32 = 1249;
-const ATTRIBUTES_BY_TABLE: u32 = 2659;
-
-fn is_plain_type(oid: pg_sys::Oid) -> bool {
-    if oid == pg_sys::InvalidOid {
-        return true;
-    }
-    // SAFETY: any oid may be asked for; InvalidOid, or NUL, when there is none.
-    unsafe {
-        let element = pg_sys::get_element_type(oid);
-        let oid = if element == pg_sys::InvalidOid { oid } else { element };
-        matches!(pg_sys::get_typtype(oid) as u8, b'b' | b'e') || oid.to_u32() < super::FIRST_NORMAL_OID
-    }
 }

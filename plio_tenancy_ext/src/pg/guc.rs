@@ -81,6 +81,15 @@ pub fn set<const N: usize>(changes: [(&KnownRecord, Option<&CStr>); N], lifetime
 
 /// Sets `name` until the nest level that the caller opened ends, as a function's SET clause does.
 pub fn set_until_level_ends(name: &CStr, value: &CStr) {
+    set_as_user(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+}
+
+/// Sets `name` until the (sub)transaction ends, as SET LOCAL does.
+pub fn set_local(name: &CStr, value: &CStr) {
+    set_as_user(name, value, pg_sys::GucAction::GUC_ACTION_LOCAL);
+}
+
+fn set_as_user(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     // SAFETY: NUL-terminated strings that PostgreSQL copies.
     unsafe {
         pg_sys::set_config_option(
@@ -88,7 +97,7 @@ pub fn set_until_level_ends(name: &CStr, value: &CStr) {
             value.as_ptr(),
             pg_sys::GucContext::PGC_USERSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
+            action,
             true,
             0,
             false,

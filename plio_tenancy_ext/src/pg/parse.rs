@@ -1,4 +1,4 @@
-//! PostgreSQL's own grammar: the names in a text of SQL statements.
+//! PostgreSQL's own grammar: the names in a text of SQL statements, and whether it is one SELECT.
 
 use super::{nodes, owned};
 use pgrx::pg_sys::{self, NodeTag};
@@ -101,4 +101,39 @@ unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
 unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     // SAFETY: a node of a raw parse tree, and the context that the walker expects.
     unsafe { pg_sys::raw_expression_tree_walker_impl(node, Some(collect), context) }
+}
+
+/// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.
+///
+/// Raises PostgreSQL's own error when it cannot be parsed.
+pub fn one_select(text: &str) -> Option<String> {
+    let c_text = CString::new(text).ok()?;
+    // SAFETY: raw_parser gives a list of RawStmt; a statement's place lies inside the text.
+    unsafe {
+        let list = pg_sys::raw_parser(c_text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        let [statement] = nodes::pointers::<pg_sys::RawStmt>(list) else { return None };
+        let (statement, location, length) =
+            ((**statement).stmt, (**statement).stmt_location, (**statement).stmt_len);
+        if nodes::tag(statement) != pg_sys::NodeTag::T_SelectStmt {
+            return None;
+        }
+        let select = statement.cast::<pg_sys::SelectStmt>();
+        if !(*select).intoClause.is_null() || changes_in_with((*select).withClause) {
+            return None;
+        }
+        let from = usize::try_from(location).unwrap_or(0);
+        let to = if length > 0 { from + length as usize } else { text.len() };
+        text.get(from..to).map(str::to_owned)
+    }
+}
+
+/// Whether a WITH clause holds anything but queries; PostgreSQL admits that at the top only.
+unsafe fn changes_in_with(with: *mut pg_sys::WithClause) -> bool {
+    // SAFETY: NULL, or a clause with a list of CommonTableExpr.
+    unsafe {
+        !with.is_null()
+            && nodes::pointers::<pg_sys::CommonTableExpr>((*with).ctes)
+                .iter()
+                .any(|cte| nodes::tag((**cte).ctequery) != pg_sys::NodeTag::T_SelectStmt)
+    }
 }

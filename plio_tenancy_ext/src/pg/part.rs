@@ -3,7 +3,7 @@
 //! Whatever the work sets, locks or writes is undone by PostgreSQL itself; what must outlive it (a tuplestore) is made
 //! before. A cancelled statement is no failure of the work: it goes on.
 
-use super::{owned, raw};
+use super::{guc, owned, raw};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 use std::panic::UnwindSafe;
@@ -97,12 +97,12 @@ pub fn text(code: i32) -> String {
 
 /// Makes the (sub)transaction read only: nobody can take that back inside it.
 pub fn forbid_writes() {
-    set(c"transaction_read_only", c"on");
+    guc::set_local(c"transaction_read_only", c"on");
 }
 
 /// Makes no plan with parallel workers.
 pub fn forbid_workers() {
-    set(c"max_parallel_workers_per_gather", c"0");
+    guc::set_local(c"max_parallel_workers_per_gather", c"0");
 }
 
 /// Whether nothing may be written now.
@@ -115,23 +115,6 @@ pub fn is_read_only() -> bool {
 pub fn bound_waits(bound: &std::ffi::CStr) {
     // SAFETY: reads a global.
     if unsafe { pg_sys::LockTimeout } == 0 {
-        set(c"lock_timeout", bound);
-    }
-}
-
-/// As SET LOCAL.
-fn set(name: &std::ffi::CStr, value: &std::ffi::CStr) {
-    // SAFETY: NUL-terminated strings that PostgreSQL copies.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            0,
-            false,
-        );
+        guc::set_local(c"lock_timeout", bound);
     }
 }

@@ -115,8 +115,6 @@ unsafe extern "C-unwind" {
     ) -> bool;
     /// detoast.c: a value that lies elsewhere, as it is stored in line.
     pub fn detoast_external_attr(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
-    /// tuplestore.c: the next row fetched is the first.
-    pub fn tuplestore_rescan(store: *mut pg_sys::Tuplestorestate);
     /// execTuples.c: says that a slot's arrays hold a row.
     pub fn ExecStoreVirtualTuple(slot: *mut pg_sys::TupleTableSlot) -> *mut pg_sys::TupleTableSlot;
     /// mcxt.c: memory of a context; an error when there is none.

@@ -4,17 +4,12 @@
 //! it costs. Here a row is its values in a chunk of memory, and being fetched is being copied into a slot's arrays. Lives in
 //! a memory context below the query's, in plain data, so that an error frees it with the query.
 
+mod chunks;
+
+use self::chunks::Chunks;
 use super::raw;
 use pgrx::pg_sys::{self, Datum};
 
-/// A scan of a few rows needs no more than this.
-const FIRST_CHUNK: usize = 8 << 10;
-/// Every further chunk; untouched pages of it cost nothing. It is a mapping of its own the first time, and then makes the C library
-/// keep as much, and as much again, of what is freed: a session's next scans find their memory instead of having the kernel
-/// clear each page anew, which was a fifth of the time of a scan of many rows.
-const CHUNK: usize = 4 << 20;
-/// A row that is larger goes to the tuplestore: one allocation has to hold it.
-const LARGEST_ROW: usize = 256 << 20;
 /// What PostgreSQL aligns a value to at most (MAXIMUM_ALIGNOF).
 const ALIGNMENT: usize = 8;
 /// A tuplestore that holds what did not fit keeps that many kB of it in memory.
@@ -37,17 +32,12 @@ struct Column {
 
 /// The rows of one scan.
 pub struct Rows {
-    memory: pg_sys::MemoryContext,
+    chunks: Chunks,
     target: pg_sys::TupleDesc,
     columns: *mut Column,
     width: usize,
     head: *mut Row,
     tail: *mut Row,
-    /// The room that is left in the last chunk.
-    free: *mut u8,
-    room: usize,
-    taken: usize,
-    limit: usize,
     is_full: bool,
     store: *mut pg_sys::Tuplestorestate,
     /// The next row to hand out, and how often it was.
@@ -76,16 +66,12 @@ impl Rows {
                 kept.add(i).write(Column { place, kind: raw::attribute(target, place) });
             }
             rows.write(Self {
-                memory: super::memory_below_current(c"plio report rows"),
+                chunks: Chunks::begin(),
                 target,
                 columns: kept,
                 width: columns.len(),
                 head: std::ptr::null_mut(),
                 tail: std::ptr::null_mut(),
-                free: std::ptr::null_mut(),
-                room: 0,
-                taken: 0,
-                limit: pg_sys::work_mem.max(0) as usize * 1024,
                 is_full: false,
                 store: pg_sys::tuplestore_begin_heap(false, false, STORE_MEMORY),
                 at: std::ptr::null_mut(),
@@ -112,7 +98,7 @@ impl Rows {
         // SAFETY: the caller's promise. Plain data only: an error may jump over the frame.
         unsafe {
             if !self.is_full {
-                let row = self.place(self.size::<false>(values, nulls));
+                let row = self.chunks.place(self.size::<false>(values, nulls)).cast::<Row>();
                 if !row.is_null() {
                     self.write::<false>(row, *values, values, nulls);
                     return;
@@ -141,7 +127,7 @@ impl Rows {
             if self.is_full {
                 return false;
             }
-            let row = self.place(self.size::<true>(values, nulls));
+            let row = self.chunks.place(self.size::<true>(values, nulls)).cast::<Row>();
             if row.is_null() {
                 return false;
             }
@@ -160,8 +146,7 @@ impl Rows {
         }
         // SAFETY: the context lives as long as the rows; so few bytes a tenant are not held against work_mem.
         unsafe {
-            let row =
-                pg_sys::MemoryContextAlloc(self.memory, size_of::<Row>() + size_of::<i64>()).cast::<Row>();
+            let row = self.chunks.outside_limit(size_of::<Row>() + size_of::<i64>()).cast::<Row>();
             row.write(Row { next: std::ptr::null_mut(), first });
             row.add(1).cast::<i64>().write(times);
             self.append(row);
@@ -187,27 +172,6 @@ impl Rows {
             }
         }
         size
-    }
-
-    /// Room for a row; NULL when there is none.
-    #[inline]
-    unsafe fn place(&mut self, size: usize) -> *mut Row {
-        if self.room < size {
-            let wanted = if self.taken == 0 { FIRST_CHUNK } else { CHUNK };
-            let length = wanted.min(self.limit.saturating_sub(self.taken)).max(size);
-            if size > LARGEST_ROW || self.taken + length > self.limit {
-                return std::ptr::null_mut();
-            }
-            // SAFETY: the context lives as long as the rows.
-            self.free = unsafe { raw::MemoryContextAlloc(self.memory, length) }.cast();
-            self.room = length;
-            self.taken += length;
-        }
-        let place = self.free;
-        // SAFETY: the chunk has that much room.
-        self.free = unsafe { place.add(size) };
-        self.room -= size;
-        place.cast()
     }
 
     #[inline]
@@ -266,8 +230,8 @@ impl Rows {
     pub fn rewind(&mut self) {
         self.at = self.head;
         self.handed_out = 0;
-        // SAFETY: the store lives as long as the rows.
-        unsafe { raw::tuplestore_rescan(self.store) };
+        // SAFETY: the store lives as long as the rows. Guarded, since reading from a file again may fail.
+        unsafe { pg_sys::tuplestore_rescan(self.store) };
     }
 
     /// The next row in a slot; an empty slot at the end.
@@ -323,7 +287,7 @@ impl Rows {
         // SAFETY: both are the rows' own.
         unsafe {
             pg_sys::tuplestore_end(self.store);
-            pg_sys::MemoryContextDelete(self.memory);
+            self.chunks.end();
         }
     }
 }

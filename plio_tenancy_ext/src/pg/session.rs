@@ -1,7 +1,12 @@
-//! The session's users, transaction and leftovers.
+//! The session's users and transaction, and what it leaves behind (leftovers.rs).
 //!
 //! What only reads a global, and so cannot raise, is called without pgrx's guard.
 
+mod leftovers;
+
+pub use self::leftovers::{
+    close_large_objects, drop_statement_of_sql, drop_temporary_tables, forget_sequences,
+};
 use super::{owned, raw};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
@@ -149,6 +154,16 @@ pub fn is_in_portal() -> bool {
     unsafe { !pg_sys::ActivePortal.is_null() }
 }
 
+/// Ends the statement if it was cancelled meanwhile, as PostgreSQL's own loops do.
+pub fn check_for_interrupts() {
+    // SAFETY: reads a flag that signal handlers set; what there is to do is done where an error may be raised.
+    unsafe {
+        if pg_sys::InterruptPending != 0 {
+            pg_sys::ProcessInterrupts();
+        }
+    }
+}
+
 /// Runs `f` in a transaction: the one that is open, or one of its own.
 pub fn in_transaction(f: impl FnOnce()) {
     let is_open = is_in_progress();
@@ -168,36 +183,6 @@ pub fn in_transaction(f: impl FnOnce()) {
 pub fn is_parallel_worker() -> bool {
     // SAFETY: reads a global that is set when the process starts.
     unsafe { pg_sys::ParallelWorkerNumber >= 0 }
-}
-
-/// Drops the prepared statement of that name, if SQL's PREPARE made it.
-pub fn drop_statement_of_sql(name: &str) {
-    let Ok(name) = CString::new(name) else { return };
-    // SAFETY: a NUL-terminated name; NULL when there is no such statement. As DEALLOCATE does (prepare.c).
-    unsafe {
-        let statement = pg_sys::FetchPreparedStatement(name.as_ptr(), false);
-        if !statement.is_null() && (*statement).from_sql {
-            pg_sys::DropPreparedStatement(name.as_ptr(), false);
-        }
-    }
-}
-
-/// Drops every temporary table of the session, as DISCARD TEMP does; undone by a rollback.
-pub fn drop_temporary_tables() {
-    // SAFETY: in a transaction; raises an error when an object is in use.
-    unsafe { pg_sys::ResetTempTableNamespace() };
-}
-
-/// Forgets `lastval` and `currval`, as DISCARD SEQUENCES does.
-pub fn forget_sequences() {
-    // SAFETY: frees backend-local memory; never raises.
-    unsafe { raw::ResetSequenceCaches() };
-}
-
-/// Closes the descriptors of large objects that this transaction has opened, as its end would.
-pub fn close_large_objects() {
-    // SAFETY: in a transaction; releases what the descriptors hold, or does nothing when there are none.
-    unsafe { raw::AtEOXact_LargeObject(true) };
 }
 
 /// Tells every backend, at commit, to forget what it knows of that relation.

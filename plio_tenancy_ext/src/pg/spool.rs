@@ -4,12 +4,15 @@
 //! (rows.rs). Values are stored whole: nothing of them is read from a table later, when the query's transaction is gone.
 //! Where a query may fail and the others go on, its rows wait until it has ended: a part is in the result whole or not at all.
 
-use super::rows::Rows;
-use super::{catalog, raw};
-use pgrx::{IntoDatum, pg_guard, pg_sys};
-use std::ffi::{CStr, CString};
+mod receiver;
 
-/// Where rows go. The first member is what the executor knows.
+use super::raw;
+use super::rows::Rows;
+use crate::error::Error;
+use pgrx::{IntoDatum, pg_sys};
+use std::ffi::CString;
+
+/// Where rows go. The first member is what the executor knows (receiver.rs).
 #[repr(C)]
 pub struct Spool {
     receiver: pg_sys::DestReceiver,
@@ -73,13 +76,7 @@ impl Spool {
         let scratch = super::memory_below_current(c"plio report row");
         let is_counting = columns.is_empty() && matches!(target_store, Store::Rows(_));
         Box::new(Self {
-            receiver: pg_sys::DestReceiver {
-                receiveSlot: Some(receive),
-                rStartup: Some(start),
-                rShutdown: Some(ignore),
-                rDestroy: Some(ignore),
-                mydest: pg_sys::CommandDest::DestTuplestore,
-            },
+            receiver: receiver::new(),
             target_store,
             waiting: std::ptr::null_mut(),
             target,
@@ -109,21 +106,31 @@ impl Spool {
         if self.waiting.is_null() {
             return;
         }
-        // SAFETY: the waiting rows look like the target's; the slot is dropped here, or with the memory after an error.
+        // SAFETY: the waiting rows look like the target's; the slot is dropped here, or with the memory after an error. One
+        // guard for all rows: what they raise (no room on the disk) must not jump over the callers' frames.
         unsafe {
             let slot = pg_sys::MakeSingleTupleTableSlot(self.target, &raw const pg_sys::TTSOpsMinimalTuple);
+            pg_sys::ffi::pg_guard_ffi_boundary(|| self.move_waiting(slot));
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+        self.discard();
+    }
+
+    /// # Safety
+    /// The slot is for waiting rows. Plain data only: an error may jump over the frame.
+    unsafe fn move_waiting(&self, slot: *mut pg_sys::TupleTableSlot) {
+        // SAFETY: the caller's promise; the store that `wait` made.
+        unsafe {
             let width = (*self.target).natts;
-            while pg_sys::tuplestore_gettupleslot(self.waiting, true, false, slot) {
+            while raw::tuplestore_gettupleslot(self.waiting, true, false, slot) {
                 if i32::from((*slot).tts_nvalid) < width {
-                    pg_sys::slot_getsomeattrs_int(slot, width);
+                    raw::slot_getsomeattrs_int(slot, width);
                 }
                 // The text that lives as long as the rows, not the copy that waited.
                 (*slot).tts_values.write(self.first);
                 self.target_store.put(self.target, (*slot).tts_values, (*slot).tts_isnull);
             }
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
         }
-        self.discard();
     }
 
     /// The last query's rows are none.
@@ -145,27 +152,29 @@ impl Spool {
 
     /// Runs a query, read only and under the snapshot in force, and stores its rows after `first`; gives their number.
     ///
-    /// Raises whatever the query raises, and 22023 when its columns are not the target's.
+    /// Raises whatever the query raises, and 22023 when its columns are not the target's. Rows that were not asked for
+    /// are never taken for none.
     pub fn run(&mut self, first: &str, query: &str, params: &[Param]) -> i64 {
         self.count = 0;
         self.nulls.fill(true);
         self.first = first.into_datum().unwrap_or(pg_sys::Datum::null());
-        let Ok(query) = CString::new(query) else { return 0 };
+        let Ok(query) = CString::new(query) else { Error::Bug("a query with a NUL".to_owned()).raise() };
         // SAFETY: SPI is connected and finished here, or by the end of the subtransaction after an error; the receiver
         // and the parameters outlive the run.
-        unsafe {
+        let code = unsafe {
+            pg_sys::SPI_connect();
             let mut options = pg_sys::SPIExecuteOptions {
                 read_only: true,
                 params: param_list(params),
                 ..Default::default()
             };
             options.dest = (&raw mut *self).cast();
-            pg_sys::SPI_connect();
             let code = pg_sys::SPI_execute_extended(query.as_ptr(), &options);
             pg_sys::SPI_finish();
-            if code != pg_sys::SPI_OK_SELECT as i32 {
-                return 0;
-            }
+            code
+        };
+        if code != pg_sys::SPI_OK_SELECT as i32 {
+            Error::Bug(format!("a report's query ended with SPI code {code}")).raise();
         }
         self.count
     }
@@ -191,100 +200,8 @@ unsafe fn param_list(params: &[Param]) -> pg_sys::ParamListInfo {
     }
 }
 
-unsafe extern "C-unwind" fn ignore(_receiver: *mut pg_sys::DestReceiver) {}
-
-/// A query begins: are its columns what the stored rows have?
-#[pg_guard]
-unsafe extern "C-unwind" fn start(
-    receiver: *mut pg_sys::DestReceiver,
-    _operation: i32,
-    described: pg_sys::TupleDesc,
-) {
-    // SAFETY: the executor hands back the receiver that it was given, and a valid description.
-    let (spool, found) = unsafe { (&*receiver.cast::<Spool>(), (*described).natts as usize) };
-    if spool.is_counting {
-        return;
-    }
-    if found != spool.columns.len() {
-        let counts = format!("the query has {found} columns, the report {}", spool.columns.len());
-        mismatch(&counts);
-    }
-    for (i, column) in spool.columns.iter().enumerate() {
-        // SAFETY: both indexes are below the numbers of columns.
-        let (has, wants) = unsafe {
-            let has = &*raw::column(described, i);
-            (has.atttypid, (*raw::column(spool.target, *column)).atttypid)
-        };
-        if has == pg_sys::RECORDOID {
-            mismatch(&format!("column {} of the query is an anonymous record", i + 1));
-        }
-        if has != wants {
-            let (has, wants) = (catalog::type_name(has), catalog::type_name(wants));
-            mismatch(&format!("column {} of the query is of type {has}, not {wants} as the report's", i + 1));
-        }
-    }
-}
-
 fn mismatch(message: &str) -> ! {
-    crate::error::Error::ReportShape { message: message.to_owned() }.raise()
-}
-
-/// A row. Unguarded, for speed: plain data only, so an error may jump over the frame.
-unsafe extern "C-unwind" fn receive(
-    slot: *mut pg_sys::TupleTableSlot,
-    receiver: *mut pg_sys::DestReceiver,
-) -> bool {
-    // SAFETY: the executor hands back the receiver that it was given, and a valid slot with the columns that `start` saw.
-    unsafe {
-        let spool = receiver.cast::<Spool>();
-        if (*spool).is_counting {
-            // count(*): a bigint, never NULL.
-            if (*slot).tts_nvalid < 1 {
-                raw::slot_getsomeattrs_int(slot, 1);
-            }
-            (*spool).count = (*(*slot).tts_values).value() as i64;
-            return true;
-        }
-        let width = (*spool).columns.len();
-        if ((*slot).tts_nvalid as usize) < width {
-            raw::slot_getsomeattrs_int(slot, width as i32);
-        }
-        if let (Store::Rows(rows), true) = ((*spool).target_store, (*spool).waiting.is_null())
-            && (*rows).put_in_order((*spool).first, (*slot).tts_values, (*slot).tts_isnull)
-        {
-            (*spool).count += 1;
-            return true;
-        }
-        let before = pg_sys::CurrentMemoryContext;
-        let (values, nulls) = ((*spool).values.as_mut_ptr(), (*spool).nulls.as_mut_ptr());
-        values.write((*spool).first);
-        nulls.write(false);
-        let columns = (*spool).columns.as_ptr();
-        let mut has_copies = false;
-        for i in 0..width {
-            let (column, is_null) = (*columns.add(i), *(*slot).tts_isnull.add(i));
-            let mut value = *(*slot).tts_values.add(i);
-            let attribute = raw::attribute((*slot).tts_tupleDescriptor, i);
-            if !is_null && attribute.is_elsewhere(value) {
-                pg_sys::CurrentMemoryContext = (*spool).scratch;
-                has_copies = true;
-                value = pg_sys::Datum::from(raw::detoast_external_attr(value.cast_mut_ptr()));
-                pg_sys::CurrentMemoryContext = before;
-            }
-            values.add(column).write(value);
-            nulls.add(column).write(is_null);
-        }
-        if (*spool).waiting.is_null() {
-            (*spool).target_store.put((*spool).target, values, nulls);
-        } else {
-            raw::tuplestore_putvalues((*spool).waiting, (*spool).target, values, nulls);
-        }
-        if has_copies {
-            raw::MemoryContextReset((*spool).scratch);
-        }
-        (*spool).count += 1;
-        true
-    }
+    Error::ReportShape { message: message.to_owned() }.raise()
 }
 
 impl Spool {
@@ -308,51 +225,5 @@ impl Spool {
             }
             Self::over(Store::Tuples(store), target, columns)
         }
-    }
-}
-
-/// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.
-///
-/// Raises PostgreSQL's own error when it cannot be parsed.
-pub fn one_select(text: &str) -> Option<String> {
-    let c_text = CString::new(text).ok()?;
-    // SAFETY: raw_parser gives a list of RawStmt; a statement's place lies inside the text.
-    unsafe {
-        let list = pg_sys::raw_parser(c_text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
-        let [statement] = super::nodes::pointers::<pg_sys::RawStmt>(list) else { return None };
-        let (statement, location, length) =
-            ((**statement).stmt, (**statement).stmt_location, (**statement).stmt_len);
-        if super::nodes::tag(statement) != pg_sys::NodeTag::T_SelectStmt {
-            return None;
-        }
-        let select = statement.cast::<pg_sys::SelectStmt>();
-        if !(*select).intoClause.is_null() || changes_in_with((*select).withClause) {
-            return None;
-        }
-        let from = usize::try_from(location).unwrap_or(0);
-        let to = if length > 0 { from + length as usize } else { text.len() };
-        text.get(from..to).map(str::to_owned)
-    }
-}
-
-/// Whether a WITH clause holds anything but queries; PostgreSQL admits that at the top only.
-unsafe fn changes_in_with(with: *mut pg_sys::WithClause) -> bool {
-    // SAFETY: NULL, or a clause with a list of CommonTableExpr.
-    unsafe {
-        !with.is_null()
-            && super::nodes::pointers::<pg_sys::CommonTableExpr>((*with).ctes)
-                .iter()
-                .any(|cte| super::nodes::tag((**cte).ctequery) != pg_sys::NodeTag::T_SelectStmt)
-    }
-}
-
-/// The name under which a foreign table or the like was defined, from its options.
-pub fn option(options: *mut pg_sys::List, name: &CStr) -> Option<String> {
-    // SAFETY: a list of DefElem nodes with string values, as reloptions.c builds it.
-    unsafe {
-        let found = super::nodes::pointers::<pg_sys::DefElem>(options)
-            .iter()
-            .find(|element| CStr::from_ptr((***element).defname) == name)?;
-        super::owned(pg_sys::defGetString(*found))
     }
 }

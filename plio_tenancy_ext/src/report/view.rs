@@ -13,6 +13,7 @@ use pgrx::prelude::*;
 use serde_json::json;
 
 /// The columns that most of the tenants with such a table have, as a column list. What is of a tenant's own type is text.
+/// Types come without modifiers: a value that is longer or finer in one tenant than in most is not cut to theirs.
 const COLUMNS: &str = "
     WITH tenant AS (
         SELECT t.tenant_id, n.oid AS schema FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name
@@ -20,7 +21,7 @@ const COLUMNS: &str = "
         SELECT tenant.tenant_id,
                array_agg(a.attname::text ORDER BY a.attnum) AS names,
                array_agg(CASE WHEN y.typnamespace IN (SELECT schema FROM tenant) THEN 'text'
-                              ELSE format_type(a.atttypid, a.atttypmod) END ORDER BY a.attnum) AS types
+                              ELSE format_type(a.atttypid, -1) END ORDER BY a.attnum) AS types
           FROM tenant
           JOIN pg_class c ON c.relnamespace = tenant.schema AND c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm')
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -8,8 +8,8 @@ mod roles;
 #[path = "../common/judge.rs"]
 mod judge;
 
+pub use plio_tests::value;
 use plio_tests::{Cluster, Db};
-use postgres::Client;
 
 /// A legacy database: `app` owns the schemas acme and bravo, one table of users in each, and public.plans, which it
 /// shares; none of them is a tenant yet.
@@ -59,15 +59,4 @@ impl Legacy {
         }
         self
     }
-}
-
-/// One value, as text.
-#[track_caller]
-pub fn value(client: &mut Client, query: &str) -> String {
-    let messages = client.simple_query(query).unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    let found = messages.into_iter().find_map(|message| match message {
-        postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
-        _ => None,
-    });
-    found.unwrap_or_else(|| panic!("{query}: no row"))
 }

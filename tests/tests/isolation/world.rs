@@ -1,5 +1,6 @@
 //! acme and bravo with one object of every kind that a name can reach; and their twins in a database without us.
 
+pub use plio_tests::value;
 use plio_tests::{Cluster, Db, TwoTenants};
 use postgres::Client;
 
@@ -65,20 +66,4 @@ pub fn unguarded(db: &Db, statements: &str) {
     db.superuser()
         .batch_execute(&format!("SET plio.enforcement = off; {statements}"))
         .unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-/// One value, as text.
-#[track_caller]
-pub fn value(client: &mut Client, query: &str) -> String {
-    match client
-        .simple_query(query)
-        .unwrap_or_else(|error| panic!("{query}: {error:?}"))
-        .into_iter()
-        .find_map(|message| match message {
-            postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
-            _ => None,
-        }) {
-        Some(value) => value,
-        None => panic!("{query}: no row"),
-    }
 }

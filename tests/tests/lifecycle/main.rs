@@ -2,8 +2,7 @@
 
 mod drop;
 
-use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
-use postgres::{Client, Error};
+use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, expect_sqlstate, first, refused};
 
 fn two_tenants(prefix: &str) -> TwoTenants {
     Cluster::shared().database(prefix).two_tenants()
@@ -11,16 +10,6 @@ fn two_tenants(prefix: &str) -> TwoTenants {
 
 fn with_extension(prefix: &str) -> Db {
     Cluster::shared().database(prefix).extension().clone()
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
-}
-
-#[track_caller]
-fn first(client: &mut Client, query: &str) -> String {
-    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }
 
 /// One row of the registry with what it names: org, status, schema, its owner, whether that may log in.

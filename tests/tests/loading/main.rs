@@ -3,21 +3,11 @@
 mod encoding;
 mod health;
 
-use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate};
-use postgres::{Client, Error};
+use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, expect_sqlstate, first, refused};
+use postgres::Client;
 
 fn two_tenants(prefix: &str) -> TwoTenants {
     Cluster::shared().database(prefix).two_tenants()
-}
-
-#[track_caller]
-fn refused<T>(result: Result<T, Error>, code: &str) {
-    assert_refusal(&expect_sqlstate(result, code), code, &["canary"]);
-}
-
-#[track_caller]
-fn first(client: &mut Client, query: &str) -> String {
-    client.query_one(query, &[]).unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }
 
 /// What health() finds, worst first; "loading" stands for nothing wrong. That there is no shared memory is another

@@ -5,8 +5,7 @@ mod contrib;
 mod membership;
 mod statements;
 
-use plio_tests::{Cluster, TwoTenants, expect_sqlstate};
-use postgres::{Client, Error, SimpleQueryMessage};
+use plio_tests::{Cluster, TwoTenants, expect_sqlstate, try_value, value};
 
 /// The two orders of loading; a later library's hooks are called first.
 fn orders(others: &str) -> [String; 2] {
@@ -26,19 +25,6 @@ fn world(conf: &[&str], extensions: &[&str]) -> TwoTenants {
             .unwrap_or_else(|error| panic!("{extension}: {error:?}"));
     }
     db.two_tenants()
-}
-
-fn try_value(client: &mut Client, statements: &str) -> Result<String, Error> {
-    let rows = client.simple_query(statements)?.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
-        _ => None,
-    });
-    Ok(rows.last().unwrap_or_default())
-}
-
-#[track_caller]
-fn value(client: &mut Client, statements: &str) -> String {
-    try_value(client, statements).unwrap_or_else(|error| panic!("{statements}: {error:?}"))
 }
 
 fn inside(org: &str, statements: &str) -> String {

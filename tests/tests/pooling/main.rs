@@ -6,8 +6,8 @@ mod residue;
 mod session_scope;
 mod transactions;
 
-use plio_tests::{Cluster, Db, PgBouncer, Pooler, TwoTenants};
-use postgres::{Client, Error, SimpleQueryMessage};
+use plio_tests::{Cluster, Db, PgBouncer, Pooler, TwoTenants, try_value, value};
+use postgres::Client;
 
 /// Two tenants behind a pooler.
 struct Pooled {
@@ -43,20 +43,6 @@ fn plain(role: &str) -> Db {
             .expect("a plain tenant");
     }
     db
-}
-
-/// The last row's first column of the statements, by the simple protocol: it needs no prepared statement.
-fn try_value(client: &mut Client, statements: &str) -> Result<String, Error> {
-    let rows = client.simple_query(statements)?.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
-        _ => None,
-    });
-    Ok(rows.last().unwrap_or_default())
-}
-
-#[track_caller]
-fn value(client: &mut Client, statements: &str) -> String {
-    try_value(client, statements).unwrap_or_else(|error| panic!("{statements}: {error:?}"))
 }
 
 const NAME: &str = "SELECT name FROM users WHERE id = 1";

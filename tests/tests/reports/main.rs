@@ -4,6 +4,7 @@
 
 mod coverage;
 mod malice;
+mod odd;
 mod plio;
 mod query;
 mod rows;

@@ -1,7 +1,8 @@
 //! Two tenants with the same ids, and a login role that may only report.
 
-use plio_tests::{Cluster, TwoTenants, assert_refusal, expect_sqlstate};
-use postgres::{Client, Error};
+pub use plio_tests::refused;
+use plio_tests::{Cluster, TwoTenants};
+use postgres::Client;
 
 /// [`TwoTenants`], and a member of plio_reporter without access to any tenant.
 pub struct World {
@@ -46,14 +47,6 @@ pub fn rows(client: &mut Client, query: &str) -> Vec<String> {
         _ => None,
     });
     rows.map(|row| (0..row.len()).map(|i| row.get(i).unwrap_or("-")).collect::<Vec<_>>().join("|")).collect()
-}
-
-/// A refusal of ours that says nothing of any tenant's rows.
-#[track_caller]
-pub fn refused<T>(result: Result<T, Error>, code: &str) -> postgres::error::DbError {
-    let error = expect_sqlstate(result, code);
-    assert_refusal(&error, code, &["canary"]);
-    error
 }
 
 /// The session is as it was before any report.

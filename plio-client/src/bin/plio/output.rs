@@ -56,25 +56,13 @@ impl Answer {
         out.flush()
     }
 
-    /// Aligned columns; the last one is as long as it is.
     fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
         if self.rows.is_empty() {
             return writeln!(out, "{}", self.nothing);
         }
-        let cells: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-        let width = |column: usize| {
-            let widest =
-                cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-            widest.unwrap_or(0).max(self.columns[column].len())
-        };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
-        let mut write_row = |cells: &[String]| {
-            let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-            writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())
-        };
-        write_row(&self.columns.iter().map(|column| (*column).to_owned()).collect::<Vec<_>>())?;
-        write_row(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>())?;
-        cells.iter().try_for_each(|row| write_row(row))
+        let head = self.columns.iter().map(|column| (*column).to_owned()).collect();
+        let rows = self.rows.iter().map(|row| row.iter().map(cell).collect());
+        write_table(out, &std::iter::once(head).chain(rows).collect::<Vec<_>>())
     }
 
     /// A list, an object a line, the columns in their order.
@@ -90,6 +78,28 @@ impl Answer {
         }
         out.write_all(if self.rows.is_empty() { b"]\n" } else { b"\n]\n" })
     }
+}
+
+/// Aligned columns below their heads, the first line; the last column is as long as it is. Every line has as many cells.
+pub fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Result<()> {
+    let width = |cell: &String| cell.chars().count();
+    let columns = lines.first().map_or(0, Vec::len);
+    let widest = |column| lines.iter().filter_map(|line| line.get(column)).map(width).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(widest).collect();
+    for (index, line) in lines.iter().enumerate() {
+        let mut text = String::new();
+        for (cell, widest) in line.iter().zip(&widths) {
+            text.push_str(cell);
+            // Not by `format!`, whose widths end at 65,535.
+            text.extend(std::iter::repeat_n(' ', widest - width(cell) + 2));
+        }
+        writeln!(out, "{}", text.trim_end())?;
+        if index == 0 {
+            let rule = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>();
+            writeln!(out, "{}", rule.join("  "))?;
+        }
+    }
+    Ok(())
 }
 
 fn cell(value: &Value) -> String {
@@ -140,6 +150,16 @@ mod tests {
             "org   detail\n----  --------------------\nacme  two\\nlines \\u{1b}[2J\n      {\"a\":1}\n"
         );
         assert_eq!(text(|out| Answer::new(&["org"], "none at all").write_table(out)), "none at all\n");
+    }
+
+    #[test]
+    fn a_cell_may_be_of_any_length() {
+        let long = "x".repeat(70_000);
+        let mut answer = Answer::new(&["org", "detail"], "nothing");
+        answer.push(vec![long.as_str().into(), "a".into()]);
+        answer.push(vec!["acme".into(), "b".into()]);
+        let printed = text(|out| answer.write_table(out));
+        assert!(printed.contains(&format!("\n{long}  a\n")) && printed.ends_with("  b\n"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::Verdict;
 use crate::failure::{Failure, Result};
-use crate::output::visible;
+use crate::output::{self, visible};
 
 const QUERY: &str = "SELECT org, r.\"row\" FROM plio._report_ordered($1, $2, $3) AS r";
 const COVERAGE: &str =
@@ -113,17 +113,7 @@ impl Rows {
     fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
         let shown = |cells: Vec<String>| cells.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
         let lines: Vec<Vec<String>> = std::iter::once(self.head()).chain(self.cells()).map(shown).collect();
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..=self.columns.len()).map(width).collect();
-        for (index, line) in lines.iter().enumerate() {
-            let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-            writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())?;
-            if index == 0 {
-                let rule = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>();
-                writeln!(out, "{}", rule.join("  "))?;
-            }
-        }
-        Ok(())
+        output::write_table(out, &lines)
     }
 
     fn write_json(&self, out: &mut impl Write) -> io::Result<()> {

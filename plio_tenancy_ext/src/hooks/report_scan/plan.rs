@@ -3,6 +3,7 @@
 use super::quals::{self, ORG};
 use crate::pg::nodes::pointers;
 use crate::pg::spool::Param;
+use crate::pg::{catalog, foreign};
 use pgrx::pg_sys::{self, Node};
 use pgrx::prelude::*;
 use std::ffi::c_void;
@@ -48,63 +49,7 @@ pub unsafe extern "C-unwind" fn on_paths(
     unsafe {
         let startup = VISIT_COST * ((*rel).tuples / ROWS) + (*rel).tuples * pg_sys::cpu_tuple_cost;
         let total = startup + (*rel).rows * pg_sys::cpu_tuple_cost;
-        pg_sys::add_path(rel, path(root, rel, startup, total).cast());
-    }
-}
-
-/// One way to read it, with nothing pushed down from outside.
-unsafe fn path(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-    startup: f64,
-    total: f64,
-) -> *mut pg_sys::ForeignPath {
-    let nil = std::ptr::null_mut();
-    // SAFETY: the caller's relation; lateral references are what a path must wait for.
-    unsafe {
-        let (rows, outer) = ((*rel).rows, (*rel).lateral_relids);
-        #[cfg(any(feature = "pg15", feature = "pg16"))]
-        return pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            std::ptr::null_mut(),
-            rows,
-            startup,
-            total,
-            nil,
-            outer,
-            std::ptr::null_mut(),
-            nil,
-        );
-        #[cfg(feature = "pg17")]
-        return pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            std::ptr::null_mut(),
-            rows,
-            startup,
-            total,
-            nil,
-            outer,
-            std::ptr::null_mut(),
-            nil,
-            nil,
-        );
-        #[cfg(feature = "pg18")]
-        return pg_sys::create_foreignscan_path(
-            root,
-            rel,
-            std::ptr::null_mut(),
-            rows,
-            0,
-            startup,
-            total,
-            nil,
-            outer,
-            std::ptr::null_mut(),
-            nil,
-            nil,
-        );
+        pg_sys::add_path(rel, foreign::path(root, rel, startup, total).cast());
     }
 }
 
@@ -166,7 +111,7 @@ unsafe fn fetched(rel: *mut pg_sys::RelOptInfo, clauses: *mut pg_sys::List, tabl
         (i32::from(ORG) + 1..=i32::from((*rel).max_attr))
             .filter(|column| is_whole || is_used(*column))
             .map(|column| column as i16)
-            .filter(|column| !pg_sys::get_attname(table, *column, true).is_null())
+            .filter(|column| catalog::column_type(table, *column).is_some())
             .collect()
     }
 }
@@ -233,43 +178,76 @@ impl Plan {
         node: *mut pg_sys::ForeignScanState,
         expected: impl FnOnce(Option<Option<String>>) -> Vec<String>,
     ) -> (Vec<String>, Vec<Param>) {
-        // SAFETY: the caller's promise; expressions are the plan's own, evaluated in the query's memory.
+        // SAFETY: the caller's promise; expressions are the plan's own, values live in the query's memory.
         unsafe {
             let context = (*node).ss.ps.ps_ExprContext;
             let all = pointers::<pg_sys::Expr>(self.expressions);
             let (params, rest) = all.split_at(self.params.min(all.len()));
             let (org, pruning) = rest.split_at(usize::from(self.has_org).min(rest.len()));
-            let evaluate = |expression: *mut pg_sys::Expr| {
-                let state = pg_sys::ExecInitExpr(expression, node.cast());
-                let mut is_null = true;
-                let evaluator = (*state).evalfunc?;
-                let value = evaluator(state, context, &mut is_null);
-                (!is_null).then_some(value)
-            };
+            let ready = |expression: &*mut pg_sys::Expr| pg_sys::ExecInitExpr(*expression, node.cast());
             let values = params
                 .iter()
-                .map(|one| Param { value: evaluate(*one), type_: pg_sys::exprType(one.cast::<Node>()) })
+                .map(|one| Param {
+                    value: evaluate(ready(one), context),
+                    type_: pg_sys::exprType(one.cast::<Node>()),
+                })
                 .collect();
-            let only =
-                org.first().map(|one| evaluate(*one).and_then(|value| String::from_datum(value, false)));
+            let only = org
+                .first()
+                .map(|one| evaluate(ready(one), context).and_then(|org| String::from_datum(org, false)));
             let mut orgs = expected(only);
             if !pruning.is_empty() && !orgs.is_empty() {
-                let slot = (*node).ss.ss_ScanTupleSlot;
-                orgs.retain(|org| {
-                    put_org(slot, org);
-                    (*context).ecxt_scantuple = slot;
-                    pruning.iter().all(|one| evaluate(*one).is_some_and(|value| value.value() & 1 == 1))
-                });
-                pg_sys::ExecClearTuple(slot);
+                let pruning: Vec<_> = pruning.iter().map(ready).collect();
+                prune(&mut orgs, &pruning, (*node).ss.ss_ScanTupleSlot, context);
             }
             (orgs, values)
         }
     }
 }
 
+/// An expression's value, in the current memory; `None` for NULL.
+unsafe fn evaluate(
+    state: *mut pg_sys::ExprState,
+    context: *mut pg_sys::ExprContext,
+) -> Option<pg_sys::Datum> {
+    let mut is_null = true;
+    // SAFETY: the caller's expression is ready for the context. The boundary turns its errors, which may be the user's,
+    // into unwinds: what the callers hold is dropped.
+    let value = unsafe {
+        let evaluator = (*state).evalfunc?;
+        pg_sys::ffi::pg_guard_ffi_boundary(|| evaluator(state, context, &mut is_null))
+    };
+    (!is_null).then_some(value)
+}
+
+/// Leaves the orgs that meet every condition. What an org takes is freed before the next: there may be many.
+unsafe fn prune(
+    orgs: &mut Vec<String>,
+    conditions: &[*mut pg_sys::ExprState],
+    slot: *mut pg_sys::TupleTableSlot,
+    context: *mut pg_sys::ExprContext,
+) {
+    // SAFETY: the caller's slot and context, of a scan that is being begun: nothing of either is in use.
+    unsafe {
+        let before = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
+        orgs.retain(|org| {
+            put_org(slot, org);
+            (*context).ecxt_scantuple = slot;
+            let is_met = |one: &*mut pg_sys::ExprState| {
+                evaluate(*one, context).is_some_and(|value| value.value() & 1 == 1)
+            };
+            let is_left = conditions.iter().all(is_met);
+            pg_sys::ExecClearTuple(slot);
+            pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
+            is_left
+        });
+        pg_sys::MemoryContextSwitchTo(before);
+    }
+}
+
 /// A row with nothing but an organization.
 unsafe fn put_org(slot: *mut pg_sys::TupleTableSlot, org: &str) {
-    // SAFETY: a slot with at least one column, of type text, between rows; the text lives as long as the query.
+    // SAFETY: a slot with at least one column, of type text, between rows; the text lives until the slot is cleared.
     unsafe {
         pg_sys::ExecClearTuple(slot);
         let width = (*(*slot).tts_tupleDescriptor).natts as usize;

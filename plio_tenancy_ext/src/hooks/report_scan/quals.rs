@@ -45,8 +45,13 @@ pub unsafe fn sort(clauses: *mut pg_sys::List, rel: u32) -> Conditions {
         for clause in pointers::<Node>(clauses) {
             let copy = pg_sys::copyObjectImpl(clause.cast::<c_void>().cast_const()).cast::<Node>();
             let known = sorted.params.len();
-            let mut shipping =
-                Shipping { rel, params: &mut sorted.params, columns: Vec::new(), has_collation: false };
+            let mut shipping = Shipping {
+                rel,
+                params: &mut sorted.params,
+                columns: Vec::new(),
+                has_collation: false,
+                has_equality: false,
+            };
             let is_shippable = shipping.condition(copy);
             let Shipping { columns, has_collation, .. } = shipping;
             let is_of_org = !columns.is_empty() && columns.iter().all(|column| *column == ORG);
@@ -74,7 +79,7 @@ unsafe fn equal_to_org(clause: *mut Node) -> Option<*mut Node> {
         }
         let operation = &*clause.cast::<pg_sys::OpExpr>();
         let [one, other] = pointers::<Node>(operation.args) else { return None };
-        if operation.opfuncid != Oid::from(pg_sys::F_TEXTEQ) {
+        if operation.opfuncid != Oid::from(pg_sys::F_TEXTEQ) || !is_bytewise(operation.inputcollid) {
             return None;
         }
         match (tag(*one), tag(*other)) {
@@ -85,12 +90,19 @@ unsafe fn equal_to_org(clause: *mut Node) -> Option<*mut Node> {
     }
 }
 
+/// Whether texts are equal under the collation only if they are the same; then a tenant finds at least those, whatever its own.
+fn is_bytewise(collation: Oid) -> bool {
+    collation == pg_sys::InvalidOid || catalog::is_deterministic(collation)
+}
+
 struct Shipping<'a> {
     rel: u32,
     params: &'a mut Vec<*mut Node>,
     columns: Vec<i16>,
     /// The answer depends on a collation, which may be another one in a tenant.
     has_collation: bool,
+    /// Texts are compared for equality: a tenant's collation may find more equal, so what must not be equal cannot be asked.
+    has_equality: bool,
 }
 
 impl Shipping<'_> {
@@ -101,8 +113,12 @@ impl Shipping<'_> {
             match tag(node) {
                 NodeTag::T_Var => self.column(node),
                 NodeTag::T_BoolExpr => {
-                    let all = pointers::<Node>((*node.cast::<pg_sys::BoolExpr>()).args);
-                    all.iter().all(|part| self.condition(*part))
+                    let expression = &*node.cast::<pg_sys::BoolExpr>();
+                    let is_shippable =
+                        pointers::<Node>(expression.args).iter().all(|part| self.condition(*part));
+                    let is_negation = expression.boolop == pg_sys::BoolExprType::NOT_EXPR;
+                    self.has_collation |= is_negation && self.has_equality;
+                    is_shippable
                 }
                 NodeTag::T_NullTest => {
                     let test = &*node.cast::<pg_sys::NullTest>();
@@ -126,7 +142,11 @@ impl Shipping<'_> {
     /// An operator of PostgreSQL's whose answer depends on nothing but its operands, and perhaps a collation.
     fn operator(&mut self, operator: Oid, function: Oid, collation: Oid) -> bool {
         const TEXT_EQUALITY: [u32; 3] = [pg_sys::F_TEXTEQ, pg_sys::F_BPCHAREQ, pg_sys::F_NAMEEQ];
-        self.has_collation |= collation != pg_sys::InvalidOid && !TEXT_EQUALITY.contains(&function.to_u32());
+        if collation != pg_sys::InvalidOid {
+            let is_equality = TEXT_EQUALITY.contains(&function.to_u32()) && is_bytewise(collation);
+            self.has_collation |= !is_equality;
+            self.has_equality |= is_equality;
+        }
         operator.to_u32() < FIRST_NORMAL_OID
             && function.to_u32() < FIRST_NORMAL_OID
             && catalog::is_immutable(function)

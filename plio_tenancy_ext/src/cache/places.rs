@@ -1,0 +1,132 @@
+//! What schemas, relations and functions are to tenancy, and where they lie as seen from the active tenant.
+
+use super::{insert_bounded, location, share_of, shares, with};
+use crate::one_layer;
+use crate::pg::{catalog, depend};
+use crate::policy::Place;
+use crate::tenant::ShareMode;
+use pgrx::pg_sys::{self, Oid};
+use std::rc::Rc;
+
+/// What a schema is to tenancy, whatever tenant is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaKind {
+    /// PostgreSQL's own.
+    System,
+    /// A tenant's.
+    Tenant,
+    /// This extension's.
+    Registry,
+    /// Shared as a whole.
+    Shared(ShareMode),
+    /// Any other.
+    Other,
+}
+
+/// What a schema is to tenancy.
+pub fn schema_kind(schema: Oid) -> SchemaKind {
+    if schema == pg_sys::Oid::from(pg_sys::PG_CATALOG_NAMESPACE)
+        || schema == pg_sys::Oid::from(pg_sys::PG_TOAST_NAMESPACE)
+    {
+        return SchemaKind::System;
+    }
+    if let Some(known) = with(|cache| cache.schemas.get(&schema).copied()) {
+        return known;
+    }
+    let Some(location) = location() else { return SchemaKind::Other };
+    let kind = if schema == location.schema {
+        SchemaKind::Registry
+    } else {
+        match catalog::schema_name(schema) {
+            Some(name) if name == "information_schema" => SchemaKind::System,
+            Some(name) if location.tenant_by_schema(&name).is_some() => SchemaKind::Tenant,
+            _ => shares()
+                .and_then(|shares| shares.schemas.get(&schema).copied())
+                .map_or(SchemaKind::Other, SchemaKind::Shared),
+        }
+    };
+    with(|cache| insert_bounded(&mut cache.schemas, schema, kind));
+    kind
+}
+
+/// Where a relation lies, as seen from the active tenant's schema.
+pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Place {
+    if active == Some(schema) {
+        return Place::OwnTenant;
+    }
+    if let Some(known) = with(|cache| cache.relations.get(&relation).copied()) {
+        return known;
+    }
+    if catalog::is_own_temporary(schema) {
+        return Place::OwnTemporary;
+    }
+    let place = match schema_kind(schema) {
+        // A TOAST table is as its table is.
+        SchemaKind::System if catalog::is_toast(schema) => match depend::owner_of_toast(relation) {
+            Some((table, schema)) => return place_of_relation(table, schema, active),
+            None => Place::System,
+        },
+        SchemaKind::System => Place::System,
+        SchemaKind::Tenant => return Place::ForeignTenant,
+        SchemaKind::Registry => Place::Registry,
+        SchemaKind::Shared(mode) => place_of_share(Some(mode).max(share_of(relation))),
+        SchemaKind::Other if catalog::is_foreign_temporary(schema) => Place::ForeignTemporary,
+        SchemaKind::Other => match share_of(relation) {
+            None if catalog::is_extension_relation(relation) => Place::SharedWrite,
+            mode => place_of_share(mode),
+        },
+    };
+    with(|cache| insert_bounded(&mut cache.relations, relation, place));
+    place
+}
+
+/// A relation with all its children and partitions.
+pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
+    if let Some(known) = with(|cache| cache.inheritors.get(&relation).cloned()) {
+        return known;
+    }
+    let found: Rc<[Oid]> = catalog::inheritors(relation).into();
+    let kept = Rc::clone(&found);
+    with(|cache| insert_bounded(&mut cache.inheritors, relation, kept));
+    found
+}
+
+/// Extensions whose functions open other connections or the server's files.
+const CONNECTORS: [&str; 3] = ["adminpack", "dblink", "pg_background"];
+
+/// The extension of [`CONNECTORS`], or of those that are denied where a tenant has no role, that a function belongs to.
+pub fn connector_of(function: Oid) -> Option<&'static str> {
+    if let Some(known) = with(|cache| cache.connectors.get(&function).copied()) {
+        return known;
+    }
+    let extension = catalog::extension_of_function(function);
+    let watched = CONNECTORS.into_iter().chain(one_layer::DENIED_EXTENSIONS);
+    let found = watched.into_iter().find(|connector| extension.as_deref() == Some(connector));
+    with(|cache| insert_bounded(&mut cache.connectors, function, found));
+    found
+}
+
+/// Where code lies (functions, and schemas as such), as seen from the active tenant's schema.
+pub fn place_of_schema(schema: Oid, active: Option<Oid>) -> Place {
+    if active == Some(schema) {
+        return Place::OwnTenant;
+    }
+    if catalog::is_own_temporary(schema) {
+        return Place::OwnTemporary;
+    }
+    match schema_kind(schema) {
+        SchemaKind::System => Place::System,
+        SchemaKind::Tenant => Place::ForeignTenant,
+        SchemaKind::Registry => Place::Registry,
+        SchemaKind::Shared(mode) => place_of_share(Some(mode)),
+        SchemaKind::Other => Place::Elsewhere,
+    }
+}
+
+fn place_of_share(mode: Option<ShareMode>) -> Place {
+    match mode {
+        Some(ShareMode::Read) => Place::SharedRead,
+        Some(ShareMode::Write) => Place::SharedWrite,
+        None => Place::Elsewhere,
+    }
+}

@@ -1,0 +1,157 @@
+//! What holds: the tenant in force, as the assign hook of `plio.tenant` keeps it in step with the setting's value.
+//!
+//! Plain data in statics, which the hot path reads without a call; nothing here asks or changes anything else.
+
+use super::visit;
+use crate::pg::session;
+use crate::tenant::TenantId;
+use pgrx::pg_sys::Oid;
+use std::cell::Cell;
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// Who ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `set_tenant`: locked until the transaction ends, with the tenant's role.
+    Transaction,
+    /// `SET plio.tenant`: until changed or reset, with the tenant's role, too; checked anew in every transaction.
+    Session,
+}
+
+/// The state as the setting's value carries it: plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The tenant's schema; 0 when none is active.
+    pub schema: u32,
+    /// The tenant's role, switched to; 0 when the session's own role stays.
+    pub role: u32,
+    /// The registry's key.
+    pub tenant: TenantId,
+    /// Who ends it.
+    pub scope: Scope,
+}
+
+impl State {
+    /// No tenant.
+    pub const NONE: Self = Self { schema: 0, role: 0, tenant: TenantId(0), scope: Scope::Transaction };
+
+    /// The setting's value for this state and the org it belongs to.
+    pub fn value(&self, org: &str) -> CString {
+        let scope = match self.scope {
+            Scope::Transaction => "transaction",
+            Scope::Session => "session",
+        };
+        let value = format!("{org} {} {} {} {scope}", self.schema, self.role, self.tenant.0);
+        // An org holds no NUL, so neither does the value.
+        CString::new(value).unwrap_or_default()
+    }
+
+    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <scope>`; `None` unless this module wrote it.
+    pub fn parse(value: &str) -> Option<Self> {
+        let mut words = value.split(' ').skip(1);
+        let schema = words.next()?.parse().ok()?;
+        let role = words.next()?.parse().ok()?;
+        let tenant = TenantId(words.next()?.parse().ok()?);
+        let scope = match words.next()? {
+            "transaction" => Scope::Transaction,
+            "session" => Scope::Session,
+            _ => return None,
+        };
+        words.next().is_none().then_some(Self { schema, role, tenant, scope })
+    }
+}
+
+/// The active tenant's schema, for the hot path; 0 when none is active.
+static SCHEMA: AtomicU32 = AtomicU32::new(0);
+/// The role that the session must have while the tenant is active; 0 when any will do.
+static ROLE: AtomicU32 = AtomicU32::new(0);
+/// A session's tenant was checked against the registry, and locked, in this transaction.
+static IS_CONFIRMED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static STATE: Cell<State> = const { Cell::new(State::NONE) };
+}
+
+/// Takes over a state; called by the setting's assign hook alone, so it cannot fail.
+pub fn assign(state: State) {
+    STATE.set(state);
+    SCHEMA.store(state.schema, Relaxed);
+    ROLE.store(state.role, Relaxed);
+    IS_CONFIRMED.store(state.scope == Scope::Transaction, Relaxed);
+}
+
+/// The state itself.
+#[inline]
+pub(super) fn current() -> State {
+    STATE.get()
+}
+
+/// Whether the tenant was checked and locked in this transaction.
+#[inline]
+pub(super) fn is_confirmed() -> bool {
+    IS_CONFIRMED.load(Relaxed)
+}
+
+/// It was.
+#[inline]
+pub(super) fn confirm() {
+    IS_CONFIRMED.store(true, Relaxed);
+}
+
+/// A session's tenant must be checked again.
+#[inline]
+pub(super) fn forget_confirmation() {
+    IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
+}
+
+/// The active tenant's schema.
+#[inline]
+pub fn active_schema() -> Option<Oid> {
+    let schema = SCHEMA.load(Relaxed);
+    (schema != 0).then(|| Oid::from(schema))
+}
+
+/// The role that the session must have now.
+#[inline]
+pub fn active_role() -> Option<Oid> {
+    let role = ROLE.load(Relaxed);
+    (role != 0).then(|| Oid::from(role))
+}
+
+/// Whether a tenant is active.
+#[inline]
+pub fn is_active() -> bool {
+    SCHEMA.load(Relaxed) != 0
+}
+
+/// Whether the session has the active tenant's role, whose change is refused.
+#[inline]
+pub fn holds_role() -> bool {
+    ROLE.load(Relaxed) != 0
+}
+
+/// Whether the active tenant has no role of its own: only the access check holds then, and what it does not see is
+/// denied by default.
+#[inline]
+pub fn is_one_layer() -> bool {
+    is_active() && (!holds_role() || visit::has_stand_in())
+}
+
+/// Whether the active tenant is locked until the transaction ends.
+#[inline]
+pub fn is_locked() -> bool {
+    is_active() && STATE.get().scope == Scope::Transaction
+}
+
+/// Whether a session's tenant must still be checked in this transaction; a parallel worker's leader did.
+#[inline]
+pub fn needs_confirmation() -> bool {
+    is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()
+}
+
+/// The active tenant, by the registry's key.
+#[inline]
+pub fn active_tenant() -> Option<TenantId> {
+    is_active().then(|| STATE.get().tenant)
+}

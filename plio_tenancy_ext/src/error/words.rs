@@ -1,0 +1,136 @@
+//! The words of [`Error`]: the hints, and the messages that depend on more than the kind of error.
+
+use super::Error;
+use crate::policy::Why;
+use crate::tenant::{OrgFault, SchemaNameFault};
+
+impl Error {
+    /// What would allow it: a function, a grant or a setting, in full sentences.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Denied { why, relation, active } => denied_hint(*why, relation.as_deref(), active.as_deref()),
+            Self::StatementRefused { .. } => {
+                "Run it in a transaction without a tenant, as an administrator.".to_owned()
+            }
+            Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
+            Self::ConnectionRefused { .. } => {
+                "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
+            }
+            Self::PreparedTexts => "Run DEALLOCATE ALL or DISCARD ALL first.".to_owned(),
+            Self::DdlOutside => {
+                "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
+                    .to_owned()
+            }
+            Self::Tie => "Keep what several tenants need in a schema of its own and share it with plio.share().".to_owned(),
+            Self::TenantObject { .. } => {
+                "Use plio.rename_tenant() or plio.drop_tenant().".to_owned()
+            }
+            Self::WrongRole => "Leave the role alone until the transaction ends.".to_owned(),
+            Self::OneLayer { .. } => {
+                "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
+            }
+            Self::HistoryChange | Self::ExtensionObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::NotPermitted { .. } => {
+                "An administrator can allow it with plio.grant_access().".to_owned()
+            }
+            Self::TenantSettingRefused => {
+                "Use SELECT plio.set_tenant() in a transaction, or SET plio.tenant for the session.".to_owned()
+            }
+            Self::UnknownTenant { .. } => "An administrator can create it with plio.create_tenant().".to_owned(),
+            Self::UnknownObject { .. } => "Give the name as it is spelled in the catalog, with its schema.".to_owned(),
+            Self::TenantExists { .. } | Self::SchemaExists { .. } => {
+                "Choose another name; plio.tenants lists those in use.".to_owned()
+            }
+            Self::BadOrg(_) => {
+                "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
+            }
+            Self::CannotAdopt { hint, .. } | Self::WrongLayers { hint, .. } => (*hint).to_owned(),
+            Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
+            Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
+            Self::NoTenantSet => SET_ONE.to_owned(),
+            Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
+            Self::Broken { .. } => "plio.health() says what is missing.".to_owned(),
+            Self::NotPreloaded => {
+                "Connect again; if that does not help, plio.health() says which setting keeps the library out."
+                    .to_owned()
+            }
+            Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
+            Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
+            Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
+            Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
+            Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),
+            Self::InQuery => "Call plio.set_tenant() in a statement of its own.".to_owned(),
+            Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
+                "Call plio.set_tenant() before the function.".to_owned()
+            }
+            Self::ManagementInTenant { .. } => "Manage tenants in a transaction without a tenant.".to_owned(),
+            Self::NotReporter => "An administrator can allow it with GRANT plio_reporter.".to_owned(),
+            Self::ReportInDefiner => "Let the reporter call it directly.".to_owned(),
+            Self::CursorsInReport => "Close them first, those WITH HOLD included.".to_owned(),
+            Self::ReportUnrecorded => {
+                "Reports are recorded in plio.history: run them in a transaction that may write.".to_owned()
+            }
+            Self::ReportWrites => "Let it read only.".to_owned(),
+            Self::ReportQuery => "Pass a single SELECT, VALUES, TABLE or WITH .. SELECT.".to_owned(),
+            Self::ReportShape { .. } => {
+                "Let the column definition list say what the query gives, or cast in the query.".to_owned()
+            }
+            Self::PartialReport { .. } => {
+                "plio.report_coverage() lists them; allow_partial => true, or for views the setting \
+                 plio.allow_partial_reports, lets the report go on without them."
+                    .to_owned()
+            }
+            Self::InUse { .. } => {
+                "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
+            }
+            Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
+            Self::NullArgument { .. } => "Pass a value.".to_owned(),
+            Self::BadArgument { hint, .. } => (*hint).to_owned(),
+            Self::Bug(_) => "Please report it, with the statement and the server's log.".to_owned(),
+        }
+    }
+}
+
+const SET_ONE: &str = "Start the transaction with SELECT plio.set_tenant('<org>').";
+
+pub fn denied_message(why: Why, relation: Option<&str>) -> String {
+    match (why, relation) {
+        (Why::OtherTenant, _) => "access to another tenant is not allowed".to_owned(),
+        (Why::NoTenantSet, _) => "no tenant is set".to_owned(),
+        (Why::NotShared, Some(name)) => format!("\"{name}\" is not shared with tenants"),
+        (Why::NotShared, None) => "relation is not shared with tenants".to_owned(),
+        (Why::SharedReadOnly, Some(name)) => format!("\"{name}\" is shared with tenants for reading only"),
+        (Why::SharedReadOnly, None) => "relation is shared with tenants for reading only".to_owned(),
+    }
+}
+
+fn denied_hint(why: Why, relation: Option<&str>, active: Option<&str>) -> String {
+    let name = relation.unwrap_or("<schema>.<relation>").replace('\'', "''");
+    match why {
+        Why::OtherTenant => {
+            let active = active.unwrap_or("<org>");
+            format!(
+                "Tenant \"{active}\" is active until the transaction ends; work for one tenant in a transaction."
+            )
+        }
+        Why::NoTenantSet => SET_ONE.to_owned(),
+        Why::NotShared => format!("An administrator can share it with plio.share('{name}', 'read')."),
+        Why::SharedReadOnly => format!("An administrator can open it with plio.share('{name}', 'write')."),
+    }
+}
+
+pub fn org_fault(fault: OrgFault) -> &'static str {
+    match fault {
+        OrgFault::Empty => "it is empty",
+        OrgFault::TooLong => "it is longer than 63 characters",
+        OrgFault::BadStart => "it must start with a letter or a digit",
+        OrgFault::BadCharacter => "it has a character other than a-z, 0-9, \"_\" and \"-\"",
+    }
+}
+
+pub fn schema_fault(fault: SchemaNameFault) -> &'static str {
+    match fault {
+        SchemaNameFault::NotAnIdentifier => "invalid schema name",
+        SchemaNameFault::Reserved => "schema name is reserved",
+    }
+}

@@ -1,0 +1,80 @@
+//! Roles: by name and oid, and what they may.
+
+use super::{c_name, valid};
+use crate::pg::scan::{self, Key};
+use crate::pg::{owned, session};
+use pgrx::pg_sys;
+
+/// The role of that name.
+pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
+    let name = c_name(name)?;
+    // SAFETY: a NUL-terminated name; missing_ok is set.
+    valid(unsafe { pg_sys::get_role_oid(name.as_ptr(), true) })
+}
+
+/// A role's name.
+pub fn role_name(oid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: noerr is set: NULL when there is none.
+    owned(unsafe { pg_sys::GetUserNameFromId(oid, true) })
+}
+
+/// Whether `member` has the privileges of `role`: itself, an inheriting member, or a superuser.
+pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+/// Whether the role is a superuser.
+pub fn is_superuser(role: pg_sys::Oid) -> bool {
+    // SAFETY: any oid may be asked for.
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// Whether the schema's access list names the role, as grantee or grantor.
+pub fn is_named_in_schema_acl(schema: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
+    // SAFETY: the tuple is released below; the members' array is palloc'd in the current context by aclmembers.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, schema.into());
+        if tuple.is_null() {
+            return false;
+        }
+        let mut is_null = true;
+        let acl =
+            pg_sys::SysCacheGetAttr(cache, tuple, pg_sys::Anum_pg_namespace_nspacl as i16, &mut is_null);
+        let mut found = false;
+        if !is_null {
+            let acl = pg_sys::pg_detoast_datum(acl.cast_mut_ptr());
+            let mut members: *mut pg_sys::Oid = std::ptr::null_mut();
+            let count = pg_sys::aclmembers(acl.cast(), &mut members);
+            if count > 0 {
+                found = std::slice::from_raw_parts(members, count as usize).contains(&role);
+            }
+        }
+        pg_sys::ReleaseSysCache(tuple);
+        found
+    }
+}
+
+/// Whether another database of the cluster has objects or grants of this role (pg_shdepend, by reference).
+pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
+    let here = session::database_oid();
+    let mut found = false;
+    let columns = [(5, pg_sys::AuthIdRelationId), (6, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(SHDEPEND_BY_REFERENCE), columns: &columns };
+    scan::for_each_row(pg_sys::Oid::from(SHDEPEND), &key, |row| {
+        found |= row.oid(1).is_some_and(|database| database != pg_sys::InvalidOid && database != here);
+    });
+    found
+}
+
+/// pg_shdepend and its index on (refclassid, refobjid), columns 5 and 6; column 1 is dbid (pg_shdepend.h).
+const SHDEPEND: u32 = 1214;
+const SHDEPEND_BY_REFERENCE: u32 = 1233;
+
+/// Whether a role is a tenant's: a member of the group `plio_tenant`.
+pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
+    role_oid("plio_tenant")
+        // SAFETY: any oids may be asked for.
+        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+}

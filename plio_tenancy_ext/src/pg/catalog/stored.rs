@@ -1,0 +1,49 @@
+//! What is stored with a table and may call functions: expressions, and types that bring their own checks.
+
+use crate::pg::FIRST_NORMAL_OID;
+use crate::pg::scan::{self, Key};
+use pgrx::pg_sys;
+
+/// The expressions that are stored with a table: its defaults, generated columns and checks, as text of nodes.
+pub fn stored_expressions(table: pg_sys::Oid) -> Vec<String> {
+    let mut found = Vec::new();
+    for (catalog, index, column) in EXPRESSIONS {
+        let key = Key::Oids { index: pg_sys::Oid::from(index), columns: &[(column, table)] };
+        scan::for_each_row(pg_sys::Oid::from(catalog), &key, |row| found.extend(row.last_text()));
+    }
+    found
+}
+
+/// pg_attrdef and pg_constraint, their indexes on the table, and the column that names it; the expression (`adbin`,
+/// `conbin`) is the last column of both.
+const EXPRESSIONS: [(u32, u32, i16); 2] = [(2604, 2656, 2), (2606, 2665, CONSTRAINT_TABLE)];
+#[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
+const CONSTRAINT_TABLE: i16 = 8;
+#[cfg(feature = "pg18")]
+const CONSTRAINT_TABLE: i16 = 9;
+
+/// Whether all columns of a table are of plain types, or arrays of such: no domain, alone or inside another type.
+pub fn has_plain_types_only(table: pg_sys::Oid) -> bool {
+    let key = Key::Oids { index: pg_sys::Oid::from(ATTRIBUTES_BY_TABLE), columns: &[(1, table)] };
+    let mut is_plain = true;
+    scan::for_each_row(pg_sys::Oid::from(ATTRIBUTES), &key, |row| {
+        is_plain &= row.oid(3).is_none_or(is_plain_type);
+    });
+    is_plain
+}
+
+/// pg_attribute and its index on (attrelid, attnum); column 3 is atttypid, 0 for a dropped column (pg_attribute.h).
+const ATTRIBUTES: u32 = 1249;
+const ATTRIBUTES_BY_TABLE: u32 = 2659;
+
+fn is_plain_type(oid: pg_sys::Oid) -> bool {
+    if oid == pg_sys::InvalidOid {
+        return true;
+    }
+    // SAFETY: any oid may be asked for; InvalidOid, or NUL, when there is none.
+    unsafe {
+        let element = pg_sys::get_element_type(oid);
+        let oid = if element == pg_sys::InvalidOid { oid } else { element };
+        matches!(pg_sys::get_typtype(oid) as u8, b'b' | b'e') || oid.to_u32() < FIRST_NORMAL_OID
+    }
+}
