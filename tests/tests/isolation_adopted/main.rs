@@ -19,6 +19,8 @@ mod settings;
 mod shared;
 #[path = "../isolation/transactions.rs"]
 mod transactions;
+#[path = "../paths/triggers.rs"]
+mod triggers;
 #[path = "../isolation/world.rs"]
 mod world;
 

@@ -8,6 +8,7 @@ mod leftovers;
 mod prepared;
 mod protocol;
 mod sessions;
+mod triggers;
 mod unguarded;
 mod wire;
 
