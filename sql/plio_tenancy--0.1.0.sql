@@ -23,315 +23,9 @@ $roles$;
 
 COMMENT ON SCHEMA plio IS 'plio_tenancy: tenants, their boundary, and what a DBA can see of it';
 
--- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_denials
-CREATE FUNCTION "_denials"(
-	"first" bigint /* i64 */
-) RETURNS TABLE (
-	"denial_id" bigint,  /* i64 */
-	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"pid" INT,  /* i32 */
-	"session_id" TEXT,  /* Option < String > */
-	"login_role" TEXT,  /* Option < String > */
-	"org" TEXT,  /* Option < String > */
-	"kind" TEXT,  /* String */
-	"message" TEXT,  /* String */
-	"sqlstate" TEXT,  /* String */
-	"query_id" bigint,  /* Option < i64 > */
-	"enforced" bool  /* bool */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_denials_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::_enable_preload
-CREATE FUNCTION "_enable_preload"() RETURNS void
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_enable_preload_wrapper';
-
--- plio_tenancy_ext/src/monitor/flush.rs
--- plio_tenancy::monitor::flush::_flush_state
-CREATE FUNCTION "_flush_state"() RETURNS TABLE (
-	"is_running" bool,  /* bool */
-	"last_success" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"failures" bigint,  /* i64 */
-	"written" bigint,  /* i64 */
-	"lost" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_flush_state_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::_loaded_as
-CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* & '_ str */
-STRICT STABLE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
-
--- plio_tenancy_ext/src/audit.rs
--- plio_tenancy::audit::_schemas_in_code
-CREATE FUNCTION "_schemas_in_code"(
-	"language" TEXT, /* & str */
-	"source" TEXT /* & str */
-) RETURNS TABLE (
-	"name" TEXT,  /* String */
-	"is_guess" bool  /* bool */
-)
-IMMUTABLE STRICT PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_schemas_in_code_wrapper';
-
--- plio_tenancy_ext/src/audit.rs
--- plio_tenancy::audit::_severity_rank
-CREATE FUNCTION "_severity_rank"(
-	"severity" TEXT /* Option < & str > */
-) RETURNS INT /* i32 */
-IMMUTABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_severity_rank_wrapper';
-
--- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_shared_totals
-CREATE FUNCTION "_shared_totals"() RETURNS TABLE (
-	"ring_size" INT,  /* i32 */
-	"written" bigint,  /* i64 */
-	"overwritten" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"uncounted" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
-
--- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_tenant_counters
-CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
-	"tenant_id" bigint,  /* i64 */
-	"commits" bigint,  /* i64 */
-	"rollbacks" bigint,  /* i64 */
-	"denials" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::create_report_view
-CREATE FUNCTION "create_report_view"(
-	"name" TEXT, /* Option < & str > */
-	"table_name" TEXT, /* Option < & str > */
-	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::create_tenant
-CREATE FUNCTION "create_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
-	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
-) RETURNS TEXT /* String */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::current_tenant
-CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::drop_report_view
-CREATE FUNCTION "drop_report_view"(
-	"name" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::drop_tenant
-CREATE FUNCTION "drop_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"confirm" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
-
--- plio_tenancy_ext/src/monitor/flush.rs
--- plio_tenancy::monitor::flush::flush_denials
-CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access
-CREATE FUNCTION "grant_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access_to_every_tenant
-CREATE FUNCTION "grant_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::rename_tenant
-CREATE FUNCTION "rename_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"new_org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::report_coverage
-CREATE FUNCTION "report_coverage"() RETURNS TABLE (
-	"org" TEXT,  /* String */
-	"outcome" TEXT,  /* String */
-	"rows" bigint,  /* i64 */
-	"sqlstate" TEXT,  /* Option < String > */
-	"message" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::require_tenant
-CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::resume_tenant
-CREATE FUNCTION "resume_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access
-CREATE FUNCTION "revoke_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access_to_every_tenant
-CREATE FUNCTION "revoke_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/selftest.rs
--- plio_tenancy::selftest::selftest
-CREATE FUNCTION "selftest"() RETURNS TABLE (
-	"attack" TEXT,  /* String */
-	"verdict" TEXT,  /* String */
-	"sqlstate" TEXT,  /* Option < String > */
-	"detail" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'selftest_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::set_tenant
-CREATE FUNCTION "set_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::share
-CREATE FUNCTION "share"(
-	"object" TEXT, /* Option < & str > */
-	"mode" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'share_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::suspend_tenant
-CREATE FUNCTION "suspend_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::unshare
-CREATE FUNCTION "unshare"(
-	"object" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'unshare_wrapper';
-
--- plio_tenancy_ext/src/cache.rs
--- plio_tenancy::cache::_on_registry_change
-CREATE FUNCTION "_on_registry_change"()
-	RETURNS TRIGGER
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', '_on_registry_change_wrapper';
-
--- plio_tenancy_ext/src/history.rs
--- plio_tenancy::history::_refuse_history_change
-CREATE FUNCTION "_refuse_history_change"()
-	RETURNS TRIGGER
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', '_refuse_history_change_wrapper';
-
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   roles
---   cache::_on_registry_change
---   history::_refuse_history_change
 
 -- The registry. Text columns that are looked up have collation "C": the extension reads them by index, without SQL.
 -- Columns are found by position (plio_tenancy_ext/src/registry.rs): an upgrade may only append.
@@ -412,6 +106,9 @@ COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or m
 COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
 COMMENT ON COLUMN plio.history.role_name IS 'The role in force: that of SET ROLE, or the session''s user';
 
+CREATE FUNCTION plio._on_registry_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_registry_change';
+REVOKE ALL ON FUNCTION plio._on_registry_change() FROM PUBLIC;
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
     FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.access
@@ -424,10 +121,12 @@ ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
 ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
 
 -- Only ever appended to; the event triggers refuse to take this trigger away (history.rs).
+CREATE FUNCTION plio._refuse_history_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_refuse_history_change';
+REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
 CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.history
     FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
 ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended;
-REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');
@@ -435,175 +134,6 @@ SELECT pg_catalog.pg_extension_config_dump('plio.access', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.shares', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.history', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   registry
---   api::_loaded_as
---   monitor::api::_shared_totals
---   monitor::flush::_flush_state
-
--- What a DBA asks first: is this database protected?
-CREATE FUNCTION plio.health()
-RETURNS TABLE (severity text, finding text, detail text, fix text)
-LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $health$
-    WITH loading AS (
-        SELECT plio._loaded_as() AS how,
-               'plio_tenancy' = ANY (regexp_split_to_array(
-                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
-               EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
-                        WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
-                          AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
-    ),
-    findings (severity, finding, detail, fix) AS (
-        SELECT 'info', 'loading', format('loaded in this session as: %s', how),
-               CASE WHEN is_shared THEN NULL
-                    ELSE 'shared_preload_libraries is better where a restart is possible' END
-          FROM loading WHERE is_shared OR is_session
-        UNION ALL
-        SELECT 'critical', 'not_preloaded',
-               'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
-               format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
-          FROM loading WHERE NOT (is_shared OR is_session)
-        UNION ALL
-        SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
-               'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
-          FROM loading WHERE how = 'late'
-        UNION ALL
-        SELECT 'critical', 'preload_overridden',
-               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
-               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
-          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
-         WHERE s.setrole <> 0 AND NOT is_shared
-           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
-           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
-           -- A role's setting for all databases gives way to the database's own.
-           AND (s.setdatabase <> 0 OR NOT is_session)
-        UNION ALL
-        SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
-               'add plio_tenancy to shared_preload_libraries and restart'
-         WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
-        UNION ALL
-        SELECT 'warning', 'denials_overrun',
-               format('%s denials are no longer in plio.denials, which reaches back to %s only', s.overwritten, s.oldest),
-               format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
-          FROM plio._shared_totals() s
-         WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
-        UNION ALL
-        SELECT 'warning', 'denials_flush_off',
-               'plio.denials_flush_interval is set, but without shared memory there is nothing to write',
-               'add plio_tenancy to shared_preload_libraries and restart'
-         WHERE current_setting('plio.denials_flush_interval') <> '0'
-           AND NOT EXISTS (SELECT 1 FROM plio._shared_totals() s WHERE s.ring_size > 0)
-        UNION ALL
-        SELECT 'info', 'denials_flush_waits', 'a standby writes no plio.denials_history: its own denials wait in the ring until it is promoted',
-               NULL
-         WHERE current_setting('plio.denials_flush_interval') <> '0' AND pg_is_in_recovery()
-        UNION ALL
-        SELECT 'warning', 'denials_flush_stopped', 'the process that writes plio.denials_history is not running',
-               format('look for "plio_tenancy denials launcher" in the server''s log; max_worker_processes is %s', current_setting('max_worker_processes'))
-          FROM plio._flush_state() f, plio._shared_totals() s
-         WHERE current_setting('plio.denials_flush_interval') <> '0' AND s.ring_size > 0
-           AND NOT f.is_running AND NOT pg_is_in_recovery()
-        UNION ALL
-        SELECT 'warning', 'denials_flush_fails',
-               format('the last %s attempts to write a plio.denials_history of the cluster failed; the last success: %s',
-                   f.failures, coalesce(f.last_success::text, 'none')),
-               'look for "plio_tenancy denials worker" in the server''s log; max_worker_processes must leave room for one'
-          FROM plio._flush_state() f WHERE f.failures > 2
-        UNION ALL
-        SELECT 'warning', 'denials_lost',
-               format('%s denials were overwritten before they were written to plio.denials_history', f.lost),
-               'raise plio.denials_ring_size and restart, or lower plio.denials_flush_interval'
-          FROM plio._flush_state() f WHERE f.lost > 0
-        UNION ALL
-        SELECT 'warning', 'denials_history_full',
-               format('plio.denials_history has about %s rows: no more are written', c.rows),
-               'raise plio.denials_history_rows, or lower plio.denials_history_retention'
-          FROM (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
-                  FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass) c
-         WHERE current_setting('plio.denials_history_rows')::bigint BETWEEN 1 AND c.rows
-        UNION ALL
-        SELECT 'warning', 'tenants_uncounted',
-               format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
-                   s.uncounted, current_setting('plio.counted_tenants')),
-               'raise plio.counted_tenants and restart'
-          FROM plio._shared_totals() s WHERE s.uncounted > 0 AND current_setting('plio.counted_tenants') <> '0'
-        UNION ALL
-        SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
-               'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
-         WHERE current_setting('plio.enforcement') = 'off'
-        UNION ALL
-        SELECT 'warning', 'enforcement_report', 'plio.enforcement is report in this session: what would be refused is only logged',
-               'set plio.enforcement to on once the log is quiet: look for it in pg_db_role_setting and the configuration file'
-         WHERE current_setting('plio.enforcement') = 'report'
-        UNION ALL
-        SELECT 'warning', 'one_layer', format('tenant "%s" has no role of its own: only the access check holds', t.org),
-               format('SELECT plio.assign_role(%L)', t.org)
-          FROM plio.tenants t WHERE t.role_name IS NULL
-        UNION ALL
-        SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
-          FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
-          LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
-         WHERE t.oid IS NULL
-        UNION ALL
-        SELECT 'critical', 'registry_trigger_disabled',
-               format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
-          FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
-          LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
-                AND t.tgrelid = format('plio.%I', wanted.name)::regclass
-         WHERE t.oid IS NULL
-        UNION ALL
-        SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
-               format('CREATE ROLE %s NOLOGIN', wanted.name)
-          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
-         WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
-        UNION ALL
-        SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
-               format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
-          FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
-        UNION ALL
-        SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
-               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
-          FROM plio.tenants t
-         WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
-        UNION ALL
-        SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
-               format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
-          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
-        UNION ALL
-        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
-          FROM (SELECT DISTINCT role_name FROM plio.access) a
-         WHERE NOT EXISTS (
-               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
-                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
-        UNION ALL
-        SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
-          FROM plio.access a
-         WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
-        UNION ALL
-        SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
-                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
-                   s.schema_name, s.relation_name)
-          FROM plio.shares s
-         WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
-                             LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
-                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
-    )
-    SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
-     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
-$health$;
-REVOKE ALL ON FUNCTION plio.health() FROM PUBLIC;
-COMMENT ON FUNCTION plio.health() IS
-    'Is this database protected? One row a finding: severity (critical, warning, info), finding, detail, fix';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -735,291 +265,207 @@ COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: 
 COMMENT ON FUNCTION plio.schema_ties(text) IS
     'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
 
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_denials
+CREATE FUNCTION "_denials"() RETURNS TABLE (
+	"denial_id" bigint,  /* i64 */
+	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"pid" INT,  /* i32 */
+	"session_id" TEXT,  /* Option < String > */
+	"login_role" TEXT,  /* Option < String > */
+	"org" TEXT,  /* Option < String > */
+	"kind" TEXT,  /* String */
+	"message" TEXT,  /* String */
+	"sqlstate" TEXT,  /* String */
+	"query_id" bigint,  /* Option < i64 > */
+	"enforced" bool  /* bool */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_denials_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_enable_preload
+CREATE FUNCTION "_enable_preload"() RETURNS void
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_enable_preload_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_loaded_as
+CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* & '_ str */
+STRICT STABLE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
+
+-- plio_tenancy_ext/src/audit.rs
+-- plio_tenancy::audit::_schemas_in_code
+CREATE FUNCTION "_schemas_in_code"(
+	"language" TEXT, /* & str */
+	"source" TEXT /* & str */
+) RETURNS TABLE (
+	"name" TEXT,  /* String */
+	"is_guess" bool  /* bool */
+)
+IMMUTABLE STRICT PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_schemas_in_code_wrapper';
+
+-- plio_tenancy_ext/src/audit.rs
+-- plio_tenancy::audit::_severity_rank
+CREATE FUNCTION "_severity_rank"(
+	"severity" TEXT /* Option < & str > */
+) RETURNS INT /* i32 */
+IMMUTABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_severity_rank_wrapper';
+
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_shared_totals
+CREATE FUNCTION "_shared_totals"() RETURNS TABLE (
+	"ring_size" INT,  /* i32 */
+	"written" bigint,  /* i64 */
+	"overwritten" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"uncounted" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
---   views
---   monitor::api::_denials
+--   registry
+--   api::_loaded_as
 --   monitor::api::_shared_totals
---   monitor::api::_tenant_counters
 
--- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.denials AS
-    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials(0) d;
-REVOKE ALL ON plio.denials FROM PUBLIC;
-GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.denials IS
-    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
-COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
-COMMENT ON COLUMN plio.denials.at IS 'When';
-COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
-COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
-COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
-COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
-COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
-
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
-CREATE FUNCTION plio._activity()
-RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
-               wait_event_type text, wait_event text, application_name text, client_addr inet)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+-- What a DBA asks first: is this database protected?
+CREATE FUNCTION plio.health()
+RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $activity$
-    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
-      JOIN plio.tenants t ON t.schema_name = n.nspname
-      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
-$activity$;
-REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.activity AS
-    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM plio._activity() a;
-REVOKE ALL ON plio.activity FROM PUBLIC;
-GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.activity IS
-    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
-COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
-COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.activity.org IS 'The tenant';
-COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
-COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
-COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
-
--- One pass over pg_class, one over its TOAST tables; no file is looked at.
-CREATE VIEW plio.stat_tenants AS
-    WITH tenants AS MATERIALIZED (
-        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
-          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+AS $health$
+    WITH loading AS (
+        SELECT plio._loaded_as() AS how,
+               'plio_tenancy' = ANY (regexp_split_to_array(
+                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+               EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
+                        WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
+                          AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
     ),
-    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
-    relations AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
-               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
-          FROM pg_catalog.pg_class c
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    toast AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
-          FROM pg_catalog.pg_class c
-          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
-          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
-    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
-    sessions AS (
-        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
-          FROM plio._activity() a GROUP BY a.org
+    findings (severity, finding, detail, fix) AS (
+        SELECT 'info', 'loading', format('loaded in this session as: %s', how),
+               CASE WHEN is_shared THEN NULL
+                    ELSE 'shared_preload_libraries is better where a restart is possible' END
+          FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT 'critical', 'not_preloaded',
+               'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
+               format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
+          FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
+               'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
+          FROM loading WHERE how = 'late'
+        UNION ALL
+        SELECT 'critical', 'preload_overridden',
+               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
+               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
+          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
+         WHERE s.setrole <> 0 AND NOT is_shared
+           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
+           -- A role's setting for all databases gives way to the database's own.
+           AND (s.setdatabase <> 0 OR NOT is_session)
+        UNION ALL
+        SELECT 'info', 'denials_log_only',
+               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
+        UNION ALL
+        SELECT 'warning', 'denials_overrun',
+               format('%s denials are no longer in plio.denials, which reaches back to %s only', s.overwritten, s.oldest),
+               format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
+          FROM plio._shared_totals() s
+         WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+        UNION ALL
+        SELECT 'warning', 'tenants_uncounted',
+               format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
+                   s.uncounted, current_setting('plio.counted_tenants')),
+               'raise plio.counted_tenants and restart'
+          FROM plio._shared_totals() s WHERE s.uncounted > 0 AND current_setting('plio.counted_tenants') <> '0'
+        UNION ALL
+        SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
+               'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'off'
+        UNION ALL
+        SELECT 'warning', 'enforcement_report', 'plio.enforcement is report in this session: what would be refused is only logged',
+               'set plio.enforcement to on once the log is quiet: look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'report'
+        UNION ALL
+        SELECT 'warning', 'one_layer', format('tenant "%s" has no role of its own: only the access check holds', t.org),
+               format('SELECT plio.assign_role(%L)', t.org)
+          FROM plio.tenants t WHERE t.role_name IS NULL
+        UNION ALL
+        SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
+               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+          FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
+          LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'registry_trigger_disabled',
+               format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
+               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+          FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
+          LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
+                AND t.tgrelid = format('plio.%I', wanted.name)::regclass
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
+               format('CREATE ROLE %s NOLOGIN', wanted.name)
+          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
+               format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
+        UNION ALL
+        SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
+               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
+          FROM plio.tenants t
+         WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
+        UNION ALL
+        SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
+               format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
+        UNION ALL
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
+               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+          FROM (SELECT DISTINCT role_name FROM plio.access) a
+         WHERE NOT EXISTS (
+               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
+                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        UNION ALL
+        SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
+               format('DELETE FROM plio.access WHERE org = %L', a.org)
+          FROM plio.access a
+         WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+        UNION ALL
+        SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
+                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+                   s.schema_name, s.relation_name)
+          FROM plio.shares s
+         WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
+                             LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
+                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
     )
-    SELECT t.org, t.status,
-           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
-           COALESCE(k.rollbacks, h.zero) AS rollbacks,
-           COALESCE(k.denials, h.zero) AS denials,
-           COALESCE(r.tables, 0) AS tables,
-           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
-           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
-           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
-           COALESCE(r.live_rows, 0)::bigint AS live_rows,
-           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
-           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
-           COALESCE(r.index_scans, 0)::bigint AS index_scans,
-           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
-           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
-           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
-           r.last_vacuum, r.last_analyze,
-           COALESCE(s.sessions, 0) AS sessions,
-           pg_catalog.clock_timestamp() - s.since AS longest_session
-      FROM tenants t
-     CROSS JOIN block b
-      LEFT JOIN shared h ON true
-      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
-      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
-      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
-      LEFT JOIN sessions s ON s.org = t.org;
-REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
-GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.stat_tenants IS
-    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
-COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
-COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
-COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
-COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
-COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
-COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
-COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
-COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
-COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
-COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
-COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
-COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
-COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
-COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
-
--- Runs as its owner, who may look at every file.
-CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
-RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $sizes$
-    SELECT t.org,
-           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
-           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
-      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
-     GROUP BY t.org ORDER BY t.org
-$sizes$;
-REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
-COMMENT ON FUNCTION plio.tenant_sizes(text) IS
-    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
-
-CREATE VIEW plio.metrics AS
-    WITH totals AS (SELECT * FROM plio._shared_totals()),
-    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
-    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
-      FROM tenants s
-     CROSS JOIN LATERAL (VALUES
-           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
-           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
-           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
-           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
-           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
-           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
-           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
-           ('plio_tenant_sessions', s.sessions)
-           ) m (name, value)
-     WHERE m.value IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
-           pg_catalog.date_part('epoch', s.longest_session)
-      FROM tenants s WHERE s.longest_session IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
-      FROM tenants s GROUP BY s.status
-    UNION ALL
-    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
-           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
-      FROM totals
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM totals t CROSS JOIN LATERAL (VALUES
-           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
-           ('plio_uncounted_total', t.uncounted)) m (name, value)
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
-           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
-     WHERE pg_catalog.current_setting('plio.denials_flush_interval') <> '0'
-    UNION ALL
-    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
-    UNION ALL
-    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
-           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
-      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
-REVOKE ALL ON plio.metrics FROM PUBLIC;
-GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
-COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
-COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
-COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   monitoring
---   history::_refuse_history_change
---   monitor::flush::flush_denials
-
--- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
--- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
-CREATE TABLE plio.denials_history (
-    at         timestamptz NOT NULL,
-    denial_id  bigint NOT NULL,
-    pid        integer NOT NULL,
-    session_id text,
-    login_role text,
-    org        text,
-    kind       text NOT NULL,
-    message    text NOT NULL,
-    sqlstate   text NOT NULL,
-    query_id   bigint,
-    enforced   boolean NOT NULL,
-    PRIMARY KEY (at, denial_id)
-);
-REVOKE ALL ON plio.denials_history FROM PUBLIC;
-GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.denials_history IS
-    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
-COMMENT ON COLUMN plio.denials_history.at IS 'When';
-COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
-COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
-COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
-
--- What is older than the retention goes by itself; nothing else does.
-CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
-ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
-SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
-
-REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
-COMMENT ON FUNCTION plio.flush_denials() IS
-    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
+    SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
+     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
+$health$;
+REVOKE ALL ON FUNCTION plio.health() FROM PUBLIC;
+COMMENT ON FUNCTION plio.health() IS
+    'Is this database protected? One row a finding: severity (critical, warning, info), finding, detail, fix';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1695,26 +1141,14 @@ AS $registry$
         OR NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = t.evtfoid AND p.proname = wanted.function
                           AND p.pronamespace = 'plio'::regnamespace)
     UNION ALL
-    SELECT 'critical', 'history_unguarded', NULL, 'plio.' || h.name,
-           format('trigger only_appended on plio.%s is missing or not enabled always: its rows can be changed', h.name),
-           format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement', h.name)
-      FROM (VALUES ('history'), ('denials_history')) h (name)
+    SELECT 'critical', 'history_unguarded', NULL, 'plio.history',
+           'trigger only_appended on plio.history is missing or not enabled always: its rows can be changed',
+           'SET plio.enforcement = off; ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement'
      WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-                        WHERE c.relname = h.name AND c.relnamespace = 'plio'::regnamespace
+                        WHERE c.relname = 'history' AND c.relnamespace = 'plio'::regnamespace
                           AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
 $registry$;
 REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   registry
---   selftest::selftest
-
--- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
--- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
-GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
-COMMENT ON FUNCTION plio.selftest() IS
-    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1750,6 +1184,347 @@ REVOKE ALL ON FUNCTION plio.audit(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio.audit(text) TO plio_admin, plio_auditor;
 COMMENT ON FUNCTION plio.audit(text) IS
     'What crosses a boundary between tenants? One row a finding of at least that severity (critical, warning, info), and the SQL that mends it';
+
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_tenant_counters
+CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
+	"tenant_id" bigint,  /* i64 */
+	"commits" bigint,  /* i64 */
+	"rollbacks" bigint,  /* i64 */
+	"denials" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
+--   monitor::api::_denials
+--   monitor::api::_shared_totals
+--   monitor::api::_tenant_counters
+
+-- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
+REVOKE ALL ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
+      FROM plio._denials() d;
+REVOKE ALL ON plio.denials FROM PUBLIC;
+GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.denials IS
+    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
+COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
+COMMENT ON COLUMN plio.denials.at IS 'When';
+COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
+COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
+COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
+COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
+COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
+-- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
+-- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+CREATE FUNCTION plio._activity()
+RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
+               wait_event_type text, wait_event text, application_name text, client_addr inet)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $activity$
+    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM pg_locks l
+      JOIN pg_namespace n ON n.oid = l.relation
+      JOIN plio.tenants t ON t.schema_name = n.nspname
+      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
+     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
+       AND l.database = a.datid
+       -- Once oids have wrapped around, a relation may have a schema's.
+       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+$activity$;
+REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.activity AS
+    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM plio._activity() a;
+REVOKE ALL ON plio.activity FROM PUBLIC;
+GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.activity IS
+    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
+COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
+COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.activity.org IS 'The tenant';
+COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
+COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
+COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
+
+-- One pass over pg_class, one over its TOAST tables; no file is looked at.
+CREATE VIEW plio.stat_tenants AS
+    WITH tenants AS MATERIALIZED (
+        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
+          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+    ),
+    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    relations AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
+               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
+          FROM pg_catalog.pg_class c
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    toast AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
+          FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
+          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
+    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
+    sessions AS (
+        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
+          FROM plio._activity() a GROUP BY a.org
+    )
+    SELECT t.org, t.status,
+           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
+           COALESCE(k.rollbacks, h.zero) AS rollbacks,
+           COALESCE(k.denials, h.zero) AS denials,
+           COALESCE(r.tables, 0) AS tables,
+           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
+           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
+           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
+           COALESCE(r.live_rows, 0)::bigint AS live_rows,
+           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
+           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
+           COALESCE(r.index_scans, 0)::bigint AS index_scans,
+           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
+           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
+           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
+           r.last_vacuum, r.last_analyze,
+           COALESCE(s.sessions, 0) AS sessions,
+           pg_catalog.clock_timestamp() - s.since AS longest_session
+      FROM tenants t
+     CROSS JOIN block b
+      LEFT JOIN shared h ON true
+      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
+      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
+      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
+      LEFT JOIN sessions s ON s.org = t.org;
+REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
+GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.stat_tenants IS
+    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
+COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
+COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
+COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
+COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
+COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
+COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
+COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
+COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
+COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
+COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
+COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
+COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
+COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
+
+-- Runs as its owner, who may look at every file.
+CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      FROM plio.tenants t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
+     WHERE $1 IS NULL OR t.org = $1
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
+REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
+COMMENT ON FUNCTION plio.tenant_sizes(text) IS
+    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
+
+CREATE VIEW plio.metrics AS
+    WITH totals AS (SELECT * FROM plio._shared_totals()),
+    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
+    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
+      FROM tenants s
+     CROSS JOIN LATERAL (VALUES
+           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
+           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
+           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
+           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
+           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
+           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
+           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
+           ('plio_tenant_sessions', s.sessions)
+           ) m (name, value)
+     WHERE m.value IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
+           pg_catalog.date_part('epoch', s.longest_session)
+      FROM tenants s WHERE s.longest_session IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
+      FROM tenants s GROUP BY s.status
+    UNION ALL
+    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
+           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
+      FROM totals
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM totals t CROSS JOIN LATERAL (VALUES
+           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
+           ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
+    UNION ALL
+    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
+           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
+REVOKE ALL ON plio.metrics FROM PUBLIC;
+GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
+COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
+COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
+COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::create_report_view
+CREATE FUNCTION "create_report_view"(
+	"name" TEXT, /* Option < & str > */
+	"table_name" TEXT, /* Option < & str > */
+	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::create_tenant
+CREATE FUNCTION "create_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
+	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
+) RETURNS TEXT /* String */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::current_tenant
+CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::drop_report_view
+CREATE FUNCTION "drop_report_view"(
+	"name" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::drop_tenant
+CREATE FUNCTION "drop_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access
+CREATE FUNCTION "grant_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access_to_every_tenant
+CREATE FUNCTION "grant_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::rename_tenant
+CREATE FUNCTION "rename_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"new_org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::report_coverage
+CREATE FUNCTION "report_coverage"() RETURNS TABLE (
+	"org" TEXT,  /* String */
+	"outcome" TEXT,  /* String */
+	"rows" bigint,  /* i64 */
+	"sqlstate" TEXT,  /* Option < String > */
+	"message" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1813,12 +1588,113 @@ COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
     'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
 COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
 
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::require_tenant
+CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::resume_tenant
+CREATE FUNCTION "resume_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access
+CREATE FUNCTION "revoke_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access_to_every_tenant
+CREATE FUNCTION "revoke_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/selftest.rs
+-- plio_tenancy::selftest::selftest
+CREATE FUNCTION "selftest"() RETURNS TABLE (
+	"attack" TEXT,  /* String */
+	"verdict" TEXT,  /* String */
+	"sqlstate" TEXT,  /* Option < String > */
+	"detail" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'selftest_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   selftest::selftest
+
+-- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
+-- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
+GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
+COMMENT ON FUNCTION plio.selftest() IS
+    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::set_tenant
+CREATE FUNCTION "set_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::share
+CREATE FUNCTION "share"(
+	"object" TEXT, /* Option < & str > */
+	"mode" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'share_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::suspend_tenant
+CREATE FUNCTION "suspend_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::unshare
+CREATE FUNCTION "unshare"(
+	"object" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'unshare_wrapper';
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
 --   event_triggers
 --   adoption
---   denials_history
+--   monitoring
 --   audit
 --   selftest
 --   reports
@@ -1831,7 +1707,7 @@ REVOKE ALL ON FUNCTION
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
     plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as(), plio._on_registry_change()
+    plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),

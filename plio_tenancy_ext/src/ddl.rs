@@ -9,7 +9,7 @@
 mod schemaless;
 
 use crate::denial::{self, Subject};
-use crate::error::{Error, Result, or_raise};
+use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
@@ -38,7 +38,10 @@ fn bug(error: pgrx::spi::SpiError) -> Error {
 }
 
 /// `ddl_command_end`.
-fn on_command_end() -> Result<()> {
+///
+/// # Errors
+/// 42501, 55000.
+pub fn on_command_end() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let changed = changed_objects()?;
     let renaming = cache::take_renaming();
@@ -236,7 +239,10 @@ fn home(schema: Oid) -> Home {
 }
 
 /// `sql_drop`.
-fn on_drop() -> Result<()> {
+///
+/// # Errors
+/// As [`on_command_end`].
+pub fn on_drop() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();
@@ -301,44 +307,3 @@ fn dropped_objects() -> Result<Vec<Dropped>> {
     })
     .map_err(bug)
 }
-
-/// Whether the call comes from PostgreSQL's event trigger machinery.
-fn ensure_event_trigger(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    // SAFETY: a call's context is NULL or a node.
-    let is_event_trigger = unsafe {
-        !fcinfo.is_null()
-            && crate::pg::nodes::tag((*fcinfo).context.cast_const()) == pg_sys::NodeTag::T_EventTriggerData
-    };
-    if is_event_trigger {
-        Ok(())
-    } else {
-        Err(Error::BadArgument {
-            message: "function can be called only as an event trigger".to_owned(),
-            hint: "Leave it to the event triggers that the extension made.",
-        })
-    }
-}
-
-/// pgrx 0.18 has no event triggers: the functions and their call records are written by hand.
-macro_rules! event_trigger {
-    ($function:ident, $record:ident, $body:path) => {
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        pub extern "C" fn $record() -> &'static pg_sys::Pg_finfo_record {
-            const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-            &V1
-        }
-
-        #[unsafe(no_mangle)]
-        #[doc(hidden)]
-        #[pg_guard]
-        pub unsafe extern "C-unwind" fn $function(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-            or_raise(ensure_event_trigger(fcinfo));
-            or_raise($body());
-            pg_sys::Datum::null()
-        }
-    };
-}
-
-event_trigger!(plio_on_ddl_command_end, pg_finfo_plio_on_ddl_command_end, on_command_end);
-event_trigger!(plio_on_sql_drop, pg_finfo_plio_on_sql_drop, on_drop);

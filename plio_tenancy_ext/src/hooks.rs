@@ -21,6 +21,7 @@ pub mod planner;
 pub mod report_scan;
 pub mod running;
 pub mod sequences;
+pub mod triggers;
 pub mod utility;
 
 use crate::pg::session;
