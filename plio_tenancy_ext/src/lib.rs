@@ -44,11 +44,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 ::pgrx::pg_module_magic!();
 
 extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
-extension_sql_file!(
-    "../../sql/schema/20_registry.sql",
-    name = "registry",
-    requires = ["roles"]
-);
+extension_sql_file!("../../sql/schema/20_registry.sql", name = "registry", requires = ["roles"]);
 extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",

@@ -106,7 +106,8 @@ fn arguments_are_neither_parsed_twice_nor_for_ever() {
         ("_on_registry_change", "39P01"),
         ("_refuse_history_change", "39P01"),
     ] {
-        let error = plio_tests::expect_sqlstate(admin.batch_execute(&format!("SELECT plio.{function}()")), code);
+        let error =
+            plio_tests::expect_sqlstate(admin.batch_execute(&format!("SELECT plio.{function}()")), code);
         plio_tests::assert_refusal(&error, code, &[]);
     }
 }

@@ -99,7 +99,11 @@ fn ensure_sequence(function: u32, sequence: Oid) -> Result<()> {
             check_perms::judge(sequence, Access::Write)?;
             let schema = catalog::relation_schema(sequence);
             let is_own = schema == context::active_schema() || schema.is_none_or(catalog::is_own_temporary);
-            if is_own || !context::is_one_layer() { Ok(()) } else { Err(Error::OneLayer { what: "setval".to_owned() }) }
+            if is_own || !context::is_one_layer() {
+                Ok(())
+            } else {
+                Err(Error::OneLayer { what: "setval".to_owned() })
+            }
         }
         one_layer::NEXTVAL => check_perms::judge(sequence, Access::Write),
         _ => check_perms::judge(sequence, Access::Read),

@@ -63,7 +63,9 @@ fn a_trigger_function_of_another_tenant_does_not_run() {
          CREATE TRIGGER t BEFORE INSERT ON fine FOR EACH ROW EXECUTE FUNCTION sign()",
     );
     let trigger = |on: &str, function: &str| {
-        format!("CREATE TRIGGER t BEFORE INSERT ON {on} FOR EACH ROW EXECUTE FUNCTION tenant_bravo.{function}()")
+        format!(
+            "CREATE TRIGGER t BEFORE INSERT ON {on} FOR EACH ROW EXECUTE FUNCTION tenant_bravo.{function}()"
+        )
     };
     unguarded(
         &world.db,

@@ -32,16 +32,8 @@ fn tied() -> TwoTenants {
     let mut admin = world.db.superuser();
     inside(&mut admin, "bravo", BRAVOS);
     let owner = value(&mut admin, "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'tenant_acme'");
-    let relations = [
-        "by_default",
-        "generated",
-        "checked",
-        "indexed",
-        "guarded",
-        "counted",
-        "window",
-        "outer_window",
-    ];
+    let relations =
+        ["by_default", "generated", "checked", "indexed", "guarded", "counted", "window", "outer_window"];
     let give = relations.map(|name| format!("ALTER TABLE tenant_acme.{name} OWNER TO {owner}")).join("; ");
     unguarded(&world.db, &format!("{TIED}; {give}"));
     world
