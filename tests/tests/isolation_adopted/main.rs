@@ -9,6 +9,8 @@ mod inheritance;
 mod leftovers;
 #[path = "../isolation/names.rs"]
 mod names;
+#[path = "../paths/open.rs"]
+mod open;
 #[path = "../isolation/plans.rs"]
 mod plans;
 #[path = "../paths/prepared.rs"]

@@ -5,6 +5,7 @@ mod definer;
 mod elsewhere;
 mod large_objects;
 mod leftovers;
+mod open;
 mod prepared;
 mod protocol;
 mod sessions;
