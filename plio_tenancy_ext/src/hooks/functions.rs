@@ -3,13 +3,13 @@
 //! `needs_fmgr_hook` is asked about every function that is not built in, when it is made ready for calling; for a trigger,
 //! once in each statement that fires it. Functions with a SET clause or their owner's rights are not asked about then:
 //! `fmgr_hook` is told of each of their calls. Inside a tenant a trigger function may be neither another tenant's nor one
-//! that sends what no statement sent ([`NOTIFIER`]). Without a tenant nothing is looked at: what such a function reads is
+//! that sends what no statement sent ([`NOTIFIER`]), nor, where the tenant has no role, of an extension that is denied there. Without a tenant nothing is looked at: what such a function reads is
 //! judged as ever. The answer to PostgreSQL stays the previous hook's: ours watches, and refuses.
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, object_access};
-use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
+use crate::pg::{FIRST_NORMAL_OID, raw, session};
 use crate::{cache, context};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -76,10 +76,9 @@ unsafe extern "C-unwind" fn check(function: Oid) {
 }
 
 fn ensure_trigger(function: Oid) -> Result<()> {
-    let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
-    object_access::ensure_code(schema)?;
     if cache::connector_of(function) == Some(NOTIFIER) {
         return Err(Error::StatementRefused { tag: "NOTIFY".to_owned() });
     }
-    Ok(())
+    // As of any other function: `lo_manage()`, say, unlinks large objects, which no check tells from another tenant's.
+    object_access::ensure_function(function)
 }

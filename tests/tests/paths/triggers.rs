@@ -1,10 +1,10 @@
 //! Trigger functions, which no object access announces as they fire: of another tenant, and one that sends from C.
 
-use plio_tests::SUPERUSER;
+use plio_tests::{Layers, SUPERUSER};
 use postgres::fallible_iterator::FallibleIterator;
 
 use crate::judge::Judge;
-use crate::world::{inside, unguarded, world};
+use crate::world::{inside, unguarded, value, world};
 use std::time::Duration;
 
 /// The contrib module tcn sends NOTIFY with the keys of changed rows: not inside a tenant, whoever made the trigger.
@@ -93,4 +93,36 @@ fn a_trigger_function_of_another_tenant_does_not_run() {
     let mut nobody = Judge::outside(&mut app).silent_about(&["canary"]);
     nobody.gives("INSERT INTO public.signed VALUES ('x') RETURNING a", &["x-signed"]);
     nobody.refused("INSERT INTO public.spied VALUES ('x')", "55000");
+}
+
+/// The contrib module lo unlinks the large object that a row names as the row goes: whosever it is, where the login role
+/// owns all of them.
+#[test]
+fn a_trigger_unlinks_no_large_object_of_another_tenant() {
+    let world = world();
+    world.db.superuser().batch_execute("CREATE EXTENSION lo").unwrap();
+    let mut app = world.db.connect(&world.app);
+    let make = "SELECT lo_from_bytea(0, 'canary-bravo')";
+    let bravos = match crate::LAYERS {
+        Layers::Two => {
+            app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+            value(&mut app, make)
+        }
+        // Inside such a tenant there are none.
+        Layers::One => value(&mut app, make),
+    };
+    app.batch_execute("COMMIT").unwrap();
+    inside(
+        &mut app,
+        "acme",
+        &format!(
+            "CREATE TABLE pictures (picture oid); INSERT INTO pictures VALUES ({bravos});
+             CREATE TRIGGER t BEFORE DELETE ON pictures FOR EACH ROW EXECUTE FUNCTION public.lo_manage(picture)"
+        ),
+    );
+    let mut acme = Judge::inside(&mut app, "acme");
+    match crate::LAYERS {
+        Layers::Two => acme.denied("DELETE FROM pictures", "42501"),
+        Layers::One => acme.refused("DELETE FROM pictures", "42501"),
+    }
 }
