@@ -16,6 +16,8 @@ mod large_objects;
 mod protocol;
 #[path = "../races/main.rs"]
 mod races;
+#[path = "../paths/recent.rs"]
+mod recent;
 #[path = "../paths/sessions.rs"]
 mod sessions;
 #[path = "../ddl/shares.rs"]

@@ -8,6 +8,7 @@ mod leftovers;
 mod open;
 mod prepared;
 mod protocol;
+mod recent;
 mod sessions;
 mod triggers;
 mod unguarded;

@@ -22,6 +22,16 @@ fn nextval_by_oid_locks_what_it_may_not_read() {
     assert_eq!(value(&mut app, &held), expected);
     app.batch_execute("COMMIT").unwrap();
     assert_eq!(value(&mut app, &held), "NULL");
+    // What describes an object, by its oid, keeps the weakest lock on it.
+    app.batch_execute(
+        "BEGIN; SELECT plio.set_tenant('acme');
+         SELECT pg_get_viewdef(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+          WHERE relname = 'listing' AND nspname = 'tenant_bravo'",
+    )
+    .unwrap();
+    let held = "SELECT string_agg(DISTINCT mode, ', ') FROM pg_locks JOIN pg_class c ON c.oid = relation
+                 WHERE pid = pg_backend_pid() AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'tenant_bravo')";
+    assert_eq!(value(&mut app, held), "AccessShareLock");
 }
 
 /// A table that everybody may read by PostgreSQL's privileges, and tenants not: its rows are refused, the statistics of its
