@@ -267,7 +267,9 @@ COMMENT ON FUNCTION plio.schema_ties(text) IS
 
 -- plio_tenancy_ext/src/monitor/api.rs
 -- plio_tenancy::monitor::api::_denials
-CREATE FUNCTION "_denials"() RETURNS TABLE (
+CREATE FUNCTION "_denials"(
+	"first" bigint /* i64 */
+) RETURNS TABLE (
 	"denial_id" bigint,  /* i64 */
 	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
 	"pid" INT,  /* i32 */
@@ -290,6 +292,19 @@ CREATE FUNCTION "_enable_preload"() RETURNS void
 STRICT VOLATILE PARALLEL UNSAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_enable_preload_wrapper';
+
+-- plio_tenancy_ext/src/monitor/flush.rs
+-- plio_tenancy::monitor::flush::_flush_state
+CREATE FUNCTION "_flush_state"() RETURNS TABLE (
+	"is_running" bool,  /* bool */
+	"last_success" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"failures" bigint,  /* i64 */
+	"written" bigint,  /* i64 */
+	"lost" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_flush_state_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_loaded_as
@@ -338,6 +353,7 @@ AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
 --   registry
 --   api::_loaded_as
 --   monitor::api::_shared_totals
+--   monitor::flush::_flush_state
 
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
@@ -388,6 +404,40 @@ AS $health$
                format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
           FROM plio._shared_totals() s
          WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+        UNION ALL
+        SELECT 'warning', 'denials_flush_off',
+               'plio.denials_flush_interval is set, but without shared memory there is nothing to write',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE current_setting('plio.denials_flush_interval') <> '0'
+           AND NOT EXISTS (SELECT 1 FROM plio._shared_totals() s WHERE s.ring_size > 0)
+        UNION ALL
+        SELECT 'info', 'denials_flush_waits', 'a standby writes no plio.denials_history: its own denials wait in the ring until it is promoted',
+               NULL
+         WHERE current_setting('plio.denials_flush_interval') <> '0' AND pg_is_in_recovery()
+        UNION ALL
+        SELECT 'warning', 'denials_flush_stopped', 'the process that writes plio.denials_history is not running',
+               format('look for "plio_tenancy denials launcher" in the server''s log; max_worker_processes is %s', current_setting('max_worker_processes'))
+          FROM plio._flush_state() f, plio._shared_totals() s
+         WHERE current_setting('plio.denials_flush_interval') <> '0' AND s.ring_size > 0
+           AND NOT f.is_running AND NOT pg_is_in_recovery()
+        UNION ALL
+        SELECT 'warning', 'denials_flush_fails',
+               format('the last %s attempts to write a plio.denials_history of the cluster failed; the last success: %s',
+                   f.failures, coalesce(f.last_success::text, 'none')),
+               'look for "plio_tenancy denials worker" in the server''s log; max_worker_processes must leave room for one'
+          FROM plio._flush_state() f WHERE f.failures > 2
+        UNION ALL
+        SELECT 'warning', 'denials_lost',
+               format('%s denials were overwritten before they were written to plio.denials_history', f.lost),
+               'raise plio.denials_ring_size and restart, or lower plio.denials_flush_interval'
+          FROM plio._flush_state() f WHERE f.lost > 0
+        UNION ALL
+        SELECT 'warning', 'denials_history_full',
+               format('plio.denials_history has about %s rows: no more are written', c.rows),
+               'raise plio.denials_history_rows, or lower plio.denials_history_retention'
+          FROM (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
+                  FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass) c
+         WHERE current_setting('plio.denials_history_rows')::bigint BETWEEN 1 AND c.rows
         UNION ALL
         SELECT 'warning', 'tenants_uncounted',
                format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
@@ -1160,11 +1210,12 @@ AS $registry$
         OR NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = t.evtfoid AND p.proname = wanted.function
                           AND p.pronamespace = 'plio'::regnamespace)
     UNION ALL
-    SELECT 'critical', 'history_unguarded', NULL, 'plio.history',
-           'trigger only_appended on plio.history is missing or not enabled always: its rows can be changed',
-           'SET plio.enforcement = off; ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement'
+    SELECT 'critical', 'history_unguarded', NULL, 'plio.' || h.name,
+           format('trigger only_appended on plio.%s is missing or not enabled always: its rows can be changed', h.name),
+           format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement', h.name)
+      FROM (VALUES ('history'), ('denials_history')) h (name)
      WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-                        WHERE c.relname = 'history' AND c.relnamespace = 'plio'::regnamespace
+                        WHERE c.relname = h.name AND c.relnamespace = 'plio'::regnamespace
                           AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
 $registry$;
 REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
@@ -1224,12 +1275,12 @@ AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
 --   monitor::api::_tenant_counters
 
 -- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(), plio._tenant_counters(), plio._shared_totals() TO plio_admin, plio_auditor;
+REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
 
 CREATE VIEW plio.denials AS
     SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials() d;
+      FROM plio._denials(0) d;
 REVOKE ALL ON plio.denials FROM PUBLIC;
 GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
 COMMENT ON VIEW plio.denials IS
@@ -1436,6 +1487,11 @@ CREATE VIEW plio.metrics AS
            ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
            ('plio_uncounted_total', t.uncounted)) m (name, value)
     UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
+           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
+     WHERE pg_catalog.current_setting('plio.denials_flush_interval') <> '0'
+    UNION ALL
     SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
     UNION ALL
     SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
@@ -1499,6 +1555,62 @@ VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
+
+-- plio_tenancy_ext/src/monitor/flush.rs
+-- plio_tenancy::monitor::flush::flush_denials
+CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   monitoring
+--   monitor::flush::flush_denials
+
+-- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
+-- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
+CREATE TABLE plio.denials_history (
+    at         timestamptz NOT NULL,
+    denial_id  bigint NOT NULL,
+    pid        integer NOT NULL,
+    session_id text,
+    login_role text,
+    org        text,
+    kind       text NOT NULL,
+    message    text NOT NULL,
+    sqlstate   text NOT NULL,
+    query_id   bigint,
+    enforced   boolean NOT NULL,
+    PRIMARY KEY (at, denial_id)
+);
+REVOKE ALL ON plio.denials_history FROM PUBLIC;
+GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.denials_history IS
+    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
+COMMENT ON COLUMN plio.denials_history.at IS 'When';
+COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
+COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- What is older than the retention goes by itself; nothing else does.
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
+SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
+
+REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
+COMMENT ON FUNCTION plio.flush_denials() IS
+    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::grant_access
@@ -1713,7 +1825,7 @@ AS 'MODULE_PATHNAME', 'unshare_wrapper';
 --   views
 --   event_triggers
 --   adoption
---   monitoring
+--   denials_history
 --   audit
 --   selftest
 --   reports
