@@ -15,6 +15,8 @@ for pg in "$@"; do
 done
 . ./target/pg/$newest/env.sh
 step cargo clippy -p plio-client -p plio-tests --all-targets --all-features -- -D warnings
+# Left out of the targets, since it is not run with them.
+step cargo clippy -p plio-client -p plio-tests --test adopted_more --all-features -- -D warnings
 for pg in "$@"; do
     . "./target/pg/$pg/env.sh"
     step cargo clippy -p plio_tenancy --all-targets --no-default-features --features "pg$pg" -- -D warnings

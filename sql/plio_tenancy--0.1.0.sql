@@ -23,6 +23,248 @@ $roles$;
 
 COMMENT ON SCHEMA plio IS 'plio_tenancy: tenants, their boundary, and what a DBA can see of it';
 
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   roles
+
+-- The registry. Text columns that are looked up have collation "C": the extension reads them by index, without SQL.
+-- Columns are found by position (plio_tenancy_ext/src/registry.rs): an upgrade may only append.
+
+CREATE TABLE plio.tenants (
+    tenant_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    org         text COLLATE "C" NOT NULL CONSTRAINT tenants_org_key UNIQUE
+                CONSTRAINT tenants_org_check CHECK (org ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
+    role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
+    status      text NOT NULL DEFAULT 'active'
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+    settings    jsonb NOT NULL DEFAULT '{}',
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+REVOKE ALL ON plio.tenants FROM PUBLIC;
+COMMENT ON TABLE plio.tenants IS 'The organizations of this database, one row each; written by plio.create_tenant() and its kin';
+COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the same org';
+COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
+COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
+COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
+COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
+
+CREATE TABLE plio.access (
+    role_name  text COLLATE "C" NOT NULL,
+    -- No foreign key to plio.tenants: a parallel pg_restore does not order the data of an extension's tables by it.
+    org        text COLLATE "C",
+    granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    granted_by text NOT NULL DEFAULT SESSION_USER,
+    CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
+);
+REVOKE ALL ON plio.access FROM PUBLIC;
+COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
+COMMENT ON COLUMN plio.access.role_name IS 'The role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.granted_at IS 'When it was granted';
+COMMENT ON COLUMN plio.access.granted_by IS 'The session''s user who granted it';
+COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';
+
+CREATE TABLE plio.shares (
+    schema_name   text COLLATE "C" NOT NULL,
+    relation_name text COLLATE "C",
+    mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
+    shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    shared_by     text NOT NULL DEFAULT SESSION_USER,
+    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
+);
+REVOKE ALL ON plio.shares FROM PUBLIC;
+COMMENT ON TABLE plio.shares IS 'What tenants may reach outside their own schema; written by plio.share() and plio.unshare()';
+COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that holds what is shared';
+COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
+COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
+COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
+
+CREATE TABLE plio.history (
+    history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    actor          text NOT NULL DEFAULT SESSION_USER,
+    action         text NOT NULL,
+    org            text,
+    detail         jsonb NOT NULL DEFAULT '{}',
+    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    -- Not the owner of the function that writes the row: a definer function leaves the setting alone.
+    role_name      text NOT NULL
+                   DEFAULT coalesce(nullif(pg_catalog.current_setting('role'), 'none'), SESSION_USER)
+);
+REVOKE ALL ON plio.history FROM PUBLIC;
+COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction; only ever appended to';
+
+COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
+COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
+COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
+COMMENT ON COLUMN plio.history.action IS 'The function that was called; or what followed by itself: access_follows_role, share_follows_object, share_ends_with_object';
+COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
+COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
+COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
+COMMENT ON COLUMN plio.history.role_name IS 'The role in force: that of SET ROLE, or the session''s user';
+
+CREATE FUNCTION plio._on_registry_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_registry_change';
+REVOKE ALL ON FUNCTION plio._on_registry_change() FROM PUBLIC;
+CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
+CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.access
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
+CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.shares
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
+-- Also in a restore or a replica's apply process: a registry that changed unnoticed would be a boundary that lies.
+ALTER TABLE plio.tenants ENABLE ALWAYS TRIGGER tell_every_backend;
+ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
+ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
+
+-- Only ever appended to; the event triggers refuse to take this trigger away (history.rs).
+CREATE FUNCTION plio._refuse_history_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_refuse_history_change';
+REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended;
+
+SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.access', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.shares', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.history', '');
+SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+
+CREATE FUNCTION plio._on_ddl_command_end() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_ddl_command_end';
+REVOKE ALL ON FUNCTION plio._on_ddl_command_end() FROM PUBLIC;
+CREATE FUNCTION plio._on_sql_drop() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_sql_drop';
+REVOKE ALL ON FUNCTION plio._on_sql_drop() FROM PUBLIC;
+
+CREATE EVENT TRIGGER plio_ddl_command_end ON ddl_command_end EXECUTE FUNCTION plio._on_ddl_command_end();
+COMMENT ON EVENT TRIGGER plio_ddl_command_end IS
+    'plio_tenancy: refuses objects outside the active tenant, and ties between tenants';
+CREATE EVENT TRIGGER plio_sql_drop ON sql_drop EXECUTE FUNCTION plio._on_sql_drop();
+COMMENT ON EVENT TRIGGER plio_sql_drop IS
+    'plio_tenancy: refuses dropping what lies outside the active tenant; forgets the shares of what is dropped';
+-- Whatever session_replication_role says.
+ALTER EVENT TRIGGER plio_ddl_command_end ENABLE ALWAYS;
+ALTER EVENT TRIGGER plio_sql_drop ENABLE ALWAYS;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+
+-- Adopted tenants: their schema was there before. What plio.assign_role() changed, so that plio.unassign_role() can put it
+-- back; names, not oids, so that a dump is true elsewhere.
+CREATE TABLE plio.previous_owners (
+    tenant_id    bigint NOT NULL,
+    object_type  text COLLATE "C" NOT NULL,
+    object_name  text[] COLLATE "C" NOT NULL,
+    object_args  text[] COLLATE "C" NOT NULL,
+    owner_name   text COLLATE "C" NOT NULL,
+    granted_usage boolean NOT NULL DEFAULT false,
+    CONSTRAINT previous_owners_key UNIQUE (tenant_id, object_type, object_name, object_args)
+);
+REVOKE ALL ON plio.previous_owners FROM PUBLIC;
+GRANT SELECT ON plio.previous_owners TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.previous_owners IS
+    'Whose the objects of an adopted tenant were before plio.assign_role(): the schema, and what was not the schema''s owner''s';
+COMMENT ON COLUMN plio.previous_owners.tenant_id IS 'The tenant';
+COMMENT ON COLUMN plio.previous_owners.object_type IS 'The kind, as pg_identify_object() says it; schema for the schema itself';
+COMMENT ON COLUMN plio.previous_owners.object_name IS 'The name without the schema; empty for the schema itself';
+COMMENT ON COLUMN plio.previous_owners.object_args IS 'The arguments of functions and operators';
+COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The owner before';
+COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was granted to PUBLIC by plio.assign_role()';
+SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
+
+-- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
+-- their table or type; not the members of extensions.
+CREATE FUNCTION plio._owned_objects(schema oid)
+RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH objects (class, object, owner) AS (
+        SELECT 'pg_class'::regclass, c.oid, c.relowner FROM pg_class c
+         WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+           AND NOT (c.relkind = 'S' AND EXISTS (
+                   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid <> 0 AND d.deptype IN ('a', 'i')))
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+         WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
+           AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
+        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace = $1
+        UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
+        UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
+        UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
+        UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion WHERE connamespace = $1
+        UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation WHERE collnamespace = $1
+        UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner FROM pg_ts_dict WHERE dictnamespace = $1
+        UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner FROM pg_ts_config WHERE cfgnamespace = $1
+        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner FROM pg_statistic_ext WHERE stxnamespace = $1
+    )
+    SELECT i.type, i.identity, a.object_names[2:], a.object_args, r.rolname
+      FROM objects o, pg_identify_object(o.class, o.object, 0) i,
+           pg_identify_object_as_address(o.class, o.object, 0) a, pg_roles r
+     WHERE r.oid = o.owner AND NOT EXISTS (
+           SELECT 1 FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object AND d.deptype = 'e')
+     ORDER BY o.class, o.object
+$objects$;
+REVOKE ALL ON FUNCTION plio._owned_objects(oid) FROM PUBLIC;
+
+-- The checked forms of PostgreSQL's functions on sequences, which the planner hook puts into plans where a tenant has no
+-- role. They judge their argument and then do as the originals.
+CREATE FUNCTION plio._nextval(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_nextval_wrapper';
+CREATE FUNCTION plio._currval(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_currval_wrapper';
+CREATE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval_wrapper';
+CREATE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval3_wrapper';
+CREATE FUNCTION plio._sequence_last_value(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_last_value_wrapper';
+
+CREATE FUNCTION plio.adopt_tenant(
+    org text, schema_name text, settings jsonb DEFAULT '{}', allow_ties boolean DEFAULT false)
+    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'adopt_tenant_wrapper';
+CREATE FUNCTION plio.release_tenant(org text, confirm text)
+    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'release_tenant_wrapper';
+CREATE FUNCTION plio.assign_role(org text)
+    RETURNS text VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'assign_role_wrapper';
+CREATE FUNCTION plio.unassign_role(org text)
+    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_wrapper';
+CREATE FUNCTION plio.schema_ties(schema_name text) RETURNS TABLE (object text, depends_on text)
+    STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'schema_ties_wrapper';
+REVOKE ALL ON FUNCTION
+    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
+    plio.unassign_role(text), plio.schema_ties(text)
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
+    plio.unassign_role(text), plio.schema_ties(text)
+    TO plio_admin;
+COMMENT ON FUNCTION plio.adopt_tenant(text, text, jsonb, boolean) IS
+    'Makes an existing schema a tenant without a role of its own; its owner and grants stay as they are';
+COMMENT ON FUNCTION plio.release_tenant(text, text) IS
+    'Takes plio.adopt_tenant() back: the schema is no tenant any more, and stays as it is; the second argument repeats the org';
+COMMENT ON FUNCTION plio.assign_role(text) IS
+    'Gives an adopted tenant a role of its own, which owns its schema and all in it from then on; returns the role''s name';
+COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: every object is its previous owner''s again';
+COMMENT ON FUNCTION plio.schema_ties(text) IS
+    'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
+
 -- plio_tenancy_ext/src/monitor/api.rs
 -- plio_tenancy::monitor::api::_denials
 CREATE FUNCTION "_denials"(
@@ -105,336 +347,6 @@ CREATE FUNCTION "_shared_totals"() RETURNS TABLE (
 STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
-
--- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_tenant_counters
-CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
-	"tenant_id" bigint,  /* i64 */
-	"commits" bigint,  /* i64 */
-	"rollbacks" bigint,  /* i64 */
-	"denials" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::create_report_view
-CREATE FUNCTION "create_report_view"(
-	"name" TEXT, /* Option < & str > */
-	"table_name" TEXT, /* Option < & str > */
-	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::create_tenant
-CREATE FUNCTION "create_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
-	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
-) RETURNS TEXT /* String */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::current_tenant
-CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::drop_report_view
-CREATE FUNCTION "drop_report_view"(
-	"name" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::drop_tenant
-CREATE FUNCTION "drop_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"confirm" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
-
--- plio_tenancy_ext/src/monitor/flush.rs
--- plio_tenancy::monitor::flush::flush_denials
-CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access
-CREATE FUNCTION "grant_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access_to_every_tenant
-CREATE FUNCTION "grant_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::rename_tenant
-CREATE FUNCTION "rename_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"new_org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::report_coverage
-CREATE FUNCTION "report_coverage"() RETURNS TABLE (
-	"org" TEXT,  /* String */
-	"outcome" TEXT,  /* String */
-	"rows" bigint,  /* i64 */
-	"sqlstate" TEXT,  /* Option < String > */
-	"message" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::require_tenant
-CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::resume_tenant
-CREATE FUNCTION "resume_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access
-CREATE FUNCTION "revoke_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access_to_every_tenant
-CREATE FUNCTION "revoke_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/selftest.rs
--- plio_tenancy::selftest::selftest
-CREATE FUNCTION "selftest"() RETURNS TABLE (
-	"attack" TEXT,  /* String */
-	"verdict" TEXT,  /* String */
-	"sqlstate" TEXT,  /* Option < String > */
-	"detail" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'selftest_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::set_tenant
-CREATE FUNCTION "set_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::share
-CREATE FUNCTION "share"(
-	"object" TEXT, /* Option < & str > */
-	"mode" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'share_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::suspend_tenant
-CREATE FUNCTION "suspend_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::unshare
-CREATE FUNCTION "unshare"(
-	"object" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'unshare_wrapper';
-
--- plio_tenancy_ext/src/cache.rs
--- plio_tenancy::cache::_on_registry_change
-CREATE FUNCTION "_on_registry_change"()
-	RETURNS TRIGGER
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', '_on_registry_change_wrapper';
-
--- plio_tenancy_ext/src/history.rs
--- plio_tenancy::history::_refuse_history_change
-CREATE FUNCTION "_refuse_history_change"()
-	RETURNS TRIGGER
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', '_refuse_history_change_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   roles
---   cache::_on_registry_change
---   history::_refuse_history_change
-
--- The registry. Text columns that are looked up have collation "C": the extension reads them by index, without SQL.
--- Columns are found by position (plio_tenancy_ext/src/registry.rs): an upgrade may only append.
-
-CREATE TABLE plio.tenants (
-    tenant_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    org         text COLLATE "C" NOT NULL CONSTRAINT tenants_org_key UNIQUE
-                CONSTRAINT tenants_org_check CHECK (org ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
-    schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
-    role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
-    status      text NOT NULL DEFAULT 'active'
-                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
-    settings    jsonb NOT NULL DEFAULT '{}',
-    created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
-);
-REVOKE ALL ON plio.tenants FROM PUBLIC;
-COMMENT ON TABLE plio.tenants IS 'The organizations of this database, one row each; written by plio.create_tenant() and its kin';
-COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the same org';
-COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
-COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
-COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
-COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
-COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
-COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
-
-CREATE TABLE plio.access (
-    role_name  text COLLATE "C" NOT NULL,
-    -- No foreign key to plio.tenants: a parallel pg_restore does not order the data of an extension's tables by it.
-    org        text COLLATE "C",
-    granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    granted_by text NOT NULL DEFAULT SESSION_USER,
-    CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
-);
-REVOKE ALL ON plio.access FROM PUBLIC;
-COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
-COMMENT ON COLUMN plio.access.role_name IS 'The role that may enter, and with it its members';
-COMMENT ON COLUMN plio.access.granted_at IS 'When it was granted';
-COMMENT ON COLUMN plio.access.granted_by IS 'The session''s user who granted it';
-COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';
-
-CREATE TABLE plio.shares (
-    schema_name   text COLLATE "C" NOT NULL,
-    relation_name text COLLATE "C",
-    mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
-    shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    shared_by     text NOT NULL DEFAULT SESSION_USER,
-    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
-);
-REVOKE ALL ON plio.shares FROM PUBLIC;
-COMMENT ON TABLE plio.shares IS 'What tenants may reach outside their own schema; written by plio.share() and plio.unshare()';
-COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that holds what is shared';
-COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
-COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
-COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
-COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
-
-CREATE TABLE plio.history (
-    history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at             timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    actor          text NOT NULL DEFAULT SESSION_USER,
-    action         text NOT NULL,
-    org            text,
-    detail         jsonb NOT NULL DEFAULT '{}',
-    transaction_id xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-    -- Not the owner of the function that writes the row: a definer function leaves the setting alone.
-    role_name      text NOT NULL
-                   DEFAULT coalesce(nullif(pg_catalog.current_setting('role'), 'none'), SESSION_USER)
-);
-REVOKE ALL ON plio.history FROM PUBLIC;
-COMMENT ON TABLE plio.history IS 'What administrators did to tenants: who, when, what, in which transaction; only ever appended to';
-
-COMMENT ON COLUMN plio.history.history_id IS 'In the order of writing';
-COMMENT ON COLUMN plio.history.at IS 'When, by the clock';
-COMMENT ON COLUMN plio.history.actor IS 'The session''s user';
-COMMENT ON COLUMN plio.history.action IS 'The function that was called; or what followed by itself: access_follows_role, share_follows_object, share_ends_with_object';
-COMMENT ON COLUMN plio.history.org IS 'The tenant; null for what concerns none or every one';
-COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or made';
-COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
-COMMENT ON COLUMN plio.history.role_name IS 'The role in force: that of SET ROLE, or the session''s user';
-
-CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
-CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.access
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
-CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.shares
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
--- Also in a restore or a replica's apply process: a registry that changed unnoticed would be a boundary that lies.
-ALTER TABLE plio.tenants ENABLE ALWAYS TRIGGER tell_every_backend;
-ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
-ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
-
--- Only ever appended to; the event triggers refuse to take this trigger away (history.rs).
-CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.history
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
-ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended;
-REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
-
-SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
-SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('plio.access', '');
-SELECT pg_catalog.pg_extension_config_dump('plio.shares', '');
-SELECT pg_catalog.pg_extension_config_dump('plio.history', '');
-SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -605,421 +517,6 @@ $health$;
 REVOKE ALL ON FUNCTION plio.health() FROM PUBLIC;
 COMMENT ON FUNCTION plio.health() IS
     'Is this database protected? One row a finding: severity (critical, warning, info), finding, detail, fix';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   registry
-
-CREATE FUNCTION plio._on_ddl_command_end() RETURNS event_trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_ddl_command_end';
-REVOKE ALL ON FUNCTION plio._on_ddl_command_end() FROM PUBLIC;
-CREATE FUNCTION plio._on_sql_drop() RETURNS event_trigger
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_sql_drop';
-REVOKE ALL ON FUNCTION plio._on_sql_drop() FROM PUBLIC;
-
-CREATE EVENT TRIGGER plio_ddl_command_end ON ddl_command_end EXECUTE FUNCTION plio._on_ddl_command_end();
-COMMENT ON EVENT TRIGGER plio_ddl_command_end IS
-    'plio_tenancy: refuses objects outside the active tenant, and ties between tenants';
-CREATE EVENT TRIGGER plio_sql_drop ON sql_drop EXECUTE FUNCTION plio._on_sql_drop();
-COMMENT ON EVENT TRIGGER plio_sql_drop IS
-    'plio_tenancy: refuses dropping what lies outside the active tenant; forgets the shares of what is dropped';
--- Whatever session_replication_role says.
-ALTER EVENT TRIGGER plio_ddl_command_end ENABLE ALWAYS;
-ALTER EVENT TRIGGER plio_sql_drop ENABLE ALWAYS;
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   registry
-
--- Adopted tenants: their schema was there before. What plio.assign_role() changed, so that plio.unassign_role() can put it
--- back; names, not oids, so that a dump is true elsewhere.
-CREATE TABLE plio.previous_owners (
-    tenant_id    bigint NOT NULL,
-    object_type  text COLLATE "C" NOT NULL,
-    object_name  text[] COLLATE "C" NOT NULL,
-    object_args  text[] COLLATE "C" NOT NULL,
-    owner_name   text COLLATE "C" NOT NULL,
-    granted_usage boolean NOT NULL DEFAULT false,
-    CONSTRAINT previous_owners_key UNIQUE (tenant_id, object_type, object_name, object_args)
-);
-REVOKE ALL ON plio.previous_owners FROM PUBLIC;
-GRANT SELECT ON plio.previous_owners TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.previous_owners IS
-    'Whose the objects of an adopted tenant were before plio.assign_role(): the schema, and what was not the schema''s owner''s';
-COMMENT ON COLUMN plio.previous_owners.tenant_id IS 'The tenant';
-COMMENT ON COLUMN plio.previous_owners.object_type IS 'The kind, as pg_identify_object() says it; schema for the schema itself';
-COMMENT ON COLUMN plio.previous_owners.object_name IS 'The name without the schema; empty for the schema itself';
-COMMENT ON COLUMN plio.previous_owners.object_args IS 'The arguments of functions and operators';
-COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The owner before';
-COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was granted to PUBLIC by plio.assign_role()';
-SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
-
--- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
--- their table or type; not the members of extensions.
-CREATE FUNCTION plio._owned_objects(schema oid)
-RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $objects$
-    WITH objects (class, object, owner) AS (
-        SELECT 'pg_class'::regclass, c.oid, c.relowner FROM pg_class c
-         WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-           AND NOT (c.relkind = 'S' AND EXISTS (
-                   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                      AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid <> 0 AND d.deptype IN ('a', 'i')))
-        UNION ALL
-        SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
-         WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
-           AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
-        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace = $1
-        UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
-        UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
-        UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
-        UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion WHERE connamespace = $1
-        UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation WHERE collnamespace = $1
-        UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner FROM pg_ts_dict WHERE dictnamespace = $1
-        UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner FROM pg_ts_config WHERE cfgnamespace = $1
-        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner FROM pg_statistic_ext WHERE stxnamespace = $1
-    )
-    SELECT i.type, i.identity, a.object_names[2:], a.object_args, r.rolname
-      FROM objects o, pg_identify_object(o.class, o.object, 0) i,
-           pg_identify_object_as_address(o.class, o.object, 0) a, pg_roles r
-     WHERE r.oid = o.owner AND NOT EXISTS (
-           SELECT 1 FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object AND d.deptype = 'e')
-     ORDER BY o.class, o.object
-$objects$;
-REVOKE ALL ON FUNCTION plio._owned_objects(oid) FROM PUBLIC;
-
--- The checked forms of PostgreSQL's functions on sequences, which the planner hook puts into plans where a tenant has no
--- role. They judge their argument and then do as the originals.
-CREATE FUNCTION plio._nextval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_nextval_wrapper';
-CREATE FUNCTION plio._currval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_currval_wrapper';
-CREATE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval_wrapper';
-CREATE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval3_wrapper';
-CREATE FUNCTION plio._sequence_last_value(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_last_value_wrapper';
-
-CREATE FUNCTION plio.adopt_tenant(
-    org text, schema_name text, settings jsonb DEFAULT '{}', allow_ties boolean DEFAULT false)
-    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'adopt_tenant_wrapper';
-CREATE FUNCTION plio.release_tenant(org text, confirm text)
-    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'release_tenant_wrapper';
-CREATE FUNCTION plio.assign_role(org text)
-    RETURNS text VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'assign_role_wrapper';
-CREATE FUNCTION plio.unassign_role(org text)
-    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_wrapper';
-CREATE FUNCTION plio.schema_ties(schema_name text) RETURNS TABLE (object text, depends_on text)
-    STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'schema_ties_wrapper';
-REVOKE ALL ON FUNCTION
-    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
-    FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION
-    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
-    TO plio_admin;
-COMMENT ON FUNCTION plio.adopt_tenant(text, text, jsonb, boolean) IS
-    'Makes an existing schema a tenant without a role of its own; its owner and grants stay as they are';
-COMMENT ON FUNCTION plio.release_tenant(text, text) IS
-    'Takes plio.adopt_tenant() back: the schema is no tenant any more, and stays as it is; the second argument repeats the org';
-COMMENT ON FUNCTION plio.assign_role(text) IS
-    'Gives an adopted tenant a role of its own, which owns its schema and all in it from then on; returns the role''s name';
-COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: every object is its previous owner''s again';
-COMMENT ON FUNCTION plio.schema_ties(text) IS
-    'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   views
---   monitor::api::_denials
---   monitor::api::_shared_totals
---   monitor::api::_tenant_counters
-
--- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.denials AS
-    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials(0) d;
-REVOKE ALL ON plio.denials FROM PUBLIC;
-GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.denials IS
-    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
-COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
-COMMENT ON COLUMN plio.denials.at IS 'When';
-COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
-COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
-COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
-COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
-COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
-
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
-CREATE FUNCTION plio._activity()
-RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
-               wait_event_type text, wait_event text, application_name text, client_addr inet)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $activity$
-    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
-      JOIN plio.tenants t ON t.schema_name = n.nspname
-      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
-$activity$;
-REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.activity AS
-    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM plio._activity() a;
-REVOKE ALL ON plio.activity FROM PUBLIC;
-GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.activity IS
-    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
-COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
-COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.activity.org IS 'The tenant';
-COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
-COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
-COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
-
--- One pass over pg_class, one over its TOAST tables; no file is looked at.
-CREATE VIEW plio.stat_tenants AS
-    WITH tenants AS MATERIALIZED (
-        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
-          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
-    ),
-    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
-    relations AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
-               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
-          FROM pg_catalog.pg_class c
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    toast AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
-          FROM pg_catalog.pg_class c
-          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
-          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
-    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
-    sessions AS (
-        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
-          FROM plio._activity() a GROUP BY a.org
-    )
-    SELECT t.org, t.status,
-           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
-           COALESCE(k.rollbacks, h.zero) AS rollbacks,
-           COALESCE(k.denials, h.zero) AS denials,
-           COALESCE(r.tables, 0) AS tables,
-           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
-           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
-           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
-           COALESCE(r.live_rows, 0)::bigint AS live_rows,
-           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
-           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
-           COALESCE(r.index_scans, 0)::bigint AS index_scans,
-           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
-           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
-           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
-           r.last_vacuum, r.last_analyze,
-           COALESCE(s.sessions, 0) AS sessions,
-           pg_catalog.clock_timestamp() - s.since AS longest_session
-      FROM tenants t
-     CROSS JOIN block b
-      LEFT JOIN shared h ON true
-      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
-      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
-      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
-      LEFT JOIN sessions s ON s.org = t.org;
-REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
-GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.stat_tenants IS
-    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
-COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
-COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
-COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
-COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
-COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
-COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
-COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
-COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
-COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
-COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
-COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
-COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
-COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
-COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
-
--- Runs as its owner, who may look at every file.
-CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
-RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $sizes$
-    SELECT t.org,
-           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
-           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
-      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
-     GROUP BY t.org ORDER BY t.org
-$sizes$;
-REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
-COMMENT ON FUNCTION plio.tenant_sizes(text) IS
-    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
-
-CREATE VIEW plio.metrics AS
-    WITH totals AS (SELECT * FROM plio._shared_totals()),
-    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
-    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
-      FROM tenants s
-     CROSS JOIN LATERAL (VALUES
-           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
-           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
-           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
-           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
-           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
-           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
-           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
-           ('plio_tenant_sessions', s.sessions)
-           ) m (name, value)
-     WHERE m.value IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
-           pg_catalog.date_part('epoch', s.longest_session)
-      FROM tenants s WHERE s.longest_session IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
-      FROM tenants s GROUP BY s.status
-    UNION ALL
-    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
-           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
-      FROM totals
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM totals t CROSS JOIN LATERAL (VALUES
-           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
-           ('plio_uncounted_total', t.uncounted)) m (name, value)
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
-           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
-    UNION ALL
-    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
-    UNION ALL
-    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
-           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
-      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
-REVOKE ALL ON plio.metrics FROM PUBLIC;
-GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
-COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
-COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
-COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   monitoring
---   history::_refuse_history_change
---   monitor::flush::flush_denials
-
--- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
--- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
-CREATE TABLE plio.denials_history (
-    at         timestamptz NOT NULL,
-    denial_id  bigint NOT NULL,
-    pid        integer NOT NULL,
-    session_id text,
-    login_role text,
-    org        text,
-    kind       text NOT NULL,
-    message    text NOT NULL,
-    sqlstate   text NOT NULL,
-    query_id   bigint,
-    enforced   boolean NOT NULL,
-    PRIMARY KEY (at, denial_id)
-);
-REVOKE ALL ON plio.denials_history FROM PUBLIC;
-GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.denials_history IS
-    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
-COMMENT ON COLUMN plio.denials_history.at IS 'When';
-COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
-COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
-COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
-
--- What is older than the retention goes by itself; nothing else does.
-CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
-ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
-SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
-
-REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
-COMMENT ON FUNCTION plio.flush_denials() IS
-    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1590,6 +1087,25 @@ AS $outside$
            'lo_compat_privileges is on: every tenant reads every large object',
            'ALTER SYSTEM RESET lo_compat_privileges; SELECT pg_reload_conf()'
      WHERE (SELECT reset_val FROM pg_settings WHERE name = 'lo_compat_privileges') = 'on'
+    UNION ALL
+    -- The setting is there from 17 on.
+    SELECT 'critical', 'event_triggers_off', NULL, s.whose,
+           format('event_triggers is off for %s: ties between tenants are not seen while they are made', s.whose),
+           format('%s RESET event_triggers', s.alter_what)
+      FROM settings s WHERE CASE WHEN s.name = 'event_triggers' THEN NOT s.value::boolean ELSE false END
+    UNION ALL
+    SELECT 'critical', 'event_triggers_off', NULL, 'event_triggers',
+           'event_triggers is off: ties between tenants are not seen while they are made',
+           'ALTER SYSTEM RESET event_triggers; SELECT pg_reload_conf()'
+      FROM pg_settings s WHERE s.name = 'event_triggers' AND s.reset_val = 'off' AND s.source IN ('configuration file', 'command line')
+    UNION ALL
+    SELECT 'critical', 'parameter_grant', NULL, p.parname,
+           format('%s may set %s, which takes the protection away', coalesce(quote_ident(r.rolname), 'everybody'), p.parname),
+           format('REVOKE ALL ON PARAMETER %s FROM %s', p.parname, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+      FROM pg_parameter_acl p CROSS JOIN LATERAL (SELECT DISTINCT a.grantee FROM aclexplode(p.paracl) a) a
+      LEFT JOIN pg_authid r ON r.oid = a.grantee
+     WHERE p.parname IN ('plio.enforcement', 'plio.allowed_connections', 'session_preload_libraries', 'lo_compat_privileges', 'event_triggers')
+       AND NOT coalesce(r.rolsuper, false)
 $outside$;
 REVOKE ALL ON FUNCTION plio._audit_outside() FROM PUBLIC;
 
@@ -1707,17 +1223,6 @@ REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
---   registry
---   selftest::selftest
-
--- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
--- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
-GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
-COMMENT ON FUNCTION plio.selftest() IS
-    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
 --   audit_ties
 --   audit_code
 --   audit_privileges
@@ -1750,6 +1255,407 @@ REVOKE ALL ON FUNCTION plio.audit(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio.audit(text) TO plio_admin, plio_auditor;
 COMMENT ON FUNCTION plio.audit(text) IS
     'What crosses a boundary between tenants? One row a finding of at least that severity (critical, warning, info), and the SQL that mends it';
+
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_tenant_counters
+CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
+	"tenant_id" bigint,  /* i64 */
+	"commits" bigint,  /* i64 */
+	"rollbacks" bigint,  /* i64 */
+	"denials" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
+--   monitor::api::_denials
+--   monitor::api::_shared_totals
+--   monitor::api::_tenant_counters
+
+-- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
+REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
+      FROM plio._denials(0) d;
+REVOKE ALL ON plio.denials FROM PUBLIC;
+GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.denials IS
+    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
+COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
+COMMENT ON COLUMN plio.denials.at IS 'When';
+COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
+COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
+COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
+COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
+COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
+-- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
+-- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+CREATE FUNCTION plio._activity()
+RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
+               wait_event_type text, wait_event text, application_name text, client_addr inet)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $activity$
+    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM pg_locks l
+      JOIN pg_namespace n ON n.oid = l.relation
+      JOIN plio.tenants t ON t.schema_name = n.nspname
+      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
+     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
+       AND l.database = a.datid
+       -- Once oids have wrapped around, a relation may have a schema's.
+       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+$activity$;
+REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.activity AS
+    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM plio._activity() a;
+REVOKE ALL ON plio.activity FROM PUBLIC;
+GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.activity IS
+    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
+COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
+COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.activity.org IS 'The tenant';
+COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
+COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
+COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
+
+-- One pass over pg_class, one over its TOAST tables; no file is looked at.
+CREATE VIEW plio.stat_tenants AS
+    WITH tenants AS MATERIALIZED (
+        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
+          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+    ),
+    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    relations AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
+               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
+          FROM pg_catalog.pg_class c
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    toast AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
+          FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
+          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
+    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
+    sessions AS (
+        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
+          FROM plio._activity() a GROUP BY a.org
+    )
+    SELECT t.org, t.status,
+           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
+           COALESCE(k.rollbacks, h.zero) AS rollbacks,
+           COALESCE(k.denials, h.zero) AS denials,
+           COALESCE(r.tables, 0) AS tables,
+           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
+           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
+           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
+           COALESCE(r.live_rows, 0)::bigint AS live_rows,
+           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
+           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
+           COALESCE(r.index_scans, 0)::bigint AS index_scans,
+           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
+           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
+           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
+           r.last_vacuum, r.last_analyze,
+           COALESCE(s.sessions, 0) AS sessions,
+           pg_catalog.clock_timestamp() - s.since AS longest_session
+      FROM tenants t
+     CROSS JOIN block b
+      LEFT JOIN shared h ON true
+      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
+      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
+      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
+      LEFT JOIN sessions s ON s.org = t.org;
+REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
+GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.stat_tenants IS
+    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
+COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
+COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
+COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
+COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
+COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
+COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
+COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
+COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
+COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
+COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
+COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
+COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
+COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
+
+-- Runs as its owner, who may look at every file.
+CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      FROM plio.tenants t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
+     WHERE $1 IS NULL OR t.org = $1
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
+REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
+COMMENT ON FUNCTION plio.tenant_sizes(text) IS
+    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
+
+CREATE VIEW plio.metrics AS
+    WITH totals AS (SELECT * FROM plio._shared_totals()),
+    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
+    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
+      FROM tenants s
+     CROSS JOIN LATERAL (VALUES
+           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
+           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
+           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
+           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
+           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
+           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
+           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
+           ('plio_tenant_sessions', s.sessions)
+           ) m (name, value)
+     WHERE m.value IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
+           pg_catalog.date_part('epoch', s.longest_session)
+      FROM tenants s WHERE s.longest_session IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
+      FROM tenants s GROUP BY s.status
+    UNION ALL
+    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
+           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
+      FROM totals
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM totals t CROSS JOIN LATERAL (VALUES
+           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
+           ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
+           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
+    UNION ALL
+    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
+    UNION ALL
+    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
+           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
+REVOKE ALL ON plio.metrics FROM PUBLIC;
+GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
+COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
+COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
+COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::create_report_view
+CREATE FUNCTION "create_report_view"(
+	"name" TEXT, /* Option < & str > */
+	"table_name" TEXT, /* Option < & str > */
+	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::create_tenant
+CREATE FUNCTION "create_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
+	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
+) RETURNS TEXT /* String */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::current_tenant
+CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::drop_report_view
+CREATE FUNCTION "drop_report_view"(
+	"name" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::drop_tenant
+CREATE FUNCTION "drop_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
+
+-- plio_tenancy_ext/src/monitor/flush.rs
+-- plio_tenancy::monitor::flush::flush_denials
+CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   monitoring
+--   monitor::flush::flush_denials
+
+-- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
+-- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
+CREATE TABLE plio.denials_history (
+    at         timestamptz NOT NULL,
+    denial_id  bigint NOT NULL,
+    pid        integer NOT NULL,
+    session_id text,
+    login_role text,
+    org        text,
+    kind       text NOT NULL,
+    message    text NOT NULL,
+    sqlstate   text NOT NULL,
+    query_id   bigint,
+    enforced   boolean NOT NULL,
+    PRIMARY KEY (at, denial_id)
+);
+REVOKE ALL ON plio.denials_history FROM PUBLIC;
+GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.denials_history IS
+    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
+COMMENT ON COLUMN plio.denials_history.at IS 'When';
+COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
+COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- What is older than the retention goes by itself; nothing else does.
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
+SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
+
+REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
+COMMENT ON FUNCTION plio.flush_denials() IS
+    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access
+CREATE FUNCTION "grant_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access_to_every_tenant
+CREATE FUNCTION "grant_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::rename_tenant
+CREATE FUNCTION "rename_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"new_org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::report_coverage
+CREATE FUNCTION "report_coverage"() RETURNS TABLE (
+	"org" TEXT,  /* String */
+	"outcome" TEXT,  /* String */
+	"rows" bigint,  /* i64 */
+	"sqlstate" TEXT,  /* Option < String > */
+	"message" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1813,6 +1719,107 @@ COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
     'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
 COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
 
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::require_tenant
+CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::resume_tenant
+CREATE FUNCTION "resume_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access
+CREATE FUNCTION "revoke_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access_to_every_tenant
+CREATE FUNCTION "revoke_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/selftest.rs
+-- plio_tenancy::selftest::selftest
+CREATE FUNCTION "selftest"() RETURNS TABLE (
+	"attack" TEXT,  /* String */
+	"verdict" TEXT,  /* String */
+	"sqlstate" TEXT,  /* Option < String > */
+	"detail" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'selftest_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   selftest::selftest
+
+-- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
+-- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
+GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
+COMMENT ON FUNCTION plio.selftest() IS
+    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::set_tenant
+CREATE FUNCTION "set_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::share
+CREATE FUNCTION "share"(
+	"object" TEXT, /* Option < & str > */
+	"mode" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'share_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::suspend_tenant
+CREATE FUNCTION "suspend_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::unshare
+CREATE FUNCTION "unshare"(
+	"object" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'unshare_wrapper';
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
@@ -1831,7 +1838,7 @@ REVOKE ALL ON FUNCTION
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
     plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as(), plio._on_registry_change()
+    plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),

@@ -46,6 +46,10 @@ pub enum ErrorKind {
     InvalidArgument,
     /// 0A000: CREATE EXTENSION in a database whose encoding is not UTF8; also anything that PostgreSQL does not support.
     NotSupported,
+    /// 39P01: a trigger's function, called by hand.
+    TriggerOnly,
+    /// 39P03: an event trigger's function, called by hand.
+    EventTriggerOnly,
     /// XX000: a bug, of the extension or of the server.
     Internal,
     /// Any other SQLSTATE: see [`Error::code`].
@@ -68,6 +72,8 @@ pub const SQLSTATES: &[(ErrorKind, &str)] = &[
     (ErrorKind::NoTransaction, "25P01"),
     (ErrorKind::InvalidArgument, "22023"),
     (ErrorKind::NotSupported, "0A000"),
+    (ErrorKind::TriggerOnly, "39P01"),
+    (ErrorKind::EventTriggerOnly, "39P03"),
     (ErrorKind::Internal, "XX000"),
 ];
 

@@ -137,6 +137,7 @@ pub fn assign_role(org: &Org) -> Result<String> {
     let schema = schema_of(&tenant)?;
     let name = lifecycle::schema_name_of(&tenant)?;
     let owner = catalog::schema_owner(schema).and_then(catalog::role_name).unwrap_or_default();
+    ensure_owners_can_be_named(schema)?;
     let role = lifecycle::free_role_name(org);
     managing(|| {
         let (quoted_role, quoted_schema) = (quote_identifier(&role), quote_identifier(&name));
@@ -195,6 +196,24 @@ pub fn unassign_role(org: &Org) -> Result<()> {
         registry::update_role(org, None)?;
         registry::record("unassign_role", Some(org), json!({ "owner": owner }))
     })
+}
+
+/// Owners are kept by name, and a name from a database of another encoding would find nobody again.
+fn ensure_owners_can_be_named(schema: Oid) -> Result<()> {
+    let owners = registry::owners_of(schema)?;
+    match owners
+        .into_iter()
+        .find(|owner| catalog::role_name(*owner).and_then(|name| catalog::role_oid(&name)) != Some(*owner))
+    {
+        Some(owner) => Err(Error::WrongLayers {
+            message: format!(
+                "the name of the role with oid {} is not valid in encoding UTF8",
+                owner.to_u32()
+            ),
+            hint: "Rename the role, in a database of the encoding in which it was made.",
+        }),
+        None => Ok(()),
+    }
 }
 
 fn ensure_role_exists(name: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The SQL functions: decode the arguments, call one function of the domain, raise its error.
 
 use crate::error::{Error, Result, or_raise};
+use crate::pg;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::session;
 use crate::tenant::Org;
@@ -16,7 +17,23 @@ pub fn required<'a>(
     function: &'static str,
     argument: &'static str,
 ) -> Result<&'a str> {
-    value.ok_or(Error::NullArgument { function, argument })
+    let value = value.ok_or(Error::NullArgument { function, argument })?;
+    ensure_utf8(value, function, argument)?;
+    Ok(value)
+}
+
+/// An argument that is UTF-8: the names of roles and databases need not be.
+///
+/// # Errors
+/// 22023.
+pub fn ensure_utf8(value: &str, function: &'static str, argument: &'static str) -> Result<()> {
+    if pg::is_utf8(value) {
+        return Ok(());
+    }
+    Err(Error::BadArgument {
+        message: format!("argument \"{argument}\" of {function}() is not valid in encoding UTF8"),
+        hint: "Rename what has that name, in a database of the encoding in which it was made.",
+    })
 }
 
 /// An argument that is an org.
@@ -56,6 +73,7 @@ fn create_tenant(
 ) -> String {
     or_raise((|| {
         let org = parse_org(org, "create_tenant", "org")?;
+        schema_name.map_or(Ok(()), |name| ensure_utf8(name, "create_tenant", "schema_name"))?;
         let settings =
             settings.ok_or(Error::NullArgument { function: "create_tenant", argument: "settings" })?;
         lifecycle::create(&org, schema_name, settings)

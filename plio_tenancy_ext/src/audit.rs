@@ -7,8 +7,9 @@
 
 pub mod words;
 
+use crate::api::required;
 use crate::error::{Error, or_raise};
-use crate::pg::parse;
+use crate::pg::{self, parse};
 use pgrx::prelude::*;
 
 const SEVERITIES: [&str; 3] = ["critical", "warning", "info"];
@@ -20,8 +21,7 @@ pub(crate) fn _severity_rank(severity: Option<&str>) -> i32 {
         message: format!("\"{severity}\" is no severity"),
         hint: "Use 'critical', 'warning' or 'info'.",
     };
-    let null = Error::NullArgument { function: "audit", argument: "severity_at_least" };
-    let rank = severity.ok_or(null).and_then(|severity| {
+    let rank = required(severity, "audit", "severity_at_least").and_then(|severity| {
         SEVERITIES.iter().position(|known| *known == severity).ok_or_else(|| unknown(severity))
     });
     or_raise(rank) as i32
@@ -33,6 +33,10 @@ pub(crate) fn _schemas_in_code(
     language: &str,
     source: &str,
 ) -> TableIterator<'static, (name!(name, String), name!(is_guess, bool))> {
+    if !(pg::is_utf8(language) && pg::is_utf8(source)) {
+        // A role's name, say: no function of this database has such a text.
+        return TableIterator::empty();
+    }
     let parsed = if language == "sql" { parse::names_in_sql(source) } else { None };
     let found: Vec<(String, bool)> = match parsed {
         Some(names) => {

@@ -281,13 +281,7 @@ pub fn may_enter(role: Oid, tenant: &Tenant) -> bool {
 }
 
 /// The statement-level trigger on the registry's tables: tells every backend, at commit, to look again.
-#[pg_trigger]
-pub(crate) fn _on_registry_change<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, std::convert::Infallible> {
-    if let Ok(relation) = trigger.relation() {
-        session::invalidate_relation(relation.oid());
-        forget();
-    }
-    Ok(None)
+pub fn on_registry_change(table: Oid) {
+    session::invalidate_relation(table);
+    forget();
 }

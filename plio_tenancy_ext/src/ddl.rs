@@ -11,9 +11,8 @@ mod ties;
 
 pub use self::ties::ties_of;
 use crate::denial::{self, Subject};
-use crate::error::{Error, Result, or_raise};
+use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
-use crate::pg::function::c_function;
 use crate::pg::{catalog, depend};
 use crate::policy::{self, Place, Verdict};
 use crate::{cache, context, history, hooks, lifecycle, shares};
@@ -39,7 +38,10 @@ fn bug(error: pgrx::spi::SpiError) -> Error {
 }
 
 /// `ddl_command_end`.
-fn on_command_end() -> Result<()> {
+///
+/// # Errors
+/// 42501, 55000.
+pub fn on_command_end() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let changed = changed_objects()?;
     let renaming = cache::take_renaming();
@@ -129,7 +131,10 @@ fn ensure_no_tenants(object: &Changed) -> Result<()> {
 }
 
 /// `sql_drop`.
-fn on_drop() -> Result<()> {
+///
+/// # Errors
+/// As [`on_command_end`].
+pub fn on_drop() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();
@@ -194,30 +199,3 @@ fn dropped_objects() -> Result<Vec<Dropped>> {
     })
     .map_err(bug)
 }
-
-/// Whether the call comes from PostgreSQL's event trigger machinery.
-fn ensure_event_trigger(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    // SAFETY: a call's context is NULL or a node.
-    let is_event_trigger = unsafe {
-        !fcinfo.is_null()
-            && crate::pg::nodes::tag((*fcinfo).context.cast_const()) == pg_sys::NodeTag::T_EventTriggerData
-    };
-    if is_event_trigger {
-        Ok(())
-    } else {
-        Err(Error::BadArgument {
-            message: "function can be called only as an event trigger".to_owned(),
-            hint: "Leave it to the event triggers that the extension made.",
-        })
-    }
-}
-
-/// Runs the body if PostgreSQL's event trigger machinery calls.
-fn run(fcinfo: pg_sys::FunctionCallInfo, body: fn() -> Result<()>) -> pg_sys::Datum {
-    or_raise(ensure_event_trigger(fcinfo));
-    or_raise(body());
-    pg_sys::Datum::null()
-}
-
-c_function!(plio_on_ddl_command_end, pg_finfo_plio_on_ddl_command_end, |fcinfo| run(fcinfo, on_command_end));
-c_function!(plio_on_sql_drop, pg_finfo_plio_on_sql_drop, |fcinfo| run(fcinfo, on_drop));

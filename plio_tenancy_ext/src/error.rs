@@ -160,6 +160,12 @@ pub enum Error {
     /// An argument is wrong.
     #[error("{message}")]
     BadArgument { message: String, hint: &'static str },
+    /// A trigger function called by hand.
+    #[error("function was not called by trigger manager")]
+    NotATrigger,
+    /// An event trigger's function called by hand.
+    #[error("function was not fired by event trigger manager")]
+    NotAnEventTrigger,
     /// Ours.
     #[error("internal error in plio_tenancy: {0}")]
     Bug(String),
@@ -223,6 +229,8 @@ impl Error {
             | Self::BadArgument { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::NotAnEventTrigger => Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
             Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }

@@ -6,27 +6,26 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::{self, Error, or_raise};
+use crate::error::{self, Error};
 use crate::monitor::flush::table;
+use crate::pg::catalog;
 use crate::{guc, hooks};
-use pgrx::prelude::*;
+use pgrx::pg_sys::Oid;
 
 /// The schema of both histories,
 const SCHEMA: &str = "plio";
 /// and their names: what administrators did, and what was denied.
 const TABLES: [&str; 2] = ["history", "denials_history"];
 
-/// The statement-level trigger on the histories.
-#[pg_trigger]
-pub(crate) fn _refuse_history_change<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, std::convert::Infallible> {
+/// The statement-level trigger on the histories; `history` is the one that it was fired on.
+///
+/// # Errors
+/// 42501.
+pub fn refuse_change(history: Oid) -> error::Result<()> {
+    let is_denials = || catalog::relation_names(history).is_some_and(|(_, name)| name == table::TABLE.1);
+    let may_go = table::is_pruning() && is_denials();
     // Whatever process it is: a replica's apply worker may not, either.
-    let may_go = table::is_pruning() && trigger.table_name().is_ok_and(|name| name == table::TABLE.1);
-    if guc::is_judging() && !may_go {
-        or_raise(Err(Error::HistoryChange))
-    }
-    Ok(None)
+    if guc::is_judging() && !may_go { Err(Error::HistoryChange) } else { Ok(()) }
 }
 
 /// Refuses DDL on a history: it is created and altered by the extension's scripts alone.

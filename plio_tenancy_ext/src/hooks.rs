@@ -3,7 +3,8 @@
 //! | hook | sees | cannot see | in the chain |
 //! | --- | --- | --- | --- |
 //! | `ExecutorStart_hook`, `ExecutorCheckPerms_hook` | every range table, after views and cached plans, workers included | utility statements; partitions that an INSERT routes to | ours first, then the previous hook: a refusal of ours needs no second opinion |
-//! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire | previous hook first, as sepgsql does |
+//! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire (functions.rs) | previous hook first, as sepgsql does |
+//! | `needs_fmgr_hook`, `fmgr_hook` | inside a tenant: trigger functions as they are looked up to be called | built-in functions | ours first; the answer is the previous hook's |
 //! | `post_parse_analyze_hook` | that a query was parsed in a session's tenant not yet checked in this transaction | utility statements | ours first |
 //! | `planner_hook` | that a plan is being made | what for | around the previous hook or the standard planner |
 //! | `ExecutorEnd_hook` | that a plan has ended | plans that an error cut off | ours first: it only counts |
@@ -14,11 +15,13 @@
 
 pub mod analyze;
 pub mod check_perms;
+pub mod functions;
 pub mod object_access;
 pub mod planner;
 pub mod report_scan;
 pub mod running;
 pub mod sequences;
+pub mod triggers;
 pub mod utility;
 
 use crate::pg::session;
@@ -28,6 +31,7 @@ use crate::{context, guc};
 pub fn install() {
     check_perms::install();
     object_access::install();
+    functions::install();
     analyze::install();
     planner::install();
     running::install();

@@ -44,11 +44,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 ::pgrx::pg_module_magic!();
 
 extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
-extension_sql_file!(
-    "../../sql/schema/20_registry.sql",
-    name = "registry",
-    requires = ["roles", cache::_on_registry_change, history::_refuse_history_change]
-);
+extension_sql_file!("../../sql/schema/20_registry.sql", name = "registry", requires = ["roles"]);
 extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
@@ -69,7 +65,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/61_denials_history.sql",
     name = "denials_history",
-    requires = ["monitoring", history::_refuse_history_change, monitor::flush::flush_denials]
+    requires = ["monitoring", monitor::flush::flush_denials]
 );
 extension_sql_file!(
     "../../sql/schema/50_audit_base.sql",

@@ -59,14 +59,20 @@ pub fn sqlstate_text(code: pgrx::PgSqlErrorCode) -> String {
     text.to_string_lossy().into_owned()
 }
 
-/// `name` as SQL writes it: quoted where it must be.
-pub fn quote_identifier(name: &str) -> String {
-    pgrx::spi::quote_identifier(name)
+/// Whether it is UTF-8 in fact. A role's or a database's name may have been given in a database of another encoding, and
+/// pgrx makes a `str` of whatever is in a UTF8 database.
+pub fn is_utf8(text: &str) -> bool {
+    std::str::from_utf8(text.as_bytes()).is_ok()
 }
 
-/// `text` as a SQL literal.
+/// `name` as SQL writes it: quoted where it must be. What is no UTF-8 is replaced, and so names nothing.
+pub fn quote_identifier(name: &str) -> String {
+    pgrx::spi::quote_identifier(&*String::from_utf8_lossy(name.as_bytes()))
+}
+
+/// `text` as a SQL literal; as [`quote_identifier`].
 pub fn quote_literal(text: &str) -> String {
-    pgrx::spi::quote_literal(text)
+    pgrx::spi::quote_literal(&*String::from_utf8_lossy(text.as_bytes()))
 }
 
 /// A memory context that lives as long as the current one at most: no destructor of Rust's ends it earlier.

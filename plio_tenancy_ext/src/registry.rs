@@ -8,7 +8,7 @@
 mod owners;
 
 pub use self::owners::{
-    default_privileges, forget_owners, objects_with_other_owners, owned_objects, remember_owners,
+    default_privileges, forget_owners, objects_with_other_owners, owned_objects, owners_of, remember_owners,
     schema_before, update_role,
 };
 use crate::error::{Error, Result};

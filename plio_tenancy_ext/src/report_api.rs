@@ -1,6 +1,7 @@
 //! The SQL functions of reports. Two are of a kind that pgrx does not know (SETOF record): their call records are written
 //! by hand, and sql/schema/70_reports.sql creates them.
 
+use crate::api::{ensure_utf8, required as required_text};
 use crate::error::{Error, Result, or_raise};
 use crate::pg::function::c_function;
 use crate::pg::spool::Spool;
@@ -25,8 +26,13 @@ unsafe fn wanted(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> Result<Wante
         )
     };
     let orgs = orgs.map(|orgs| orgs.into_iter().collect::<Option<Vec<_>>>().ok_or(()));
+    let query = required(query, function, "query")?;
+    let orgs_texts = orgs.iter().flatten().flatten().map(|org| (org, "orgs"));
+    for (text, argument) in orgs_texts.chain([(&query, "query")]) {
+        ensure_utf8(text, function, argument)?;
+    }
     Ok(Wanted {
-        query: required(query, function, "query")?,
+        query,
         orgs: orgs.transpose().map_err(|()| Error::NullArgument { function, argument: "orgs" })?,
         allow_partial: required(allow_partial, function, "allow_partial")?,
         shape,
@@ -103,14 +109,14 @@ pub(crate) fn create_report_view(
 ) {
     or_raise((|| {
         let function = "create_report_view";
-        let name = required(name, function, "name")?;
-        let table = required(table_name, function, "table_name")?;
-        view::create(name, table, required(org_column, function, "org_column")?)
+        let name = required_text(name, function, "name")?;
+        let table = required_text(table_name, function, "table_name")?;
+        view::create(name, table, required_text(org_column, function, "org_column")?)
     })());
 }
 
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 pub(crate) fn drop_report_view(name: Option<&str>) {
-    or_raise(required(name, "drop_report_view", "name").and_then(view::drop));
+    or_raise(required_text(name, "drop_report_view", "name").and_then(view::drop));
 }

@@ -77,6 +77,9 @@ COMMENT ON COLUMN plio.history.detail IS 'What else the function was given, or m
 COMMENT ON COLUMN plio.history.transaction_id IS 'The transaction it was done in';
 COMMENT ON COLUMN plio.history.role_name IS 'The role in force: that of SET ROLE, or the session''s user';
 
+CREATE FUNCTION plio._on_registry_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_on_registry_change';
+REVOKE ALL ON FUNCTION plio._on_registry_change() FROM PUBLIC;
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.tenants
     FOR EACH STATEMENT EXECUTE FUNCTION plio._on_registry_change();
 CREATE TRIGGER tell_every_backend AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON plio.access
@@ -89,10 +92,12 @@ ALTER TABLE plio.access ENABLE ALWAYS TRIGGER tell_every_backend;
 ALTER TABLE plio.shares ENABLE ALWAYS TRIGGER tell_every_backend;
 
 -- Only ever appended to; the event triggers refuse to take this trigger away (history.rs).
+CREATE FUNCTION plio._refuse_history_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_refuse_history_change';
+REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
 CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.history
     FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
 ALTER TABLE plio.history ENABLE ALWAYS TRIGGER only_appended;
-REVOKE ALL ON FUNCTION plio._refuse_history_change() FROM PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.tenants_tenant_id_seq', '');

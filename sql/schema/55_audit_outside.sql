@@ -118,5 +118,24 @@ AS $outside$
            'lo_compat_privileges is on: every tenant reads every large object',
            'ALTER SYSTEM RESET lo_compat_privileges; SELECT pg_reload_conf()'
      WHERE (SELECT reset_val FROM pg_settings WHERE name = 'lo_compat_privileges') = 'on'
+    UNION ALL
+    -- The setting is there from 17 on.
+    SELECT 'critical', 'event_triggers_off', NULL, s.whose,
+           format('event_triggers is off for %s: ties between tenants are not seen while they are made', s.whose),
+           format('%s RESET event_triggers', s.alter_what)
+      FROM settings s WHERE CASE WHEN s.name = 'event_triggers' THEN NOT s.value::boolean ELSE false END
+    UNION ALL
+    SELECT 'critical', 'event_triggers_off', NULL, 'event_triggers',
+           'event_triggers is off: ties between tenants are not seen while they are made',
+           'ALTER SYSTEM RESET event_triggers; SELECT pg_reload_conf()'
+      FROM pg_settings s WHERE s.name = 'event_triggers' AND s.reset_val = 'off' AND s.source IN ('configuration file', 'command line')
+    UNION ALL
+    SELECT 'critical', 'parameter_grant', NULL, p.parname,
+           format('%s may set %s, which takes the protection away', coalesce(quote_ident(r.rolname), 'everybody'), p.parname),
+           format('REVOKE ALL ON PARAMETER %s FROM %s', p.parname, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+      FROM pg_parameter_acl p CROSS JOIN LATERAL (SELECT DISTINCT a.grantee FROM aclexplode(p.paracl) a) a
+      LEFT JOIN pg_authid r ON r.oid = a.grantee
+     WHERE p.parname IN ('plio.enforcement', 'plio.allowed_connections', 'session_preload_libraries', 'lo_compat_privileges', 'event_triggers')
+       AND NOT coalesce(r.rolsuper, false)
 $outside$;
 REVOKE ALL ON FUNCTION plio._audit_outside() FROM PUBLIC;

@@ -5,7 +5,7 @@ REVOKE ALL ON FUNCTION
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
     plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as(), plio._on_registry_change()
+    plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),

@@ -99,7 +99,17 @@ fn arguments_are_neither_parsed_twice_nor_for_ever() {
         let statement = format!("SET statement_timeout = '20s'; SELECT {call}");
         plio_tests::expect_sqlstate(admin.batch_execute(&statement), "22023");
     }
-    plio_tests::expect_sqlstate(admin.batch_execute("SELECT plio._on_sql_drop()"), "22023");
+    // As PostgreSQL's own trigger functions answer.
+    for (function, code) in [
+        ("_on_sql_drop", "39P03"),
+        ("_on_ddl_command_end", "39P03"),
+        ("_on_registry_change", "39P01"),
+        ("_refuse_history_change", "39P01"),
+    ] {
+        let error =
+            plio_tests::expect_sqlstate(admin.batch_execute(&format!("SELECT plio.{function}()")), code);
+        plio_tests::assert_refusal(&error, code, &[]);
+    }
 }
 
 /// Found by the attack. PostgreSQL's own look for open cursors leaves a scan of its table behind, and the hundredth in a

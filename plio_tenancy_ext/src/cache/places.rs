@@ -91,8 +91,8 @@ pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
     found
 }
 
-/// Extensions whose functions open other connections or the server's files.
-const CONNECTORS: [&str; 3] = ["adminpack", "dblink", "pg_background"];
+/// Extensions whose functions open other connections or the server's files, or send notifications from C.
+const CONNECTORS: [&str; 4] = ["adminpack", "dblink", "pg_background", "tcn"];
 
 /// The extension of [`CONNECTORS`], or of those that are denied where a tenant has no role, that a function belongs to.
 pub fn connector_of(function: Oid) -> Option<&'static str> {

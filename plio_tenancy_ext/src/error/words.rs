@@ -86,6 +86,9 @@ impl Error {
             Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
             Self::NullArgument { .. } => "Pass a value.".to_owned(),
             Self::BadArgument { hint, .. } => (*hint).to_owned(),
+            Self::NotATrigger | Self::NotAnEventTrigger => {
+                "Leave it to the triggers that the extension made.".to_owned()
+            }
             Self::Bug(_) => "Please report it, with the statement and the server's log.".to_owned(),
         }
     }

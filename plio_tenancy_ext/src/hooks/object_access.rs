@@ -178,7 +178,10 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
 }
 
 /// Judges a function that is about to run: where it lies, and whether it leads out of the database.
-fn ensure_function(function: Oid) -> Result<()> {
+///
+/// # Errors
+/// 42501, 55000.
+pub fn ensure_function(function: Oid) -> Result<()> {
     let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
     ensure_code(schema)?;
     match cache::connector_of(function) {

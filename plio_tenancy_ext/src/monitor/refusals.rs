@@ -66,6 +66,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::InUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
+        | Error::NotATrigger
+        | Error::NotAnEventTrigger
         | Error::BadArgument { .. }
         | Error::Bug(_) => None,
     }

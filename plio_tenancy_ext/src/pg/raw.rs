@@ -59,6 +59,8 @@ unsafe extern "C-unwind" {
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: a function's schema, `InvalidOid` when there is none.
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
+    /// lsyscache.c: the type that a function gives; an error when there is no such function.
+    pub fn get_func_rettype(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
     /// miscinit.c: the user whose privileges are in force.

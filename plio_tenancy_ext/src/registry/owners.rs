@@ -42,6 +42,17 @@ pub fn owned_objects(schema: Oid) -> Result<Vec<Owned>> {
     .map_err(bug)
 }
 
+/// Whose the schema is, and what is in it.
+pub fn owners_of(schema: Oid) -> Result<Vec<Oid>> {
+    Spi::connect(|client| {
+        let query = "SELECT nspowner FROM pg_catalog.pg_namespace WHERE oid = $1
+                     UNION SELECT r.oid FROM plio._owned_objects($1) o JOIN pg_catalog.pg_roles r ON r.rolname = o.owner";
+        let rows = client.select(query, None, &[schema.into()])?;
+        rows.map(|row| row.get::<Oid>(1)).filter_map(std::result::Result::transpose).collect::<SpiResult<_>>()
+    })
+    .map_err(bug)
+}
+
 /// Keeps whose the schema is, and whose the objects in it are that are not its owner's.
 pub fn remember_owners(tenant: TenantId, schema: Oid, owner: &str, granted_usage: bool) -> Result<()> {
     Spi::run_with_args(

@@ -40,6 +40,12 @@ impl World {
         let (own, other) = (org("own")?, org("other")?);
         let caller = session::outer_user();
         let name = catalog::role_name(caller).ok_or_else(|| Error::Bug("no such role".to_owned()))?;
+        if catalog::role_oid(&name) != Some(caller) {
+            return Err(Error::BadArgument {
+                message: "the name of the calling role is not valid in encoding UTF8".to_owned(),
+                hint: "Call it as another role, or rename this one in a database of the encoding in which it was made.",
+            });
+        }
         session::as_superuser(|| {
             guc::set_until_level_ends(c"default_tablespace", c"");
             let schemas = [

@@ -41,8 +41,6 @@ const KNOWN_INTERNAL: &[&str] = &[
     "variadic arguments must be name/value pairs",
     // bpchar() and the like, called by hand with a length of 2 GB.
     "invalid memory alloc request size",
-    // Our trigger functions, called by hand, which a superuser alone may do: pgrx itself says so.
-    "PgTrigger::from_fcinfo failed: NotTrigger",
     // A text search configuration that is none.
     "unexpected end of flag array",
 ];
@@ -173,8 +171,7 @@ pub fn fault(failure: &Failure) -> Option<Kind> {
     let is_ours = failure.file.ends_with(".rs");
     let is_known = KNOWN_INTERNAL.iter().any(|known| failure.message.contains(known));
     if failure.code.starts_with("XX") {
-        let is_triggers = failure.message.contains("NotTrigger");
-        return ((is_ours && !is_triggers) || !is_known).then_some(Kind::Internal);
+        return (is_ours || !is_known).then_some(Kind::Internal);
     }
     let is_listed = || README.contains(&format!("\n| `{}` |", failure.code));
     (is_ours && (failure.hint.is_empty() || !is_listed())).then_some(Kind::Refusal)

@@ -2,9 +2,7 @@
 //! The same files, another fixture ([`Layers::of`](plio_tests::Layers::of)); `isolation_adopted` does it for the attacks of
 //! `isolation`.
 //!
-//! Left out, since both kinds run the same code there, or for another target's sake: `context` (entering, leaving and the
-//! locks are in `isolation_adopted`), `paths` (what a connection keeps is in `isolation_adopted`, too; the rest is about what
-//! native privileges stop: what holds without is in `adoption::one_layer`), and of `races` what the registry alone decides, the standby and the dropped extension.
+//! Left out: what `adopted_more` runs (`make adopted`).
 
 #[path = "../ddl/refused.rs"]
 mod ddl;

@@ -103,6 +103,20 @@ pub const CASES: &[Case] = &[
         "app",
         "ALTER ROLE \"@app\" SET plio.allowed_connections = 'dblink'",
     ),
+    Case::new(
+        "parameter_grant",
+        "critical",
+        None,
+        "plio.enforcement",
+        "GRANT SET ON PARAMETER plio.enforcement TO \"@app\"",
+    ),
+    Case::new(
+        "parameter_grant",
+        "critical",
+        None,
+        "session_preload_libraries",
+        "GRANT SET, ALTER SYSTEM ON PARAMETER session_preload_libraries TO PUBLIC",
+    ),
     Case::new("tenant_preset", "info", Some("acme"), "app", "ALTER ROLE \"@app\" SET plio.tenant = 'acme'")
         .mend("ALTER ROLE \"@app\" RESET plio.tenant"),
 ];
@@ -116,7 +130,14 @@ fn ways_out_are_found_and_mended() {
 // What an administrator allowed for everybody in the configuration: it is the server's, so the cluster's.
 #[test]
 fn what_the_configuration_allows_is_found() {
-    let cluster = Cluster::start(&["plio.allowed_connections = 'dblink, away'", "lo_compat_privileges = on"]);
+    // 15 and 16 have no such setting.
+    let is_old = ["15", "16"].contains(&Cluster::major().as_str());
+    let event_triggers = if is_old { "" } else { "event_triggers = off" };
+    let cluster = Cluster::start(&[
+        "plio.allowed_connections = 'dblink, away'",
+        "lo_compat_privileges = on",
+        event_triggers,
+    ]);
     let fixture = cluster.database("audit_allowed").two_tenants();
     let mut admin = fixture.db.superuser();
     admin
@@ -130,8 +151,22 @@ fn what_the_configuration_allows_is_found() {
         ("warning", "foreign_server"),
         ("warning", "connecting_extension"),
         ("critical", "large_object_compat"),
+        ("critical", "event_triggers_off"),
     ] {
+        if is_old && check == "event_triggers_off" {
+            continue;
+        }
         assert!(found.contains(&(severity.to_owned(), check.to_owned())), "{check}: {found:?}");
+    }
+    if !is_old {
+        let role = &fixture.app;
+        admin.batch_execute(&format!("ALTER ROLE {role} SET event_triggers = no")).unwrap();
+        let fixes =
+            |admin: &mut _| -> Vec<_> { audit(admin).into_iter().filter_map(|(.., fix)| fix).collect() };
+        let fix = format!("ALTER ROLE {role} RESET event_triggers");
+        assert!(fixes(&mut admin).contains(&fix));
+        admin.batch_execute(&fix).unwrap();
+        assert!(!fixes(&mut admin).contains(&fix));
     }
 }
 
@@ -139,4 +174,5 @@ pub const BY_CONFIGURATION: &[(&str, &str)] = &[
     ("foreign_server", "warning"),
     ("connecting_extension", "warning"),
     ("large_object_compat", "critical"),
+    ("event_triggers_off", "critical"),
 ];

@@ -173,7 +173,7 @@ fn what_the_session_had_before_comes_back() {
     admin
         .batch_execute(&format!(
             "CREATE ROLE \"{0}_group\"; GRANT \"{0}_group\" TO \"{0}\";
-             SELECT plio.grant_access('{0}_group', 'acme')",
+             SELECT plio.grant_access('{0}_group', 'acme'); GRANT SELECT ON tenant_acme.users TO \"{0}_group\"",
             fixture.app
         ))
         .unwrap();

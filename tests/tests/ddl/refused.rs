@@ -402,5 +402,18 @@ fn a_tenant_takes_nothing_in() {
             acme.refused(&format!("ALTER {kind} SET SCHEMA tenant_acme"), "42501");
         }
         acme.allowed("CREATE TYPE own AS ENUM ('a'); ALTER TYPE own SET SCHEMA tenant_acme; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION f() SET SCHEMA tenant_acme");
+        for (made, kind) in [
+            ("DOMAIN own AS int", "DOMAIN own"),
+            ("DOMAIN own AS int", "TYPE own"),
+            ("TYPE own AS (a int)", "TYPE own"),
+            ("TYPE own AS RANGE (SUBTYPE = int)", "TYPE own"),
+        ] {
+            acme.allowed(&format!("CREATE {made}; ALTER {kind} SET SCHEMA tenant_acme"));
+            for schema in ["public", "tenant_bravo", "pg_catalog"] {
+                acme.refused(&format!("CREATE {made}; ALTER {kind} SET SCHEMA {schema}"), "42501");
+            }
+            acme.denied(&format!("CREATE {made}; ALTER {kind} SET SCHEMA pg_temp"), "0A000");
+        }
+        acme.denied("ALTER TYPE tenant_acme.nothing SET SCHEMA tenant_acme", "42704");
     }
 }

@@ -9,6 +9,8 @@ mod inheritance;
 mod leftovers;
 #[path = "../isolation/names.rs"]
 mod names;
+#[path = "../paths/open.rs"]
+mod open;
 #[path = "../isolation/plans.rs"]
 mod plans;
 #[path = "../paths/prepared.rs"]
@@ -19,6 +21,8 @@ mod settings;
 mod shared;
 #[path = "../isolation/transactions.rs"]
 mod transactions;
+#[path = "../paths/triggers.rs"]
+mod triggers;
 #[path = "../isolation/world.rs"]
 mod world;
 

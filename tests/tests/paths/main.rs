@@ -5,9 +5,12 @@ mod definer;
 mod elsewhere;
 mod large_objects;
 mod leftovers;
+mod open;
 mod prepared;
 mod protocol;
+mod recent;
 mod sessions;
+mod triggers;
 mod unguarded;
 mod wire;
 

@@ -1,8 +1,8 @@
 //! The extension is dropped, made again or updated while sessions are in a tenant.
 
-use plio_tests::expect_sqlstate;
+use plio_tests::{Layers, expect_sqlstate};
 
-use super::sessions::{enter, first, refused, two_tenants, warm};
+use super::sessions::{LAYERS, enter, first, refused, two_tenants, warm};
 
 // app is in acme when the extension is dropped: the access check is gone, the tenant's role is not, so nothing of bravo's is
 // read. Made again, it knows no tenants; a tenant's schema that is there already is not taken.
@@ -17,15 +17,26 @@ fn after_the_extension_is_dropped_the_native_layer_stays() {
     admin.batch_execute("DROP EXTENSION plio_tenancy").unwrap();
     assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
     app.batch_execute("SAVEPOINT s").unwrap();
-    expect_sqlstate(app.batch_execute("SELECT name FROM tenant_bravo.users"), "42501");
+    // Where a tenant has no role there is no other layer.
+    let bravos = |client: &mut postgres::Client| match (
+        LAYERS,
+        client.batch_execute("SELECT name FROM tenant_bravo.users"),
+    ) {
+        (Layers::Two, result) => drop(expect_sqlstate(result, "42501")),
+        (Layers::One, result) => result.unwrap(),
+    };
+    bravos(&mut app);
     app.batch_execute("ROLLBACK TO s; COMMIT").unwrap();
-    expect_sqlstate(app.batch_execute("SELECT name FROM tenant_bravo.users"), "42501");
+    bravos(&mut app);
     expect_sqlstate(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "42883");
     app.batch_execute("ROLLBACK").unwrap();
-    expect_sqlstate(session.batch_execute("SELECT name FROM tenant_bravo.users"), "42501");
+    bravos(&mut session);
     admin.batch_execute("CREATE EXTENSION plio_tenancy").unwrap();
     refused(enter(&mut app, "acme"), "42704");
     refused(admin.batch_execute("SELECT plio.create_tenant('acme')"), "42710");
+    if LAYERS == Layers::One {
+        return;
+    }
     assert!(session.batch_execute("SELECT name FROM users").is_err(), "a session's tenant of before");
 }
 

@@ -1,0 +1,41 @@
+//! What `adopted` and `isolation_adopted` leave out, on tenants without a role of their own: `context`, and the rest of `paths`, `ddl`
+//! and `races`. Not among the tests of every run, for its time (`make adopted`): most of it is the same code for both
+//! kinds of tenants, and what differs is denied by default.
+
+#[path = "../context/main.rs"]
+mod context;
+#[path = "../paths/definer.rs"]
+mod definer;
+#[path = "../paths/elsewhere.rs"]
+mod elsewhere;
+#[path = "../ddl/inside.rs"]
+mod inside;
+#[path = "../paths/large_objects.rs"]
+mod large_objects;
+#[path = "../paths/protocol.rs"]
+mod protocol;
+#[path = "../races/main.rs"]
+mod races;
+#[path = "../paths/recent.rs"]
+mod recent;
+#[path = "../paths/sessions.rs"]
+mod sessions;
+#[path = "../ddl/shares.rs"]
+mod shares;
+#[path = "../ddl/ties.rs"]
+mod ties;
+#[path = "../paths/unguarded.rs"]
+mod unguarded;
+#[path = "../paths/wire.rs"]
+mod wire;
+
+#[path = "../common/judge.rs"]
+mod judge;
+#[path = "../isolation/world.rs"]
+#[allow(dead_code, reason = "shared with the isolation tests")]
+mod world;
+
+use plio_tests::Layers;
+
+/// What `world()` makes.
+const LAYERS: Layers = Layers::One;

@@ -1,0 +1,85 @@
+//! What docs/guarantees.md says is open, as exactly as it says it.
+
+use plio_tests::Layers;
+
+use crate::judge::Judge;
+use crate::world::{inside, value, world};
+
+/// The lock that `nextval(oid)` takes before it looks at privileges stays to the transaction's end; the value stays hidden.
+/// Where a tenant has no role, the call is refused before, and no lock is taken.
+#[test]
+fn nextval_by_oid_locks_what_it_may_not_read() {
+    let world = world();
+    let sequence = value(&mut world.db.superuser(), "SELECT 'tenant_bravo.users_id_seq'::regclass::oid");
+    let mut app = world.db.connect(&world.app);
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); SAVEPOINT s").unwrap();
+    plio_tests::expect_sqlstate(app.batch_execute(&format!("SELECT nextval({sequence}::regclass)")), "42501");
+    app.batch_execute("ROLLBACK TO s").unwrap();
+    let held = format!(
+        "SELECT string_agg(mode, ', ') FROM pg_locks WHERE pid = pg_backend_pid() AND relation = {sequence}"
+    );
+    let expected = if crate::LAYERS == Layers::Two { "RowExclusiveLock" } else { "NULL" };
+    assert_eq!(value(&mut app, &held), expected);
+    app.batch_execute("COMMIT").unwrap();
+    assert_eq!(value(&mut app, &held), "NULL");
+    // What describes an object, by its oid, keeps the weakest lock on it.
+    app.batch_execute(
+        "BEGIN; SELECT plio.set_tenant('acme');
+         SELECT pg_get_viewdef(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+          WHERE relname = 'listing' AND nspname = 'tenant_bravo'",
+    )
+    .unwrap();
+    let held = "SELECT string_agg(DISTINCT mode, ', ') FROM pg_locks JOIN pg_class c ON c.oid = relation
+                 WHERE pid = pg_backend_pid() AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'tenant_bravo')";
+    assert_eq!(value(&mut app, held), "AccessShareLock");
+}
+
+/// A table that everybody may read by PostgreSQL's privileges, and tenants not: its rows are refused, the statistics of its
+/// values are shown to a tenant with a role, and denied to one without.
+#[test]
+fn statistics_of_what_public_may_read() {
+    let world = world();
+    world
+        .db
+        .superuser()
+        .batch_execute(
+            "CREATE TABLE public.board AS SELECT 'canary-board' AS note FROM generate_series(1, 100);
+             GRANT SELECT ON public.board TO PUBLIC; ANALYZE public.board",
+        )
+        .unwrap();
+    let mut app = world.db.connect(&world.app);
+    let mut acme = Judge::inside(&mut app, "acme");
+    acme.refused("SELECT * FROM public.board", "42501");
+    let statistics = "SELECT most_common_vals FROM pg_stats WHERE tablename = 'board'";
+    match crate::LAYERS {
+        Layers::Two => acme.gives(statistics, &["{canary-board}"]),
+        Layers::One => acme.refused(statistics, "42501"),
+    }
+}
+
+/// What the session copied, without a tenant, from what is no tenant's: a temporary table is the login role's own. A
+/// tenant's role may not read it; where a tenant has none, it is read inside. What a tenant left is gone in either case.
+#[test]
+fn temporary_tables_of_before() {
+    let world = world();
+    world
+        .db
+        .superuser()
+        .batch_execute(&format!(
+            "CREATE TABLE public.board AS SELECT 'canary-board' AS note; GRANT SELECT ON public.board TO {}",
+            world.app
+        ))
+        .unwrap();
+    let mut app = world.db.connect(&world.app);
+    app.batch_execute("CREATE TEMPORARY TABLE kept AS TABLE public.board").unwrap();
+    let mut acme = Judge::inside(&mut app, "acme");
+    match crate::LAYERS {
+        Layers::Two => acme.denied("SELECT * FROM pg_temp.kept", "42501"),
+        Layers::One => acme.gives("SELECT * FROM pg_temp.kept", &["canary-board"]),
+    }
+    drop(acme);
+    inside(&mut app, "acme", "CREATE TEMPORARY TABLE left_over AS TABLE users");
+    let mut bravo = Judge::inside(&mut app, "bravo").silent_about(&["canary"]);
+    bravo.denied("SELECT * FROM pg_temp.left_over", "42P01");
+    bravo.denied("SELECT * FROM pg_temp.kept", "42P01");
+}
