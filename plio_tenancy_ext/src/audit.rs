@@ -8,6 +8,7 @@
 pub mod words;
 
 use crate::api::required;
+use crate::cache;
 use crate::error::{Error, or_raise};
 use crate::pg::{self, parse};
 use pgrx::prelude::*;
@@ -25,6 +26,12 @@ pub(crate) fn _severity_rank(severity: Option<&str>) -> i32 {
         SEVERITIES.iter().position(|known| *known == severity).ok_or_else(|| unknown(severity))
     });
     or_raise(rank) as i32
+}
+
+/// For audit(): the extensions that lead out of the database, and so out of sight.
+#[pg_extern(immutable, parallel_safe)]
+pub(crate) fn _connecting_extensions() -> Vec<String> {
+    cache::CONNECTORS.map(str::to_owned).into()
 }
 
 /// For audit(): what stands in front of a dot in a function's text, and whether that is only a guess.

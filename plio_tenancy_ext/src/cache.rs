@@ -11,7 +11,8 @@ mod shares;
 
 use self::oid_map::OidMap;
 pub use self::places::{
-    SchemaKind, connector_of, inheritors, place_of_relation, place_of_schema, schema_kind,
+    CONNECTORS, NOTIFIER, SchemaKind, connector_of, inheritors, place_of_relation, place_of_schema,
+    schema_kind,
 };
 use self::shares::Shares;
 pub use self::shares::{Renaming, remember_shares, take_renaming};

@@ -80,10 +80,10 @@ AS $outside$
     UNION ALL
     SELECT CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'warning' ELSE 'info' END, 'connecting_extension', NULL,
            quote_ident(e.extname),
-           format('extension %I opens connections or files; inside tenants it is %s', e.extname,
+           format('extension %I leads out of the database, or out of the session; inside tenants it is %s', e.extname,
                   CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'allowed by plio.allowed_connections' ELSE 'refused' END),
            CASE WHEN e.extname IN (SELECT name FROM allowed) THEN format('DROP EXTENSION %I', e.extname) END
-      FROM pg_extension e WHERE e.extname IN ('dblink', 'plproxy', 'pg_background', 'http', 'pg_net', 'adminpack')
+      FROM pg_extension e WHERE e.extname = ANY (plio._connecting_extensions())
     UNION ALL
     SELECT 'warning', 'untrusted_language', NULL, quote_ident(l.lanname),
            format('what functions in %I do, no hook sees', l.lanname),

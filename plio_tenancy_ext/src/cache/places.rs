@@ -91,16 +91,32 @@ pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
     found
 }
 
-/// Extensions whose functions open other connections or the server's files, or send notifications from C.
-const CONNECTORS: [&str; 4] = ["adminpack", "dblink", "pg_background", "tcn"];
+/// Extensions whose functions open other connections or the server's files, or have statements run later by a session that
+/// knows of no tenant. Refused inside tenants unless `plio.allowed_connections` lists them; audit() names those that are there.
+pub const CONNECTORS: [&str; 10] = [
+    "adminpack",
+    "aws_lambda",
+    "aws_s3",
+    "dblink",
+    "http",
+    "pg_background",
+    "pg_cron",
+    "pg_curl",
+    "pg_net",
+    "pg_task",
+];
 
-/// The extension of [`CONNECTORS`], or of those that are denied where a tenant has no role, that a function belongs to.
+/// The extension whose trigger sends NOTIFY from C, with the keys of changed rows.
+pub const NOTIFIER: &str = "tcn";
+
+/// The extension that a function belongs to, if it is one of [`CONNECTORS`], [`NOTIFIER`], or of those that are denied where a
+/// tenant has no role.
 pub fn connector_of(function: Oid) -> Option<&'static str> {
     if let Some(known) = with(|cache| cache.connectors.get(&function).copied()) {
         return known;
     }
     let extension = catalog::extension_of_function(function);
-    let watched = CONNECTORS.into_iter().chain(one_layer::DENIED_EXTENSIONS);
+    let watched = CONNECTORS.into_iter().chain([NOTIFIER]).chain(one_layer::DENIED_EXTENSIONS);
     let found = watched.into_iter().find(|connector| extension.as_deref() == Some(connector));
     with(|cache| insert_bounded(&mut cache.connectors, function, found));
     found

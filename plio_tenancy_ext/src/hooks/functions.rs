@@ -3,7 +3,7 @@
 //! `needs_fmgr_hook` is asked about every function that is not built in, when it is made ready for calling; for a trigger,
 //! once in each statement that fires it. Functions with a SET clause or their owner's rights are not asked about then:
 //! `fmgr_hook` is told of each of their calls. Inside a tenant a trigger function may be neither another tenant's nor one
-//! that sends what no statement sent ([`NOTIFIER`]), nor, where the tenant has no role, of an extension that is denied there. Without a tenant nothing is looked at: what such a function reads is
+//! that sends what no statement sent ([`cache::NOTIFIER`]), nor, where the tenant has no role, of an extension that is denied there. Without a tenant nothing is looked at: what such a function reads is
 //! judged as ever. The answer to PostgreSQL stays the previous hook's: ours watches, and refuses.
 
 use crate::denial::{self, Subject};
@@ -16,9 +16,6 @@ use pgrx::prelude::*;
 
 static mut PREVIOUS_NEEDS: pg_sys::needs_fmgr_hook_type = None;
 static mut PREVIOUS: pg_sys::fmgr_hook_type = None;
-
-/// The extension whose trigger sends NOTIFY from C, with the keys of changed rows.
-const NOTIFIER: &str = "tcn";
 
 /// Sets the hooks.
 pub fn install() {
@@ -76,7 +73,7 @@ unsafe extern "C-unwind" fn check(function: Oid) {
 }
 
 fn ensure_trigger(function: Oid) -> Result<()> {
-    if cache::connector_of(function) == Some(NOTIFIER) {
+    if cache::connector_of(function) == Some(cache::NOTIFIER) {
         return Err(Error::StatementRefused { tag: "NOTIFY".to_owned() });
     }
     // As of any other function: `lo_manage()`, say, unlinks large objects, which no check tells from another tenant's.

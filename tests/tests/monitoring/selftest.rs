@@ -13,6 +13,9 @@ fn a_selftest_is_logged_as_such_and_counts_for_nobody() {
     denied_in_acme(&mut app, "SELECT * FROM tenant_bravo.users");
     assert_eq!((first::<i64>(&mut admin, DENIALS), first::<i64>(&mut admin, COUNTED)), (1, 1));
     let counters = first::<i64>(&mut admin, COUNTERS);
+    // Not even where PostgreSQL would have parallel workers for everything.
+    let parallel = "SELECT count(set_config(name, 'on', false)) FROM pg_settings WHERE name IN ('debug_parallel_query', 'force_parallel_mode')";
+    assert_eq!(first::<i64>(&mut app, parallel), 1);
     let refused: i64 =
         first(&mut app, "SELECT count(sqlstate) FROM plio.selftest() WHERE verdict = 'refused'");
     assert!(refused > 40, "{refused}");

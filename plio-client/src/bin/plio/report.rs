@@ -1,18 +1,20 @@
 //! `plio report`: one query in every tenant, the organization in front. The rows go to standard output, which tenants are
 //! missing to standard error.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use postgres::Client;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::Verdict;
 use crate::failure::{Failure, Result};
 use crate::output::{self, visible};
 
-const QUERY: &str = "SELECT org, r.\"row\" FROM plio._report_ordered($1, $2, $3) AS r";
+const QUERY: &str = "SELECT org, r.\"row\"::text FROM plio._report_ordered($1, $2, $3) AS r";
 const COVERAGE: &str =
     "SELECT org, outcome, sqlstate, message FROM plio.report_coverage() WHERE outcome <> 'counted'";
 
@@ -57,7 +59,7 @@ pub fn run(args: &Args, client: &mut Client) -> Result<Verdict> {
     let found = client.query(QUERY, &[&query, &args.orgs, &args.allow_partial])?;
     let mut report = Rows::default();
     for row in found {
-        report.push(row.try_get(0)?, row.try_get(1)?);
+        report.push(row.try_get(0)?, row.try_get(1)?)?;
     }
     report.print(args.format)?;
     let mut verdict = Verdict::Good;
@@ -71,6 +73,33 @@ pub fn run(args: &Args, client: &mut Client) -> Result<Verdict> {
     Ok(verdict)
 }
 
+/// An object's members as they are written: a map would keep one of two that have the same name.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
 /// The rows, and the names of all their columns in the order of their first appearance.
 #[derive(Debug, Default)]
 struct Rows {
@@ -79,13 +108,25 @@ struct Rows {
 }
 
 impl Rows {
-    fn push(&mut self, org: String, row: Value) {
-        let Value::Object(row) = row else { return };
+    /// Takes a row, an object with the query's columns in their order.
+    fn push(&mut self, org: String, row: &str) -> Result<()> {
+        let Fields(fields) = serde_json::from_str(row)
+            .map_err(|error| Failure::Usage(format!("cannot read a row of the report: {error}")))?;
+        let mut row = serde_json::Map::new();
+        for (column, value) in fields {
+            if row.contains_key(&column) {
+                let message =
+                    format!("two columns of the query have the name \"{column}\": give them others with AS");
+                return Err(Failure::Usage(message));
+            }
+            row.insert(column, value);
+        }
         for column in row.keys().filter(|column| !self.columns.contains(column)).cloned().collect::<Vec<_>>()
         {
             self.columns.push(column);
         }
         self.rows.push((org, row));
+        Ok(())
     }
 
     fn print(&self, format: Format) -> io::Result<()> {
@@ -156,11 +197,18 @@ mod tests {
 
     fn written(write: impl FnOnce(&Rows, &mut Vec<u8>) -> io::Result<()>) -> String {
         let mut rows = Rows::default();
-        rows.push("acme".to_owned(), serde_json::json!({ "name": "a, \"b\"\u{1b}", "n": 1 }));
-        rows.push("bravo".to_owned(), serde_json::json!({ "n": null, "other": [1] }));
+        rows.push("acme".to_owned(), r#"{"name": "a, \"b\"\u001b", "n": 1}"#).unwrap();
+        rows.push("bravo".to_owned(), r#"{"n": null, "other": [1]}"#).unwrap();
         let mut out = Vec::new();
         write(&rows, &mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_not_one() {
+        let mut rows = Rows::default();
+        assert!(rows.push("acme".to_owned(), r#"{"a": 1, "a": 2}"#).is_err());
+        assert!(rows.push("acme".to_owned(), "[1]").is_err());
     }
 
     #[test]
