@@ -265,6 +265,13 @@ COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: 
 COMMENT ON FUNCTION plio.schema_ties(text) IS
     'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
 
+-- plio_tenancy_ext/src/audit.rs
+-- plio_tenancy::audit::_connecting_extensions
+CREATE FUNCTION "_connecting_extensions"() RETURNS TEXT[] /* Vec < String > */
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_connecting_extensions_wrapper';
+
 -- plio_tenancy_ext/src/monitor/api.rs
 -- plio_tenancy::monitor::api::_denials
 CREATE FUNCTION "_denials"(
@@ -523,11 +530,12 @@ COMMENT ON FUNCTION plio.health() IS
 --   views
 --   audit::_severity_rank
 --   audit::_schemas_in_code
+--   audit::_connecting_extensions
 
 -- audit(): what crosses a boundary. One function a group of checks (51 to 56), each of the shape of _audit_row;
 -- 59_audit.sql puts them together. All of it is set-based: no loop over tenants. docs/audit.md describes each check.
 
-REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text), plio._connecting_extensions() FROM PUBLIC;
 
 -- Which schema is whose; inlined into the queries that use it.
 CREATE FUNCTION plio._tenant_schemas() RETURNS TABLE (schema_oid oid, org text, role_oid oid)
@@ -1049,10 +1057,10 @@ AS $outside$
     UNION ALL
     SELECT CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'warning' ELSE 'info' END, 'connecting_extension', NULL,
            quote_ident(e.extname),
-           format('extension %I opens connections or files; inside tenants it is %s', e.extname,
+           format('extension %I leads out of the database, or out of the session; inside tenants it is %s', e.extname,
                   CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'allowed by plio.allowed_connections' ELSE 'refused' END),
            CASE WHEN e.extname IN (SELECT name FROM allowed) THEN format('DROP EXTENSION %I', e.extname) END
-      FROM pg_extension e WHERE e.extname IN ('dblink', 'plproxy', 'pg_background', 'http', 'pg_net', 'adminpack')
+      FROM pg_extension e WHERE e.extname = ANY (plio._connecting_extensions())
     UNION ALL
     SELECT 'warning', 'untrusted_language', NULL, quote_ident(l.lanname),
            format('what functions in %I do, no hook sees', l.lanname),
