@@ -23,7 +23,10 @@ fn be_refused(fixture: &TwoTenants) {
 }
 
 fn follow(db: &Db, arguments: &[&str]) -> Child {
-    Command::new(binary())
+    // A shell starts what is in its background with SIGINT ignored, and so would we.
+    Command::new("/usr/bin/env")
+        .arg("--default-signal=INT")
+        .arg(binary())
         .args(["denials", "--follow", "--interval", "0.1"])
         .args(arguments)
         .env_clear()
