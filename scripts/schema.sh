@@ -12,8 +12,10 @@ committed=sql/plio_tenancy--$version.sql
 . ./target/pg/$pg/env.sh
 tools=$PWD/target/tools
 if [ "$("$tools/bin/cargo-pgrx" pgrx --version 2>/dev/null)" != "cargo-pgrx $cargo_pgrx_version" ]; then
-    echo "schema: installing cargo-pgrx $cargo_pgrx_version below target/tools (5 to 7 minutes, once)" >&2
-    CARGO_TARGET_DIR=target/tools/build cargo install cargo-pgrx --version $cargo_pgrx_version --locked --root "$tools"
+    echo "schema: installing cargo-pgrx $cargo_pgrx_version below target/tools (some minutes, once)" >&2
+    # Unoptimized: it is built in every cold run and works for a second.
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=target/tools/build \
+        cargo install cargo-pgrx --version $cargo_pgrx_version --locked --debug --root "$tools"
     rm -rf target/tools/build
 fi
 
