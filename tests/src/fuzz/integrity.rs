@@ -44,7 +44,9 @@ const OF_TENANT: &[(&str, &str)] = &[
     ("a tenant's functions", "SELECT p::text FROM pg_proc p WHERE pronamespace = @"),
     ("a tenant's types and operators", "SELECT t::text FROM pg_type t WHERE typnamespace = @ UNION ALL SELECT o::text FROM pg_operator o WHERE oprnamespace = @
         UNION ALL SELECT s::text FROM pg_statistic_ext s WHERE stxnamespace = @"),
-    ("a tenant's comments", "SELECT d::text FROM pg_description d WHERE objoid IN (SELECT oid FROM pg_class WHERE relnamespace = @ UNION ALL SELECT oid FROM pg_proc WHERE pronamespace = @)"),
+    // By class, too: a large object of the attacker's own may have been given the oid of another tenant's table.
+    ("a tenant's comments", "SELECT d::text FROM pg_description d WHERE (classoid, objoid) IN (SELECT tableoid, oid FROM pg_class WHERE relnamespace = @
+        UNION ALL SELECT tableoid, oid FROM pg_proc WHERE pronamespace = @)"),
     ("a tenant's rows", "SELECT query_to_xml(format('SELECT * FROM %s t ORDER BY 1', c.oid::regclass), false, false, '')::text FROM pg_class c
         WHERE relnamespace = @ AND relkind IN ('r', 'p', 'm', 'S')"),
 ];
