@@ -13,12 +13,14 @@ const LIBRARY: &str = "plio_tenancy";
 const RESTART_AFTER: Duration = Duration::from_secs(2);
 
 /// What a worker's settings must be, whatever the database's are: it writes, waits neither for a lock nor for a standby for ever.
-const WORKER_SETTINGS: [(&CStr, &CStr); 5] = [
+const WORKER_SETTINGS: &[(&CStr, &CStr)] = &[
     (c"default_transaction_read_only", c"off"),
     (c"default_transaction_isolation", c"read committed"),
     (c"lock_timeout", c"10s"),
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"synchronous_commit", c"local"),
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    (c"transaction_timeout", c"0"),
 ];
 
 /// What the two kinds of process do. They come to life by fork, so they know it from the postmaster.
