@@ -320,6 +320,16 @@ STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
 
+-- plio_tenancy_ext/src/hooks/notify.rs
+-- plio_tenancy::hooks::notify::_notify
+CREATE FUNCTION "_notify"(
+	"name" TEXT, /* Option < & str > */
+	"payload" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_notify_wrapper';
+
 -- plio_tenancy_ext/src/audit.rs
 -- plio_tenancy::audit::_schemas_in_code
 CREATE FUNCTION "_schemas_in_code"(

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod listening;
 pub mod residue;
 mod state;
 pub mod visit;
@@ -35,6 +36,7 @@ pub fn on_transaction_end(is_commit: bool) {
     running::on_transaction_end();
     planner::on_transaction_end();
     residue::on_transaction_end(is_commit);
+    listening::on_transaction_end(is_commit);
 }
 
 /// A subtransaction has ended. Rolled back, it has lost the lock that it may have taken on a session's tenant.
@@ -46,6 +48,7 @@ pub fn on_subtransaction_end(is_commit: bool) {
     check_perms::forget_judged();
     state::forget_confirmation();
     residue::on_subtransaction_abort();
+    listening::on_subtransaction_abort();
 }
 
 /// Refuses to list the texts of prepared statements while they may be another tenant's.
@@ -55,6 +58,17 @@ pub fn on_subtransaction_end(is_commit: bool) {
 pub fn ensure_own_texts() -> Result<()> {
     match active_tenant() {
         Some(tenant) if residue::has_foreign_texts(tenant) => Err(Error::PreparedTexts),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to list the channels that the session listens on while another tenant's may be among them.
+///
+/// # Errors
+/// 42501.
+pub fn ensure_own_channels() -> Result<()> {
+    match active_tenant() {
+        Some(tenant) if listening::is_foreign(tenant) => Err(Error::ForeignChannels),
         _ => Ok(()),
     }
 }
@@ -101,6 +115,7 @@ pub fn enter_session(org: &str) -> Result<()> {
         ensure_no_open_cursor()?;
         residue::clear(tenant.id)?;
         session::close_large_objects();
+        listening::leave();
     }
     apply(&tenant, schema, Scope::Session);
     Ok(())
@@ -116,6 +131,7 @@ pub fn leave_session() -> Result<()> {
     }
     if is_active() {
         session::close_large_objects();
+        listening::leave();
         settings::leave_session(holds_role());
     }
     Ok(())
@@ -165,13 +181,17 @@ fn ensure_may_set() -> Result<()> {
     }
 }
 
+/// Who asks to enter: inside a session's tenant the outer user is the tenant's role, so the login role behind it.
+fn user() -> Oid {
+    if holds_role() { session::session_user() } else { session::outer_user() }
+}
+
 /// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.
 ///
 /// The lock waits for whoever suspends, renames or drops the tenant, and takes in what they changed; so what was
 /// known before the lock counts only if it still holds under it.
 fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
-    // Inside a session's tenant the outer user is the tenant's role; who asks is the login role behind it.
-    let user = if holds_role() { session::session_user() } else { session::outer_user() };
+    let user = user();
     if let Some(tenant) = cache::admitted(user, org)
         && let Some(schema) = tenant.schema
     {

@@ -31,6 +31,21 @@ pub enum Error {
     /// The view of prepared statements, after work for another tenant.
     #[error("cannot list prepared statements that another tenant may have made")]
     PreparedTexts,
+    /// LISTEN with `set_tenant`, whose tenant it would outlive.
+    #[error("cannot listen while a tenant is set for this transaction only")]
+    ListenInTransaction,
+    /// The names of channels, where the session listens for another tenant.
+    #[error("cannot list channels while the session listens in another tenant")]
+    ForeignChannels,
+    /// A channel's name as tenants' have it beneath, without a tenant.
+    #[error("channel names that begin with \"plio:\" are reserved")]
+    ReservedChannel,
+    /// What is only reported: it would reach, or hear, the tenant alone.
+    #[error("{tag} while a tenant is active is for that tenant's sessions only")]
+    ChannelOfTenant { tag: String },
+    /// `pg_notify` where it was not exchanged for the checked form.
+    #[error("cannot call pg_notify() here while a tenant is active")]
+    RawNotify,
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -185,6 +200,10 @@ impl Error {
             | Self::ServerFileRefused
             | Self::ConnectionRefused { .. }
             | Self::PreparedTexts
+            | Self::ListenInTransaction
+            | Self::ForeignChannels
+            | Self::ChannelOfTenant { .. }
+            | Self::RawNotify
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
@@ -202,7 +221,9 @@ impl Error {
             Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
                 Code::ERRCODE_INVALID_NAME
             }
-            Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
+            Self::ReservedChannel | Self::BadSchemaName(SchemaNameFault::Reserved) => {
+                Code::ERRCODE_RESERVED_NAME
+            }
             Self::NoTenantSet
             | Self::Suspended { .. }
             | Self::Broken { .. }

@@ -18,6 +18,7 @@ mod adoption;
 mod api;
 mod audit;
 mod cache;
+mod channel;
 mod context;
 mod ddl;
 mod denial;

@@ -21,6 +21,7 @@ pub mod scan;
 pub mod session;
 pub mod shmem;
 pub mod spool;
+pub mod wire;
 pub mod worker;
 
 use pgrx::pg_sys;

@@ -109,7 +109,7 @@ pub fn ensure_schema_name(name: &str) -> Result<(), SchemaNameFault> {
 }
 
 /// A tenant's registry key; never reused, so that a tenant created again under an old name is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub i64);
 
 /// Whether a tenant may be entered.

@@ -2,8 +2,8 @@
 //!
 //! Temporary tables, cursors WITH HOLD, `lastval` and plans with folded rows outlive a transaction. Whose they may be is
 //! remembered by the transactions that were committed, since a rollback brings back what entering removed. What is
-//! not removed, by decision: the application's settings, advisory locks, LISTEN, and the statements that the driver
-//! prepared; the view that lists their texts is closed while they may be another tenant's.
+//! not removed, by decision: the application's settings, advisory locks, and the statements that the driver
+//! prepared (what it listens on is listening.rs's); the view that lists their texts is closed while they may be another tenant's.
 //!
 //! What SQL's PREPARE made inside a tenant does go: under a name that the application uses it would put that tenant's text
 //! into the next tenant's work.

@@ -17,6 +17,13 @@ impl Error {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
             }
             Self::PreparedTexts => "Run DEALLOCATE ALL or DISCARD ALL first.".to_owned(),
+            Self::ListenInTransaction => "Use SET plio.tenant: LISTEN is the session's.".to_owned(),
+            Self::ForeignChannels => "Run UNLISTEN * first, or ask in the session's own tenant.".to_owned(),
+            Self::ReservedChannel => "Set the tenant first, and use the channel's plain name.".to_owned(),
+            Self::ChannelOfTenant { .. } => {
+                "Whoever is to hear it must listen in the same tenant, set by SET plio.tenant.".to_owned()
+            }
+            Self::RawNotify => "Call it in a query or a function, or run NOTIFY.".to_owned(),
             Self::DdlOutside => {
                 "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
                     .to_owned()

@@ -4,11 +4,12 @@
 //! once in each statement that fires it. Functions with a SET clause or their owner's rights are not asked about then:
 //! `fmgr_hook` is told of each of their calls. Inside a tenant a trigger function may be neither another tenant's nor one
 //! that sends what no statement sent ([`cache::NOTIFIER`]), nor, where the tenant has no role, of an extension that is denied there. Without a tenant nothing is looked at: what such a function reads is
-//! judged as ever. The answer to PostgreSQL stays the previous hook's: ours watches, and refuses.
+//! judged as ever. The answer to PostgreSQL stays the previous hook's: ours watches, and refuses. Only to the planner it
+//! says yes for bodies of SQL functions in which replaced.rs has something to exchange: so they are not inlined.
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{self, object_access};
+use crate::hooks::{self, object_access, planner, replaced};
 use crate::pg::{FIRST_NORMAL_OID, raw, session};
 use crate::{cache, context};
 use pgrx::pg_sys::{self, Oid};
@@ -34,7 +35,8 @@ unsafe extern "C-unwind" fn on_look_up(function: Oid) -> bool {
         if is_interesting(function) {
             check(function);
         }
-        PREVIOUS_NEEDS.is_some_and(|previous| previous(function))
+        (planner::is_running() && is_kept_whole(function))
+            || PREVIOUS_NEEDS.is_some_and(|previous| previous(function))
     }
 }
 
@@ -52,6 +54,12 @@ unsafe extern "C-unwind" fn on_call(
             previous(event, info, argument);
         }
     }
+}
+
+/// Whether the planner, which asks before it inlines a SQL function's body, must leave it alone.
+#[pg_guard]
+unsafe extern "C-unwind" fn is_kept_whole(function: Oid) -> bool {
+    session::is_in_progress() && cache::location().is_some() && replaced::holds_replaced(function)
 }
 
 /// Fast exit: no tenant, PostgreSQL's own, the tenant's own, no trigger function.

@@ -48,11 +48,14 @@ unsafe extern "C-unwind" fn on_object_access(
     }
 }
 
-/// `pg_notify(text, text)`: NOTIFY, which hooks/utility/allowed.rs refuses inside a tenant, as a function.
+/// `pg_notify(text, text)`, where replaced.rs could not put the checked function into its place.
 const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
 
 /// What the view `pg_prepared_statements` calls.
 const PG_PREPARED_STATEMENT: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_PREPARED_STATEMENT);
+
+/// `pg_listening_channels()`: names of channels.
+const PG_LISTENING_CHANNELS: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_LISTENING_CHANNELS);
 
 /// Fast exit: built-in functions, and objects that are neither schemas, tenants' roles nor extensions.
 unsafe fn is_interesting(
@@ -63,7 +66,9 @@ unsafe fn is_interesting(
 ) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
-        Type::OAT_FUNCTION_EXECUTE if object == PG_NOTIFY || object == PG_PREPARED_STATEMENT => {
+        Type::OAT_FUNCTION_EXECUTE
+            if object == PG_NOTIFY || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS =>
+        {
             context::is_active()
         }
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
@@ -162,8 +167,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
             Ok(())
         }
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
-        Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => {
-            Err(Error::StatementRefused { tag: "pg_notify()".to_owned() })
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_LISTENING_CHANNELS => {
+            context::ensure_own_channels()
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_PREPARED_STATEMENT => {
             context::ensure_own_texts()

@@ -12,7 +12,7 @@
 //! The counter may stay too high after an error: that costs plans made anew, never a kept one. The previous hook, or
 //! the standard planner, runs in the middle.
 
-use crate::hooks::sequences;
+use crate::hooks::replaced;
 use crate::pg::nodes::{oids, pointers};
 use crate::pg::{FIRST_NORMAL_OID, raw};
 use crate::{cache, context};
@@ -45,10 +45,8 @@ unsafe extern "C-unwind" fn on_plan(
     options: i32,
     params: pg_sys::ParamListInfo,
 ) -> *mut pg_sys::PlannedStmt {
-    if context::is_one_layer() {
-        // SAFETY: the planner may change the query it is given (planner.c).
-        unsafe { sequences::replace(query) };
-    }
+    // SAFETY: the planner may change the query it is given (planner.c).
+    unsafe { replaced::replace(query) };
     PLANNING.fetch_add(1, Relaxed);
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     let planned = unsafe { PREVIOUS.unwrap_or(raw::standard_planner)(query, text, options, params) };

@@ -2,7 +2,7 @@
 //! every tenant's. Costs nothing in a tenant with a role.
 //!
 //! While a plan is made inside such a tenant, the planner hook puts the checked functions `plio._nextval(..)` and their
-//! kin into its place ([`replace`]); they judge their argument when they run, in plpgsql's simple expressions, too. A call
+//! kin into its place (replaced.rs); they judge their argument when they run, in plpgsql's simple expressions, too. A call
 //! that was not replaced (plans of before, bodies that the planner inlined, defaults that COPY and ALTER TABLE
 //! evaluate) announces itself to the object access hook ([`on_raw_call`]). As a plan starts, it is let through if the plan,
 //! read as text, calls with constants that name sequences within reach ([`end_start`]); in COPY FROM and ALTER TABLE if
@@ -10,12 +10,11 @@
 
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, check_perms};
-use crate::pg::{catalog, nodes, owned, raw};
+use crate::pg::{catalog, nodes, owned};
 use crate::policy::Access;
 use crate::{cache, context, denial, one_layer};
 use pgrx::pg_sys::{self, NodeTag, Oid};
 use pgrx::prelude::*;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// How many plans are being started, one inside the other.
@@ -172,57 +171,6 @@ fn call<const N: usize>(function: u32, arguments: [pg_sys::Datum; N]) -> i64 {
     };
     // SAFETY: calls a function of PostgreSQL's with the arguments that it takes; none of them answers NULL.
     unsafe { pgrx::direct_function_call::<i64>(run, &arguments) }.unwrap_or_default()
-}
-
-/// Puts the checked functions into a query that is about to be planned, and that nobody else keeps.
-///
-/// # Safety
-/// `query` is a query which the planner may change.
-pub unsafe fn replace(query: *mut pg_sys::Query) {
-    if context::is_one_layer() && hooks::is_judged() {
-        // SAFETY: the caller's promise.
-        unsafe { walk(query.cast(), std::ptr::null_mut()) };
-    }
-}
-
-unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    // SAFETY: PostgreSQL's walkers hand out valid nodes or NULL; the tag says what a node is.
-    unsafe {
-        match nodes::tag(node) {
-            NodeTag::T_Invalid => false,
-            NodeTag::T_Query => raw::query_tree_walker(node.cast(), Some(walk), context, 0),
-            tag => {
-                if tag == NodeTag::T_FuncExpr {
-                    let call = node.cast::<pg_sys::FuncExpr>();
-                    let function = (*call).funcid.to_u32();
-                    if one_layer::SEQUENCE_FUNCTIONS.contains(&function) {
-                        replace_call(call);
-                    }
-                }
-                raw::expression_tree_walker(node, Some(walk), context)
-            }
-        }
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn replace_call(call: *mut pg_sys::FuncExpr) {
-    // SAFETY: the caller passes a FuncExpr that may be changed.
-    unsafe {
-        let (name, extra): (_, &[Oid]) = match (*call).funcid.to_u32() {
-            one_layer::NEXTVAL => (c"_nextval", &[]),
-            one_layer::CURRVAL => (c"_currval", &[]),
-            one_layer::SETVAL => (c"_setval", &[pg_sys::INT8OID]),
-            one_layer::SETVAL3 => (c"_setval", &[pg_sys::INT8OID, pg_sys::BOOLOID]),
-            _ => (c"_sequence_last_value", &[]),
-        };
-        let Some(location) = cache::location() else { return };
-        let mut types = vec![pg_sys::REGCLASSOID];
-        types.extend_from_slice(extra);
-        if let Some(checked) = catalog::function_oid(name, &types, location.schema) {
-            (*call).funcid = checked;
-        }
-    }
 }
 
 /// A utility statement is about to run; gives what [`leave_utility`] puts back.

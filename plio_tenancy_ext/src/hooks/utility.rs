@@ -17,7 +17,7 @@ mod targets;
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::sequences;
+use crate::hooks::{notify, sequences};
 use crate::pg::{borrowed, nodes, owned, raw, session};
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
@@ -59,6 +59,7 @@ unsafe extern "C-unwind" fn on_utility(
             return;
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
+        let planned = notify::with_own_channel(planned);
         let outer = sequences::enter_utility((*planned).utilityStmt);
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
         sequences::leave_utility(outer);
@@ -197,6 +198,7 @@ unsafe fn on_discard(statement: *const pg_sys::DiscardStmt) -> Result<()> {
     // SAFETY: the caller passes a DiscardStmt.
     let is_all = unsafe { (*statement).target } == pg_sys::DiscardMode::DISCARD_ALL;
     if is_all {
+        context::listening::note_unlisten_all();
         crate::report::coverage::forget();
     }
     if is_all && !context::is_locked() { context::leave_session() } else { Ok(()) }

@@ -22,7 +22,12 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Denied { why: Why::NoTenantSet, .. } => Some(Kind::NoTenant),
         Error::Denied { why: Why::NotShared, .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
-        Error::StatementRefused { .. } => Some(Kind::Statement),
+        Error::StatementRefused { .. }
+        | Error::ListenInTransaction
+        | Error::ForeignChannels
+        | Error::ReservedChannel
+        | Error::ChannelOfTenant { .. }
+        | Error::RawNotify => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
         Error::PreparedTexts => Some(Kind::PreparedTexts),

@@ -123,6 +123,8 @@ unsafe extern "C-unwind" {
     pub fn MemoryContextAlloc(context: pg_sys::MemoryContext, size: usize) -> *mut std::ffi::c_void;
     /// mcxt.c: frees all memory of a context.
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
+    /// async.c: UNLISTEN of one channel. Not in pgrx's bindings.
+    pub fn Async_Unlisten(channel: *const c_char);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }

@@ -5,7 +5,7 @@
 mod leftovers;
 
 pub use self::leftovers::{
-    close_large_objects, drop_statement_of_sql, drop_temporary_tables, forget_sequences,
+    close_large_objects, drop_statement_of_sql, drop_temporary_tables, forget_sequences, unlisten,
 };
 use super::{owned, raw};
 use pgrx::pg_sys;

@@ -133,7 +133,7 @@ pub const ATTACKS: &[Attack] = &[
     does("making a role", Inside, "CREATE ROLE plio_selftest_spy"),
     does("a server program", Inside, "COPY users TO PROGRAM 'true'"),
     reads("a server file", Inside, "SELECT pg_catalog.pg_read_file('PG_VERSION')"),
-    does("a message to other sessions", Inside, "NOTIFY plio_selftest"),
+    does("listening beyond the tenant", Inside, "LISTEN plio_selftest"),
     then_reads(
         "a refusal that is caught",
         Inside,

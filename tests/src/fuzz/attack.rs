@@ -7,7 +7,7 @@ use std::time::Instant;
 use postgres::Client;
 
 use crate::Cluster;
-use crate::fuzz::canary::Canaries;
+use crate::fuzz::canary::{Canaries, Owner};
 use crate::fuzz::grammar::Grammar;
 use crate::fuzz::integrity;
 use crate::fuzz::mutate::Corpus;
@@ -23,6 +23,8 @@ use crate::fuzz::world::{Guard, ORGS, Tenants, World, run as execute};
 pub const CONF: &[&str] = &["log_min_messages = 'log'", "log_checkpoints = off", "max_worker_processes = 4"];
 /// Between two looks at the locks that are held.
 const SCENES_BETWEEN_LOOKS: usize = 60;
+/// Between two notifications that are another's secret.
+const SCENES_BETWEEN_SECRETS: usize = 5;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -174,7 +176,7 @@ impl<'a> Run<'a> {
                 .sessions
                 .iter_mut()
                 .map(|(session, corpus, random)| {
-                    // The first connection also looks at the locks that are held.
+                    // The first connection also looks at the locks that are held, and sends what others must not hear.
                     let mut admin = admin.take();
                     scope.spawn(move || {
                         let mut summary = Summary::default();
@@ -184,10 +186,12 @@ impl<'a> Run<'a> {
                             let scene = author.scene();
                             session.play(world, stint, &scene, &mut summary);
                             scenes += 1;
-                            if scenes % SCENES_BETWEEN_LOOKS == 0
-                                && let Some(admin) = &mut admin
-                            {
+                            let Some(admin) = &mut admin else { continue };
+                            if scenes % SCENES_BETWEEN_LOOKS == 0 {
                                 look_at_locks(admin, world, others, &mut summary);
+                            }
+                            if scenes % SCENES_BETWEEN_SECRETS == 0 {
+                                send_canaries(admin, world);
                             }
                         }
                         // A new connection now and then: nothing is cached in it.
@@ -213,6 +217,17 @@ impl<'a> Run<'a> {
             summary.find(plain(Kind::Crash, what));
         }
         self.log_read = log.len();
+    }
+}
+
+/// Tells each tenant's listeners a secret of that tenant's. A tenant that is being made anew is left out.
+fn send_canaries(admin: &mut Client, world: &World) {
+    for (tenant, org) in ORGS.iter().enumerate() {
+        let digits = world.canaries.digits(Owner::Tenant(tenant));
+        let send = format!("BEGIN; SELECT plio.set_tenant('{org}'); NOTIFY fuzz, '{digits}'; COMMIT");
+        if admin.batch_execute(&send).is_err() {
+            let _ = admin.batch_execute("ROLLBACK");
+        }
     }
 }
 

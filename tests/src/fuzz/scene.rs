@@ -14,8 +14,8 @@ pub type Step = (Request, usize);
 /// Names of statements of the protocol: parsed in one tenant, bound in another.
 const NAMES: &[&str] = &["p1", "p2", "p3"];
 /// Rules whose effects stay in the session, and rules that would find them.
-const LEAVES: &[&str] = &["cursor", "prepared", "sequence", "ddl", "setting", "large"];
-const FINDS: &[&str] = &["cursor", "prepared", "sequence", "select", "names", "catalog"];
+const LEAVES: &[&str] = &["cursor", "prepared", "sequence", "ddl", "setting", "large", "channel"];
+const FINDS: &[&str] = &["cursor", "prepared", "sequence", "select", "names", "catalog", "channel"];
 
 /// Writes scenes.
 #[derive(Debug)]
@@ -168,6 +168,9 @@ impl Author<'_> {
             (Request::Simple("ROLLBACK".into()), 0),
             (Request::Simple(format!("SET plio.tenant = '{org}'")), 1),
         ];
+        if self.random.chance(15) {
+            steps.push((Request::Simple("LISTEN fuzz".into()), 1));
+        }
         for _ in 0..5 + self.random.below(25) {
             steps.push(self.step("statement"));
         }

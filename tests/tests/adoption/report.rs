@@ -138,3 +138,27 @@ fn errors_stay_errors() {
     admin.batch_execute("SELECT plio.assign_role('acme')").unwrap();
     Judge::inside(&mut app, "acme").denied("SELECT name FROM bravo.users", "42501");
 }
+
+/// LISTEN and NOTIFY are the database's while nothing is enforced, and each use inside a tenant is told of.
+#[test]
+fn channels_are_the_databases_still() {
+    use postgres::fallible_iterator::FallibleIterator;
+    let world = legacy().adopted();
+    let set = format!("ALTER DATABASE {} SET plio.enforcement = report", world.db.name());
+    world.db.superuser().batch_execute(&set).unwrap();
+    let (mut app, mut listener) = (world.db.connect(&world.app), world.db.connect(&world.app));
+    listener.batch_execute("LISTEN news").unwrap();
+    app.batch_execute("DO $$ BEGIN RAISE LOG 'mark-channels'; END $$").unwrap();
+    for send in ["NOTIFY news, 'by a statement'", "SELECT pg_notify('news', 'by a function')"] {
+        app.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('acme'); {send}; COMMIT")).unwrap();
+        let heard = listener.notifications().timeout_iter(std::time::Duration::from_secs(30)).next().unwrap();
+        let heard = heard.map(|one| format!("NOTIFY {}, '{}'", one.channel(), one.payload()));
+        assert!(heard.as_ref().is_some_and(|heard| heard.starts_with("NOTIFY news, 'by a ")), "{heard:?}");
+    }
+    let lines = denials(&world, "mark-channels");
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(
+        lines.iter().all(|line| line.contains("kind=statement") && line.contains("enforced=false")),
+        "{lines:#?}"
+    );
+}

@@ -91,7 +91,6 @@ const DATABASE_WIDE: &[&str] = &[
     "CHECKPOINT",
     "LOAD 'auto_explain'",
     "LISTEN news",
-    "NOTIFY news",
     "COPY users TO '/tmp/x'",
     "COPY users FROM PROGRAM 'true'",
     "DO $$ BEGIN CREATE SCHEMA mine; END $$",
@@ -118,7 +117,7 @@ fn what_belongs_to_the_database_is_refused() {
         "CREATE EXTENSION hstore",
         "CREATE PUBLICATION mine",
         "CHECKPOINT",
-        "NOTIFY news",
+        "LISTEN news",
         "ANALYZE",
     ] {
         outside.allowed(statement);

@@ -1,6 +1,7 @@
 //! Attacks on the boundary: nothing that an ordinary login role, or a superuser inside a tenant, does reaches another
 //! tenant's rows; the same inside the own tenant goes on working.
 
+mod channels;
 mod code;
 mod inheritance;
 mod names;

@@ -121,29 +121,3 @@ fn query_texts_of_other_tenants_are_hidden() {
     watcher.batch_execute("SELECT pg_advisory_unlock(1)").unwrap();
     waiting.join().unwrap();
 }
-
-/// A notification sent inside a tenant reaches nobody outside it, or is not sent at all; nobody listens inside one.
-#[test]
-fn notifications_do_not_cross() {
-    let world = world();
-    let mut app = world.db.connect(&world.app);
-    let mut acme = Judge::inside(&mut app, "acme");
-    acme.refused("LISTEN news", "42501");
-    acme.refused("NOTIFY news, 'canary-acme'", "42501");
-    acme.allowed("UNLISTEN *");
-    drop(acme);
-    // The control: with no tenant, notifications are PostgreSQL's as ever.
-    let mut listener = world.db.connect(&world.app);
-    listener.batch_execute("LISTEN news").unwrap();
-    app.batch_execute("NOTIFY news, 'public'").unwrap();
-    let arrived = |listener: &mut postgres::Client, within: u64| {
-        use postgres::fallible_iterator::FallibleIterator;
-        let found = listener.notifications().timeout_iter(Duration::from_millis(within)).next().unwrap();
-        found.map(|notification| notification.payload().to_owned())
-    };
-    assert_eq!(arrived(&mut listener, 10_000).as_deref(), Some("public"));
-    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
-    let sent = app.batch_execute("SELECT pg_notify('news', 'canary-acme')");
-    app.batch_execute(if sent.is_ok() { "COMMIT" } else { "ROLLBACK" }).unwrap();
-    assert_eq!(arrived(&mut listener, 500), None);
-}

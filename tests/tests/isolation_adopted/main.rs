@@ -1,6 +1,8 @@
 //! The attacks of `isolation`, and some of `paths`, on tenants without a role of their own: schemas that the application's login role owns,
 //! adopted. The same files, another world.
 
+#[path = "../isolation/channels.rs"]
+mod channels;
 #[path = "../isolation/code.rs"]
 mod code;
 #[path = "../isolation/inheritance.rs"]

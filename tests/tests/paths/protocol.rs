@@ -99,6 +99,7 @@ fn the_protocols_function_call_is_judged() {
         )
     };
     let large = [oid(&owned("acme")), oid(&owned("bravo"))];
+    let pg_notify = 3036;
     let (nextval, lo_get) = (1574, number(oid("SELECT 'lo_get(oid)'::regprocedure::oid")));
     for role in [world.app.as_str(), SUPERUSER] {
         let mut wire = Wire::connect(&world.db, role);
@@ -114,6 +115,9 @@ fn the_protocols_function_call_is_judged() {
         assert_eq!(run(SET_ACME, peeks[1], &[]), ["ERROR 42501"]);
         assert_eq!(run(SET_ACME, nextval, &[&sequences[1]]), ["ERROR 42501"]);
         assert_eq!(run(SET_ACME, lo_get, &[&large[1]]), ["ERROR 42501"]);
+        // Where no query is planned, pg_notify() is not the tenant's.
+        assert_eq!(run(SET_ACME, pg_notify, &["news", "canary-acme"]), ["ERROR 42501"]);
+        assert!(!run("SELECT 1", pg_notify, &["news", "public"])[0].starts_with("ERROR"));
         if role != SUPERUSER {
             assert_eq!(run("SELECT 1", peeks[1], &[]), ["ERROR 55000"]);
         }

@@ -530,7 +530,7 @@ const LINES: &[Line] = &[
         ],
     ),
     ("MOVE", "DECLARE c CURSOR FOR SELECT 1; MOVE c", &[]),
-    ("NOTIFY", "", &["NOTIFY news, 'x'"]),
+    ("NOTIFY", "NOTIFY news, 'x'", &[]),
     (
         "PREPARE",
         "PREPARE own AS SELECT * FROM secrets; DEALLOCATE own",

@@ -5,6 +5,7 @@
 use super::{code, locks, targets};
 use crate::error::{Error, Result};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
+use crate::hooks::notify;
 use crate::pg::nodes;
 use crate::policy::Access;
 use crate::{context, hooks};
@@ -23,7 +24,7 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
     if context::visit::is_running()
-        && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_UnlistenStmt)
+        && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_ListenStmt | T_UnlistenStmt)
     {
         // They are the reporter's session's, and a rollback would not bring them back.
         // SAFETY: the caller passes a utility statement.
@@ -37,7 +38,8 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             // What runs other statements, or none: those are judged in their turn.
             T_DeclareCursorStmt | T_ClosePortalStmt | T_FetchStmt | T_PrepareStmt | T_ExecuteStmt
             | T_DeallocateStmt | T_ExplainStmt | T_VariableShowStmt | T_ConstraintsSetStmt | T_DoStmt
-            | T_CallStmt | T_UnlistenStmt => Ok(()),
+            | T_CallStmt => Ok(()),
+            T_ListenStmt | T_NotifyStmt | T_UnlistenStmt => notify::ensure_allowed(statement),
             // DDL on objects that lie in schemas: the event triggers see where.
             T_CreateStmt
             | T_CreateTableAsStmt

@@ -4,6 +4,7 @@ use super::{c_name, valid};
 use crate::pg::scan::{self, Key};
 use crate::pg::{owned, session};
 use pgrx::pg_sys;
+use std::ffi::CStr;
 
 /// The role of that name.
 pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
@@ -77,4 +78,20 @@ pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
     role_oid("plio_tenant")
         // SAFETY: any oids may be asked for.
         .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+}
+
+/// Raises PostgreSQL's own error unless the current user may run that function.
+pub fn ensure_may_execute(function: pg_sys::Oid, name: &CStr) {
+    // SAFETY: the function exists; the name is copied into the error.
+    unsafe {
+        let user = pg_sys::GetUserId();
+        #[cfg(feature = "pg15")]
+        let answer = pg_sys::pg_proc_aclcheck(function, user, pg_sys::ACL_EXECUTE);
+        #[cfg(not(feature = "pg15"))]
+        let answer =
+            pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, user, pg_sys::ACL_EXECUTE.into());
+        if answer != pg_sys::AclResult::ACLCHECK_OK {
+            pg_sys::aclcheck_error(answer, pg_sys::ObjectType::OBJECT_FUNCTION, name.as_ptr());
+        }
+    }
 }

@@ -1,7 +1,8 @@
-//! What is stored with a table and may call functions: expressions, and types that bring their own checks.
+//! What is stored with a table or a function and may call functions: expressions, types that bring their own checks, bodies.
 
 use crate::pg::FIRST_NORMAL_OID;
 use crate::pg::scan::{self, Key};
+use pgrx::FromDatum;
 use pgrx::pg_sys;
 
 /// The expressions that are stored with a table: its defaults, generated columns and checks, as text of nodes.
@@ -47,3 +48,36 @@ fn is_plain_type(oid: pg_sys::Oid) -> bool {
         matches!(pg_sys::get_typtype(oid) as u8, b'b' | b'e') || oid.to_u32() < FIRST_NORMAL_OID
     }
 }
+
+/// The body of a function in SQL: its text, or the text of its nodes where it was parsed at creation. `None` for functions
+/// in other languages.
+pub fn sql_body(function: pg_sys::Oid) -> Option<String> {
+    let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
+    // SAFETY: the tuple is a pg_proc row, released below; both columns are texts, copied before.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, function.into());
+        if tuple.is_null() {
+            return None;
+        }
+        let value = |attribute: u32| {
+            let mut is_null = true;
+            let value = pg_sys::SysCacheGetAttr(cache, tuple, attribute as i16, &mut is_null);
+            (value, is_null)
+        };
+        let text = |attribute| {
+            let (value, is_null) = value(attribute);
+            String::from_datum(value, is_null)
+        };
+        let language = value(pg_sys::Anum_pg_proc_prolang).0;
+        let body = if language.value() as u32 == SQL_LANGUAGE {
+            text(pg_sys::Anum_pg_proc_prosqlbody).or_else(|| text(pg_sys::Anum_pg_proc_prosrc))
+        } else {
+            None
+        };
+        pg_sys::ReleaseSysCache(tuple);
+        body
+    }
+}
+
+/// `SQLlanguageId` (pg_language.dat).
+const SQL_LANGUAGE: u32 = 14;

@@ -33,3 +33,10 @@ pub fn close_large_objects() {
     // SAFETY: in a transaction; releases what the descriptors hold, or does nothing when there are none.
     unsafe { raw::AtEOXact_LargeObject(true) };
 }
+
+/// Listens on that channel no more, from the end of the transaction, as UNLISTEN does.
+pub fn unlisten(channel: &str) {
+    let Ok(channel) = CString::new(channel) else { return };
+    // SAFETY: in a transaction; a NUL-terminated name, which is copied.
+    unsafe { raw::Async_Unlisten(channel.as_ptr()) };
+}
