@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend};
 use crate::policy::{self, Place, Verdict};
+use crate::registry::bug;
 use crate::{cache, context, history, hooks, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -32,10 +33,6 @@ const DROPPED: &str = "
     SELECT schema_name, address_names[1], object_name, object_type, is_temporary, original, normal,
            address_names[2]
       FROM pg_catalog.pg_event_trigger_dropped_objects()";
-
-fn bug(error: pgrx::spi::SpiError) -> Error {
-    Error::Bug(error.to_string())
-}
 
 /// `ddl_command_end`.
 ///

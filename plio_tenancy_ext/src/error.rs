@@ -1,8 +1,9 @@
-//! Every failure of ours: its SQLSTATE, message, detail and hint (words.rs). The only place that knows them.
+//! Every failure of ours: its message and detail; its SQLSTATE (codes.rs) and hint (words.rs). The only place that knows them.
 //!
 //! Messages follow PostgreSQL's style guide; none says anything about another tenant's objects. An error that
 //! is not ours never passes through here: it reaches the client as PostgreSQL raised it.
 
+mod codes;
 mod words;
 
 use self::words::{denied_message, org_fault, schema_fault};
@@ -10,7 +11,6 @@ use crate::monitor::refusals::{self, Outcome};
 use crate::pg;
 use crate::policy::Why;
 use crate::tenant::{OrgFault, SchemaNameFault};
-use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::ErrorReport;
 
 /// What can go wrong.
@@ -190,77 +190,6 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The SQLSTATE; the table in the README says the same.
-    pub fn sqlstate(&self) -> PgSqlErrorCode {
-        use PgSqlErrorCode as Code;
-        match self {
-            Self::Denied { why: Why::NoTenantSet, .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
-            | Self::StatementRefused { .. }
-            | Self::ServerFileRefused
-            | Self::ConnectionRefused { .. }
-            | Self::PreparedTexts
-            | Self::ListenInTransaction
-            | Self::ForeignChannels
-            | Self::ChannelOfTenant { .. }
-            | Self::RawNotify
-            | Self::DdlOutside
-            | Self::Tie
-            | Self::WrongRole
-            | Self::OneLayer { .. }
-            | Self::HistoryChange
-            | Self::ExtensionObject
-            | Self::NotPermitted { .. }
-            | Self::NotReporter
-            | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-            Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
-            Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
-                Code::ERRCODE_DUPLICATE_OBJECT
-            }
-            Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
-                Code::ERRCODE_INVALID_NAME
-            }
-            Self::ReservedChannel | Self::BadSchemaName(SchemaNameFault::Reserved) => {
-                Code::ERRCODE_RESERVED_NAME
-            }
-            Self::NoTenantSet
-            | Self::Suspended { .. }
-            | Self::Broken { .. }
-            | Self::NotPreloaded
-            | Self::ReportUnrecorded
-            | Self::ReportWrites
-            | Self::PartialReport { .. }
-            | Self::NotInstalled
-            | Self::CannotAdopt { .. }
-            | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            Self::Locked { .. }
-            | Self::LockedSetting { .. }
-            | Self::OpenCursors
-            | Self::InQuery
-            | Self::UnderFunctionSet { .. }
-            | Self::InDefinerFunction
-            | Self::ReportInDefiner
-            | Self::CursorsInReport
-            | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
-            Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
-            Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
-            Self::NullArgument { .. }
-            | Self::BadArgument { .. }
-            | Self::ReportQuery
-            | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
-            Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-            Self::NotAnEventTrigger => Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
-            Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,
-        }
-    }
-
-    /// The SQLSTATE's five characters.
-    pub fn sqlstate_text(&self) -> String {
-        pg::sqlstate_text(self.sqlstate())
-    }
-
     /// What else there is to say, in full sentences.
     pub fn detail(&self) -> Option<String> {
         match self {

@@ -3,16 +3,17 @@
 
 pub mod locks;
 pub mod monitoring;
+mod tenant;
 
+pub use self::tenant::shown as shown_tenant;
 use crate::context::{self, State};
-use crate::error::{Error, or_raise};
+use crate::error::Error;
 use crate::pg::guc::{KnownRecord, Lifetime};
 use crate::pg::{catalog, guc, session};
-use crate::tenant::Org;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::prelude::*;
-use std::cell::{Cell, UnsafeCell};
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_void};
 use std::thread::LocalKey;
 
 /// Whether the boundary holds.
@@ -76,7 +77,7 @@ pub struct Entering<'a> {
 /// Sets the role, the path and the state: the state last, because from then on the other two are locked; the role
 /// before the path, because PostgreSQL keeps what it made of a path by role (17 and later).
 pub fn enter(entering: &Entering<'_>, lifetime: Lifetime) {
-    let _state = Handing::over(&STATE_TO_SET, entering.state);
+    let _state = Handing::over(&tenant::STATE_TO_SET, entering.state);
     let _role = entering.role.map(|(role, _)| Handing::over(&ROLE_TO_SWITCH_TO, role));
     let role = entering.role.map_or(c"none", |(_, name)| name);
     ENTERED.with(|entered| {
@@ -167,9 +168,9 @@ pub fn install() {
             &TENANT,
             GucContext::Suset,
             GucFlags::REPORT | GucFlags::NO_RESET_ALL | GucFlags::DISALLOW_IN_FILE,
-            Some(check_tenant),
-            Some(assign_tenant),
-            Some(show_tenant),
+            Some(tenant::check),
+            Some(tenant::assign),
+            Some(tenant::show),
         );
     }
     monitoring::install(session::is_postmaster_loading());
@@ -197,54 +198,6 @@ unsafe extern "C-unwind" fn assign_enforcement(_value: i32, _extra: *mut c_void)
     }
 }
 
-/// Admits only what this extension writes, what a leader hands to its parallel worker, and an org that ALTER ROLE or
-/// ALTER DATABASE keeps for later logins: it is tested here, and checked when it is to come into force.
-#[pg_guard]
-unsafe extern "C-unwind" fn check_tenant(
-    value: *mut *mut c_char,
-    extra: *mut *mut c_void,
-    source: pg_sys::GucSource::Type,
-) -> bool {
-    if let (true, Some(state)) = (guc::is_ours(), STATE_TO_SET.get()) {
-        // SAFETY: PostgreSQL passes a valid place for the extra.
-        return unsafe { hand_out(state, extra) };
-    }
-    // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string that lives as long as this call.
-    let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
-    let text = text.to_str().unwrap_or_default();
-    if source == pg_sys::GucSource::PGC_S_TEST {
-        if !text.is_empty() {
-            or_raise(Org::parse(text).map_err(Error::BadOrg));
-        }
-        return true;
-    }
-    let is_harmless = text.is_empty() && !context::is_active();
-    if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
-        Error::TenantSettingRefused.raise();
-    }
-    if text.is_empty() {
-        return true;
-    }
-    // SAFETY: as above.
-    State::parse(text).is_some_and(|state| unsafe { hand_out(state, extra) })
-}
-
-/// Puts a state into the place for a value's extra; false when there is no memory.
-///
-/// # Safety
-/// `extra` is the place that PostgreSQL passes to a check hook; it owns what is put there.
-unsafe fn hand_out(state: State, extra: *mut *mut c_void) -> bool {
-    let handed = guc::hand_out(state);
-    // SAFETY: the caller's promise.
-    unsafe { *extra = handed };
-    !handed.is_null()
-}
-
-thread_local! {
-    /// The state to hand out when `plio.tenant` is next checked, so that nobody need read it from the text.
-    static STATE_TO_SET: Cell<Option<State>> = const { Cell::new(None) };
-}
-
 /// What a check hook is to hand out, until this is dropped: also when setting fails.
 struct Handing<T: Copy + 'static>(&'static LocalKey<Cell<Option<T>>>);
 
@@ -259,50 +212,6 @@ impl<T: Copy> Drop for Handing<T> {
     fn drop(&mut self) {
         self.0.set(None);
     }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn assign_tenant(value: *const c_char, extra: *mut c_void) {
-    if is_foreign_change() {
-        Error::LockedSetting { setting: "plio.tenant" }.raise();
-    }
-    // SAFETY: the extra is NULL or what check_tenant handed out for this value.
-    let state = if extra.is_null() { State::NONE } else { unsafe { extra.cast::<State>().read() } };
-    context::assign(state);
-    // SAFETY: the value is NULL or a C string.
-    unsafe { keep_shown(value) };
-}
-
-/// The org of the value in force, as a C string. An org has 63 bytes at most.
-struct Shown(UnsafeCell<[u8; 64]>);
-
-// SAFETY: a backend has one thread.
-unsafe impl Sync for Shown {}
-
-static SHOWN: Shown = Shown(UnsafeCell::new([0; 64]));
-
-/// Keeps the org of a value for showing: the rest of it is nobody's business.
-///
-/// # Safety
-/// `value` is NULL or a C string.
-unsafe fn keep_shown(value: *const c_char) {
-    // SAFETY: the caller's promise; one thread, and no other reference to the buffer is alive.
-    let (value, buffer) =
-        unsafe { (if value.is_null() { c"" } else { CStr::from_ptr(value) }, &mut *SHOWN.0.get()) };
-    let org = value.to_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-    let length = org.len().min(buffer.len() - 1);
-    buffer[..length].copy_from_slice(&org[..length]);
-    buffer[length] = 0;
-}
-
-unsafe extern "C-unwind" fn show_tenant() -> *const c_char {
-    SHOWN.0.get().cast_const().cast()
-}
-
-/// The org in force; empty when there is none.
-pub fn shown_tenant() -> String {
-    // SAFETY: the buffer always holds a C string; nobody writes while it is read.
-    unsafe { CStr::from_ptr(show_tenant()) }.to_string_lossy().into_owned()
 }
 
 thread_local! {

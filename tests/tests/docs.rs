@@ -108,7 +108,7 @@ fn the_sqlstates_of_readme_client_and_extension_are_the_same() {
     let client = plio_client::SQLSTATES.iter().map(|(_, code)| (*code).to_owned());
     assert_eq!(client.collect::<BTreeSet<_>>(), listed, "the client against the README");
     let known = errcodes();
-    let source = read("plio_tenancy_ext/src/error.rs");
+    let source = read("plio_tenancy_ext/src/error/codes.rs");
     let words = source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let raised: BTreeSet<String> = words
         .filter(|word| word.starts_with("ERRCODE_"))

@@ -96,13 +96,13 @@ pub unsafe fn with_own_channel(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys
 unsafe extern "C-unwind" fn renamed(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys::PlannedStmt {
     // SAFETY: the caller passes a planned utility statement of one of the three kinds.
     let (statement, plain) = unsafe { ((*planned).utilityStmt, channel_of((*planned).utilityStmt)) };
-    if !is_enforced() {
-        return planned;
-    }
     let Some(plain) = plain else {
         context::listening::note_unlisten_all();
         return planned;
     };
+    if !is_enforced() {
+        return planned;
+    }
     let Some(tenant) = context::active_tenant() else { return planned };
     let name = channel::of_tenant(tenant, &plain).and_then(|name| CString::new(name).ok());
     let Some(name) = name else { return planned };

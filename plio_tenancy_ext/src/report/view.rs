@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::lifecycle::begin_management;
 use crate::pg::{quote_identifier, quote_literal};
-use crate::registry;
+use crate::registry::{self, bug};
 use pgrx::prelude::*;
 use serde_json::json;
 
@@ -89,10 +89,6 @@ fn ensure_identifier(argument: &str, value: &str) -> Result<()> {
         });
     }
     Ok(())
-}
-
-fn bug(error: pgrx::spi::SpiError) -> Error {
-    Error::Bug(error.to_string())
 }
 
 fn columns(table: &str) -> Result<(Vec<String>, Vec<String>)> {

@@ -1,0 +1,80 @@
+//! The SQLSTATEs of [`Error`].
+
+use super::Error;
+use crate::pg;
+use crate::policy::Why;
+use crate::tenant::SchemaNameFault;
+use pgrx::PgSqlErrorCode;
+
+impl Error {
+    /// The SQLSTATE; the table in the README says the same.
+    pub fn sqlstate(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode as Code;
+        match self {
+            Self::Denied { why: Why::NoTenantSet, .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
+            | Self::StatementRefused { .. }
+            | Self::ServerFileRefused
+            | Self::ConnectionRefused { .. }
+            | Self::PreparedTexts
+            | Self::ListenInTransaction
+            | Self::ForeignChannels
+            | Self::ChannelOfTenant { .. }
+            | Self::RawNotify
+            | Self::DdlOutside
+            | Self::Tie
+            | Self::WrongRole
+            | Self::OneLayer { .. }
+            | Self::HistoryChange
+            | Self::ExtensionObject
+            | Self::NotPermitted { .. }
+            | Self::NotReporter
+            | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
+                Code::ERRCODE_DUPLICATE_OBJECT
+            }
+            Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
+                Code::ERRCODE_INVALID_NAME
+            }
+            Self::ReservedChannel | Self::BadSchemaName(SchemaNameFault::Reserved) => {
+                Code::ERRCODE_RESERVED_NAME
+            }
+            Self::NoTenantSet
+            | Self::Suspended { .. }
+            | Self::Broken { .. }
+            | Self::NotPreloaded
+            | Self::ReportUnrecorded
+            | Self::ReportWrites
+            | Self::PartialReport { .. }
+            | Self::NotInstalled
+            | Self::CannotAdopt { .. }
+            | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::Locked { .. }
+            | Self::LockedSetting { .. }
+            | Self::OpenCursors
+            | Self::InQuery
+            | Self::UnderFunctionSet { .. }
+            | Self::InDefinerFunction
+            | Self::ReportInDefiner
+            | Self::CursorsInReport
+            | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
+            Self::NullArgument { .. }
+            | Self::BadArgument { .. }
+            | Self::ReportQuery
+            | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Self::NotAnEventTrigger => Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
+            Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    /// The SQLSTATE's five characters.
+    pub fn sqlstate_text(&self) -> String {
+        pg::sqlstate_text(self.sqlstate())
+    }
+}
