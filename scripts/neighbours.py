@@ -77,10 +77,7 @@ def source(archive, package, release, scratch, only=""):
     tarball = archive.fetch_source(package, release, scratch)
     into = os.path.join(scratch, package)
     with tarfile.open(tarball) as packed:
-        if only:
-            wanted = [m for m in packed.getmembers() if m.name.split("/", 1)[-1].startswith(only)]
-            packed.getmembers = lambda: wanted
-        extract_tar(packed, into)
+        extract_tar(packed, into, lambda name: name.split("/", 1)[-1].startswith(only))
     (folder,) = glob.glob(os.path.join(into, "*"))
     return folder
 
