@@ -25,6 +25,7 @@ import zipfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TARGET = os.path.join(ROOT, "target")
 PG_PINS = os.path.join(ROOT, "scripts", "pins.txt")
+SOURCE_PINS = os.path.join(ROOT, "scripts", "pins-sources.txt")
 LIBCLANG_PINS = os.path.join(ROOT, "scripts", "pins-libclang.txt")
 STAMP = ".pin"
 
@@ -117,17 +118,18 @@ def finish(new, folder, pin):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def extract_tar(archive, into):
-    """Unpacks a tar file whose hash was checked; owners are not restored."""
-    for member in archive.getmembers():
+def extract_tar(archive, into, is_wanted=lambda name: True):
+    """Unpacks a tar file whose hash was checked, or what is wanted of it; owners are not restored."""
+    members = [member for member in archive.getmembers() if is_wanted(member.name)]
+    for member in members:
         target = os.path.realpath(os.path.join(into, member.name))
         if not target.startswith(os.path.realpath(into) + os.sep) and target != os.path.realpath(into):
             raise SetupError("unexpected path in the archive: " + member.name)
         member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
     if hasattr(tarfile, "tar_filter"):
-        archive.extractall(into, filter="tar")
+        archive.extractall(into, members, filter="tar")
     else:
-        archive.extractall(into)
+        archive.extractall(into, members)
 
 
 def ensure_postgres(major):
