@@ -218,6 +218,14 @@ fn who_may_not_enter_any_more_hears_nothing() {
     listener.0.batch_execute("COMMIT").unwrap();
     assert_eq!(listener.heard(&world), Vec::<String>::new());
     admin.batch_execute("SELECT plio.resume_tenant('acme')").unwrap();
+    // Another tenant of the same name is another tenant.
+    let again = "SELECT plio.rename_tenant('acme', 'other'); SELECT plio.create_tenant('acme')";
+    admin.batch_execute(&format!("{again}; {grant}")).unwrap();
+    send(&mut sender, "acme");
+    assert_eq!(listener.heard(&world), Vec::<String>::new());
+    let mut new = Listener::of(&world, "acme");
+    send(&mut sender, "acme");
+    assert_eq!(new.heard(&world), ["news canary-later"]);
 }
 
 /// What LISTEN and NOTIFY refuse, and what they do not.
