@@ -12,6 +12,7 @@ mod recent;
 mod sessions;
 mod triggers;
 mod unguarded;
+mod untrusted;
 mod wire;
 
 #[path = "../common/judge.rs"]
