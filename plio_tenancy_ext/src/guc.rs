@@ -295,6 +295,14 @@ unsafe fn keep_shown(value: *const c_char) {
     buffer[length] = 0;
 }
 
+/// Shows an org that no value of the setting stands for.
+pub fn show_org(org: &str) {
+    if let Ok(org) = CString::new(org) {
+        // SAFETY: a C string.
+        unsafe { keep_shown(org.as_ptr()) };
+    }
+}
+
 unsafe extern "C-unwind" fn show_tenant() -> *const c_char {
     SHOWN.0.get().cast_const().cast()
 }
