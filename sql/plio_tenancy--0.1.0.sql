@@ -762,6 +762,27 @@ AS $code$
          CROSS JOIN LATERAL regexp_split_to_table(substr(o, 13), '\s*,\s*') e
           JOIN schemas s ON s.name = btrim(e, '"')
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
+    ),
+    -- What may run a function: of the tenants without a role alone.
+    runnable AS MATERIALIZED (
+        SELECT o.classid, o.objid, s.org
+          FROM plio._tenant_schemas() s
+          JOIN (SELECT 'pg_proc'::regclass AS classid, oid AS objid, pronamespace AS schema_oid FROM pg_proc
+                UNION ALL
+                SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
+                UNION ALL
+                SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type WHERE typtype IN ('c', 'd')) o USING (schema_oid)
+         WHERE s.role_oid IS NULL
+    ),
+    upkeep AS (
+        SELECT r.org, (pg_identify_object(d.classid, d.objid, 0)).identity AS name,
+               min(pg_describe_object(r.classid, r.objid, 0)) AS code
+          FROM runnable r JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid
+         WHERE d.classid = 'pg_statistic_ext'::regclass
+            OR d.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_class c WHERE c.oid = d.objid AND c.relkind IN ('i', 'I'))
+            OR d.classid = 'pg_type'::regclass AND r.classid = 'pg_proc'::regclass
+           AND EXISTS (SELECT FROM pg_range t WHERE t.rngtypid = d.objid)
+         GROUP BY r.org, d.classid, d.objid
     )
     SELECT CASE WHEN n.is_guess THEN 'info' ELSE 'warning' END,
            CASE WHEN n.is_guess THEN 'function_text_guess' ELSE 'function_text' END,
@@ -788,6 +809,12 @@ AS $code$
       FROM code c JOIN pg_authid r ON r.oid = c.proowner JOIN pg_namespace n ON n.oid = c.pronamespace
      WHERE c.prosecdef
        AND NOT EXISTS (SELECT 1 FROM unnest(c.proconfig) o WHERE o LIKE 'search\_path=%')
+    UNION ALL
+    SELECT 'warning', 'upkeep_code', u.org, u.name,
+           format('%s leans on %s: ANALYZE, autovacuum''s too, runs that without a tenant, as a role that may own other tenants'' tables',
+                  u.name, u.code),
+           format('SELECT plio.assign_role(%L)', u.org)
+      FROM upkeep u
 $code$;
 REVOKE ALL ON FUNCTION plio._audit_code() FROM PUBLIC;
 
@@ -1086,7 +1113,8 @@ AS $outside$
       FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND NOT l.lanpltrusted
       JOIN plio._places() t ON t.schema_oid = p.pronamespace
      WHERE (t.org IS NOT NULL OR coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(p.proacl) a), true))
-       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+       -- Neither an extension's, nor what PostgreSQL makes with a range type.
+       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
     UNION ALL
     SELECT 'critical', 'enforcement_preset', NULL, s.whose,
            format('plio.enforcement is %s from the start for %s: what it should refuse passes', s.value, s.whose),

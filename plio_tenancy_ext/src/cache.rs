@@ -233,6 +233,12 @@ pub fn tenant(org: &Org) -> Option<Rc<Tenant>> {
     Some(tenant)
 }
 
+/// The tenant whose schema that is: its key and org.
+pub fn tenant_of_schema(schema: Oid) -> Option<(TenantId, String)> {
+    let row = location()?.tenant_by_schema(&catalog::schema_name(schema)?)?;
+    Some((row.id, row.org))
+}
+
 fn share_of(relation: Oid) -> Option<ShareMode> {
     shares()?.relations.get(&relation).copied()
 }

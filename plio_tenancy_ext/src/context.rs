@@ -9,6 +9,7 @@
 pub mod listening;
 pub mod residue;
 mod state;
+pub mod upkeep;
 pub mod visit;
 
 pub use self::state::{
@@ -19,7 +20,7 @@ use crate::cache::{self, Tenant};
 use crate::error::{Error, Result};
 use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::Lifetime;
-use crate::pg::{lock, portal, session};
+use crate::pg::{autovacuum, lock, portal, session};
 use crate::tenant::{Org, Status};
 use crate::{guc as settings, monitor, registry};
 use pgrx::pg_sys::Oid;
@@ -27,6 +28,7 @@ use std::rc::Rc;
 
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
+    upkeep::leave();
     // The state is still that of the transaction's end.
     if is_active() && state::is_confirmed() {
         monitor::count_transaction(state::current().tenant, is_commit);
@@ -143,16 +145,23 @@ pub fn leave_session() -> Result<()> {
 /// The tenant was suspended, dropped or taken away since.
 pub fn confirm() -> Result<()> {
     ensure_still_open()?;
+    if autovacuum::is_running() {
+        return Ok(());
+    }
     residue::clear(state::current().tenant)?;
     state::confirm();
     Ok(())
 }
 
-/// Whether a session's tenant may be entered still; locks it.
+/// Whether a session's tenant may be entered still; locks it. Autovacuum goes to where it belongs.
 ///
 /// # Errors
 /// As [`confirm`].
 pub fn ensure_still_open() -> Result<()> {
+    if upkeep::is_due() {
+        upkeep::enter();
+        return Ok(());
+    }
     let org = active_org().ok_or_else(|| Error::Bug("an active tenant without an org".to_owned()))?;
     let (tenant, schema) = admit(&org)?;
     if tenant.id != state::current().tenant || Some(schema) != active_schema() {
@@ -169,7 +178,8 @@ fn ensure_may_set() -> Result<()> {
     if cache::location().is_none() {
         return Err(Error::NotInstalled);
     }
-    if session::is_in_definer_function() {
+    // Core's maintenance runs others' code, too: an administrator's ANALYZE does not lead a tenant's function elsewhere.
+    if session::is_in_restricted_code() {
         return Err(Error::InDefinerFunction);
     }
     if running::is_any() {

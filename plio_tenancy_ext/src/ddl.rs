@@ -8,6 +8,7 @@
 
 mod schemaless;
 mod ties;
+mod upkeep;
 
 pub use self::ties::ties_of;
 use crate::denial::{self, Subject};
@@ -52,6 +53,7 @@ pub fn on_command_end() -> Result<()> {
         };
         denial::decide(targets, Subject::Statement)?;
         denial::decide(ties::ensure_untied(&changed), Subject::Statement)?;
+        denial::decide(upkeep::ensure_unused(&changed), Subject::Statement)?;
     }
     if changed.iter().any(|object| object.class == pg_sys::ExtensionRelationId) {
         // What belongs to an extension is open to tenants, and its schema is on their path.

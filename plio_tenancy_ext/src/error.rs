@@ -127,7 +127,7 @@ pub enum Error {
     /// A function's SET clause would take back half of it.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
     UnderFunctionSet { setting: &'static str },
-    /// A definer function's exit would take back the role.
+    /// A definer function's exit would take back the role; what runs in maintenance is not the session's.
     #[error("cannot set a tenant inside a security-definer function")]
     InDefinerFunction,
     /// A row of the history, or the history itself, would be changed.

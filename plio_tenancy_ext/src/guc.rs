@@ -5,7 +5,7 @@ pub mod locks;
 pub mod monitoring;
 mod tenant;
 
-pub use self::tenant::shown as shown_tenant;
+pub use self::tenant::{show_org, shown as shown_tenant};
 use crate::context::{self, State};
 use crate::error::Error;
 use crate::pg::guc::{KnownRecord, Lifetime};

@@ -26,7 +26,7 @@ pub mod sequences;
 pub mod triggers;
 pub mod utility;
 
-use crate::pg::session;
+use crate::pg::{autovacuum, session};
 use crate::{context, guc};
 
 /// Sets every hook. Nothing may fail from the first one on.
@@ -40,10 +40,15 @@ pub fn install() {
     utility::install();
 }
 
-/// Whether this process and this session are judged at all: a client's backend or its parallel worker, with
-/// enforcement not off. Autovacuum, walsenders and other background processes are not.
+/// Whether this process and this session are judged at all: a client's backend, its parallel worker or autovacuum, with
+/// enforcement not off. Walsenders and other background processes are not.
 pub fn is_judged() -> bool {
-    guc::is_judging() && session::is_client_backend()
+    guc::is_judging() && is_judged_process()
+}
+
+/// The same, whatever enforcement says.
+pub fn is_judged_process() -> bool {
+    session::is_client_backend() || autovacuum::is_running()
 }
 
 /// Confirms a session's tenant once in a transaction; the hot path's only other duty.

@@ -3,6 +3,7 @@
 //! Every `cfg` on a PostgreSQL version is in here. A wrapper that can raise a PostgreSQL error does so as pgrx
 //! does (an unwind), so Rust destructors run; only `raw` is different, and says so.
 
+pub mod autovacuum;
 pub mod catalog;
 pub mod depend;
 pub mod foreign;

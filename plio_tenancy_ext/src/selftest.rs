@@ -57,7 +57,7 @@ fn run() -> error::Result<Vec<Row>> {
     if cache::location().is_none() {
         return Err(Error::NotInstalled);
     }
-    if crate::hooks::running::is_any() || session::is_in_definer_function() {
+    if crate::hooks::running::is_any() || session::is_in_restricted_code() {
         return Err(Error::BadArgument {
             message: "selftest() cannot run inside another query or function".to_owned(),
             hint: "Use SELECT * FROM plio.selftest() alone.",

@@ -2,7 +2,7 @@
 //!
 //! Plain data in statics, which the hot path reads without a call; nothing here asks or changes anything else.
 
-use super::visit;
+use super::{upkeep, visit};
 use crate::pg::session;
 use crate::tenant::TenantId;
 use pgrx::pg_sys::Oid;
@@ -144,10 +144,11 @@ pub fn is_locked() -> bool {
     is_active() && STATE.get().scope == Scope::Transaction
 }
 
-/// Whether a session's tenant must still be checked in this transaction; a parallel worker's leader did.
+/// Whether a session's tenant must still be checked in this transaction (a parallel worker's leader did), or autovacuum has
+/// not been put into its table's.
 #[inline]
 pub fn needs_confirmation() -> bool {
-    is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()
+    (is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()) || upkeep::is_due()
 }
 
 /// The active tenant, by the registry's key.

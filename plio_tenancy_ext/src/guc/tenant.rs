@@ -7,7 +7,7 @@ use crate::pg::{guc, session};
 use crate::tenant::Org;
 use pgrx::prelude::*;
 use std::cell::{Cell, UnsafeCell};
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 
 /// Admits only what this extension writes, what a leader hands to its parallel worker, and an org that ALTER ROLE or
 /// ALTER DATABASE keeps for later logins: it is tested here, and checked when it is to come into force.
@@ -89,6 +89,14 @@ unsafe fn keep_shown(value: *const c_char) {
     let length = org.len().min(buffer.len() - 1);
     buffer[..length].copy_from_slice(&org[..length]);
     buffer[length] = 0;
+}
+
+/// Shows an org that no value of the setting stands for.
+pub fn show_org(org: &str) {
+    if let Ok(org) = CString::new(org) {
+        // SAFETY: a C string.
+        unsafe { keep_shown(org.as_ptr()) };
+    }
 }
 
 pub(super) unsafe extern "C-unwind" fn show() -> *const c_char {

@@ -219,7 +219,7 @@ pub fn judge(relation: Oid, access: Access) -> Result<()> {
     let active = context::active_schema();
     let place = cache::place_of_relation(relation, schema, active);
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
-    let actor = cache::actor(session::outer_user());
+    let actor = cache::actor(context::upkeep::actor());
     match policy::decide_relation(actor, context, place, access) {
         Verdict::Allow => {
             if active.is_some() {

@@ -224,7 +224,7 @@ pub fn ensure_code(schema: Oid) -> Result<()> {
     let active = context::active_schema();
     let place = cache::place_of_schema(schema, active);
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
-    match policy::decide_code(cache::actor(session::outer_user()), context, place) {
+    match policy::decide_code(cache::actor(context::upkeep::actor()), context, place) {
         Verdict::Allow => {
             cache::remember_neutral(schema);
             Ok(())

@@ -90,7 +90,7 @@ fn set_nothing() -> pg_sys::VariableSetStmt {
 /// Judges the statement; true when it has been carried out already.
 #[pg_guard]
 unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
-    if !session::is_client_backend() || !session::is_in_progress() {
+    if !hooks::is_judged_process() || !session::is_in_progress() {
         return false;
     }
     // SAFETY: the tag says what the node is.

@@ -75,6 +75,19 @@ pub fn relation_kind(oid: pg_sys::Oid) -> Option<char> {
     (kind != 0).then_some(char::from(kind as u8))
 }
 
+/// A type's kind (`typtype`), as in pg_type.
+pub fn type_kind(oid: pg_sys::Oid) -> Option<char> {
+    // SAFETY: any oid may be asked for; NUL when there is none.
+    let kind = unsafe { pg_sys::get_typtype(oid) };
+    (kind != 0).then_some(char::from(kind as u8))
+}
+
+/// What an array type is of.
+pub fn element_type(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any oid may be asked for; InvalidOid when it is no array.
+    valid(unsafe { pg_sys::get_element_type(oid) })
+}
+
 /// A function's schema.
 pub fn function_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any oid may be asked for; InvalidOid when there is none.
@@ -132,6 +145,11 @@ pub fn relation_owner_in(relation: pg_sys::Oid, extension: pg_sys::Oid) -> Optio
     if unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, relation) } != extension {
         return None;
     }
+    relation_owner(relation)
+}
+
+/// A relation's owner.
+pub fn relation_owner(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
     let mut owner = None;
     let key = Key::Oids { index: pg_sys::Oid::from(pg_sys::ClassOidIndexId), columns: &[(1, relation)] };
     let attribute = pg_sys::Anum_pg_class_relowner as usize;

@@ -19,6 +19,8 @@ pub struct Dependency {
     pub to: Address,
     /// `deptype`.
     pub kind: char,
+    /// Whether this transaction recorded it.
+    pub is_new: bool,
 }
 
 const DEPEND: u32 = 2608;
@@ -33,6 +35,10 @@ const INSIDE_RELATION: [(u32, u32, usize); 4] = [
     (3256, 3257, 3),    // pg_policy.polrelid
 ];
 
+/// pg_constraint.
+pub const CONSTRAINT: u32 = 2606;
+/// pg_statistic_ext.
+pub const STATISTICS: u32 = 3381;
 /// pg_rewrite.
 const REWRITE: u32 = 2618;
 /// pg_trigger.
@@ -57,6 +63,7 @@ fn dependencies(index: u32, columns: &[(i16, Oid)]) -> Vec<Dependency> {
                 from: (row.oid(1)?, row.oid(2)?),
                 to: (row.oid(4)?, row.oid(5)?),
                 kind: row.char(7)?,
+                is_new: row.is_own(),
             })
         })();
         found.extend(dependency);

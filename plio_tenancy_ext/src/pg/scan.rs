@@ -8,9 +8,16 @@ use pgrx::{FromDatum, IntoDatum, pg_sys};
 /// One row, deformed: `values[i]` is column `i + 1`.
 pub struct Row {
     values: Vec<Option<pg_sys::Datum>>,
+    xmin: pg_sys::TransactionId,
 }
 
 impl Row {
+    /// Whether this transaction wrote it.
+    pub fn is_own(&self) -> bool {
+        // SAFETY: any number may be asked about.
+        unsafe { pg_sys::TransactionIdIsCurrentTransactionId(self.xmin) }
+    }
+
     /// Column `attribute` (from 1) as text; `None` for NULL.
     pub fn text(&self, attribute: usize) -> Option<String> {
         let datum = self.datum(attribute)?;
@@ -107,7 +114,7 @@ unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, mut each: impl FnMut(&
             }
             pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
             let row = values.iter().zip(&nulls).map(|(value, null)| (!null).then_some(*value)).collect();
-            each(&Row { values: row });
+            each(&Row { values: row, xmin: (*(*tuple).t_data).t_choice.t_heap.t_xmin });
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);

@@ -26,6 +26,8 @@ mod shares;
 mod ties;
 #[path = "../paths/unguarded.rs"]
 mod unguarded;
+#[path = "../paths/untrusted.rs"]
+mod untrusted;
 #[path = "../paths/wire.rs"]
 mod wire;
 

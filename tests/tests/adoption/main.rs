@@ -4,6 +4,7 @@ mod adopt;
 mod one_layer;
 mod report;
 mod roles;
+mod upkeep;
 
 #[path = "../common/judge.rs"]
 mod judge;

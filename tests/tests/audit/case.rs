@@ -84,7 +84,7 @@ pub fn check(fixture: &TwoTenants, cases: &[Case]) {
     let mut admin = fixture.db.superuser();
     for case in cases {
         let (mut vandal, mut mender) = (fixture.db.superuser(), fixture.db.superuser());
-        run(&mut admin, case.before);
+        run(&mut admin, &case.before.replace("@app", &fixture.app));
         let baseline = audit(&mut admin);
         run(&mut vandal, "SET plio.enforcement = off");
         run(&mut vandal, &case.plant.replace("@app", &fixture.app));

@@ -78,7 +78,32 @@ pub const CASES: &[Case] = &[
         "tenant_acme.own()",
         "BEGIN; SELECT plio.set_tenant('acme'); CREATE FUNCTION own() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; COMMIT",
     ),
+    Case::new("upkeep_code", "warning", Some("legacy"), "legacy.by_fold", "CREATE INDEX by_fold ON legacy.notes (legacy.fold(body))")
+        .before(LEGACY)
+        .mend("DROP INDEX legacy.by_fold"),
+    Case::new(
+        "upkeep_code",
+        "warning",
+        Some("legacy"),
+        "legacy.span",
+        "CREATE TYPE legacy.span AS RANGE (subtype = float8, subtype_diff = legacy.apart); ALTER TYPE legacy.span OWNER TO @app",
+    )
+    .mend("DROP TYPE legacy.span"),
+    Case::new(
+        "upkeep_code",
+        "warning",
+        Some("legacy"),
+        "legacy.of_short",
+        "CREATE STATISTICS legacy.of_short ON ((body::legacy.short)) FROM legacy.notes; ALTER STATISTICS legacy.of_short OWNER TO @app",
+    ),
 ];
+
+/// A tenant without a role of its own.
+const LEGACY: &str = "CREATE SCHEMA legacy AUTHORIZATION @app; SET ROLE @app;
+    CREATE TABLE legacy.notes (body text, feeling text); CREATE INDEX ON legacy.notes (lower(body));
+    CREATE FUNCTION legacy.fold(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN lower($1); END';
+    CREATE FUNCTION legacy.apart(float8, float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 - $2; END';
+    CREATE DOMAIN legacy.short AS text CHECK (length(VALUE) < 20); RESET ROLE; SELECT plio.adopt_tenant('legacy', 'legacy')";
 
 #[test]
 fn code_that_crosses_is_found_and_mended() {

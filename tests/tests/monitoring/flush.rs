@@ -7,37 +7,37 @@ use postgres::Client;
 use std::thread;
 use std::time::Duration;
 
-const PRELOADED: &str = "shared_preload_libraries = 'plio_tenancy'";
-const OFTEN: &str = "plio.denials_flush_interval = 1s";
+pub const PRELOADED: &str = "shared_preload_libraries = 'plio_tenancy'";
+pub const OFTEN: &str = "plio.denials_flush_interval = 1s";
 
-fn deny(fixture: &TwoTenants) {
+pub fn deny(fixture: &TwoTenants) {
     denied_in_acme(&mut fixture.db.connect(&fixture.app), "SELECT * FROM tenant_bravo.users");
 }
 
-fn count(client: &mut Client) -> i64 {
+pub fn count(client: &mut Client) -> i64 {
     first(client, "SELECT count(*) FROM plio.denials_history")
 }
 
 #[track_caller]
-fn wait_for_rows(db: &Db, rows: i64) {
+pub fn wait_for_rows(db: &Db, rows: i64) {
     let mut client = db.superuser();
     wait_until(&format!("{} has {rows} rows", db.name()), || count(&mut client) == rows);
 }
 
-fn alter_system(db: &Db, what: &str) {
+pub fn alter_system(db: &Db, what: &str) {
     let mut admin = db.superuser();
     admin.batch_execute(&format!("ALTER SYSTEM {what}")).unwrap();
     admin.batch_execute("SELECT pg_reload_conf()").unwrap();
 }
 
 /// Findings of health() about the flush.
-fn findings(db: &Db) -> String {
+pub fn findings(db: &Db) -> String {
     let query = "SELECT coalesce(string_agg(finding, ' '), '') FROM plio.health() WHERE finding ~ '^denials_(flush|history|lost)'";
     first(&mut db.superuser(), query)
 }
 
 /// What the table and the ring have, which is in every column the same.
-const DIFFERENCE: &str = "SELECT count(*) FROM (
+pub const DIFFERENCE: &str = "SELECT count(*) FROM (
     SELECT denial_id, at, pid, session_id, login_role, org, kind, message, sqlstate, query_id, enforced FROM plio.denials
     EXCEPT ALL
     SELECT denial_id, at, pid, session_id, login_role, org, kind, message, sqlstate, query_id, enforced FROM plio.denials_history) d";

@@ -4,6 +4,7 @@
 
 mod denials;
 mod flush;
+mod flush_waits;
 mod load;
 mod log;
 mod metrics;

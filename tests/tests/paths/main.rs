@@ -5,6 +5,7 @@ mod definer;
 mod elsewhere;
 mod large_objects;
 mod leftovers;
+mod maintenance;
 mod open;
 mod prepared;
 mod protocol;
@@ -12,6 +13,7 @@ mod recent;
 mod sessions;
 mod triggers;
 mod unguarded;
+mod untrusted;
 mod wire;
 
 #[path = "../common/judge.rs"]

@@ -67,7 +67,11 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             | T_DefineStmt
             | T_RuleStmt => Ok(()),
             // CONCURRENTLY commits before the event triggers see anything.
-            T_IndexStmt => targets::ensure_altered((*statement.cast::<pg_sys::IndexStmt>()).relation),
+            T_IndexStmt => {
+                let index = statement.cast::<pg_sys::IndexStmt>();
+                targets::ensure_altered((*index).relation)?;
+                code::ensure_seen(index)
+            }
             T_AlterTableStmt => {
                 targets::ensure_altered((*statement.cast::<pg_sys::AlterTableStmt>()).relation)?;
                 ensure_keeps_owner(statement.cast(), is_active)

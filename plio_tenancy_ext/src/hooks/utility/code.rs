@@ -1,11 +1,35 @@
-//! CREATE EVENT TRIGGER: no event trigger sees it, and its function runs in every tenant. And ALTER EXTENSION .. DROP: what is
-//! no longer the extension's is dropped, dumped and judged like anybody's.
+//! CREATE EVENT TRIGGER: no event trigger sees it, and its function runs in every tenant. ALTER EXTENSION .. DROP: what is
+//! no longer the extension's is dropped, dumped and judged like anybody's. And CREATE INDEX CONCURRENTLY, which commits first.
 
 use crate::cache::{self, SchemaKind};
 use crate::error::{Error, Result};
 use crate::pg::{borrowed, catalog, nodes, session};
-use crate::registry;
+use crate::{context, registry};
 use pgrx::pg_sys;
+
+/// Refuses expressions in an index that is built CONCURRENTLY, in a tenant without a role: when the event triggers could see
+/// what they lean on (ddl/upkeep.rs), it is there for good.
+///
+/// # Errors
+/// 42501.
+///
+/// # Safety
+/// `statement` is an IndexStmt.
+pub unsafe fn ensure_seen(statement: *const pg_sys::IndexStmt) -> Result<()> {
+    // SAFETY: the caller's promise; the parameters are IndexElem nodes.
+    let has_expression = unsafe {
+        !(*statement).whereClause.is_null()
+            || nodes::pointers::<pg_sys::IndexElem>((*statement).indexParams)
+                .iter()
+                .any(|element| !(**element).expr.is_null())
+    };
+    // SAFETY: as above.
+    if has_expression && unsafe { (*statement).concurrent } && context::is_one_layer() {
+        let what = "expressions in an index that is built CONCURRENTLY".to_owned();
+        return Err(Error::OneLayer { what });
+    }
+    Ok(())
+}
 
 /// Refuses an event trigger that would call a tenant's function.
 ///
