@@ -3,6 +3,8 @@
 
 use super::{column, inside, run, world};
 use plio_tests::{Cluster, expect_sqlstate};
+use postgres::fallible_iterator::FallibleIterator;
+use std::time::Duration;
 
 #[test]
 fn foreign_keys_to_shared_tables_and_cascades_within_the_tenant() {
@@ -128,4 +130,37 @@ fn two_phase_commit_and_notifications_outside_tenants() {
         ),
     );
     run(&mut app, &format!("COMMIT PREPARED '{name}'"));
+}
+
+/// A queue of work as applications build it: a trigger tells of each new row, a worker for each tenant waits for that.
+#[test]
+fn a_trigger_tells_the_tenants_listeners() {
+    let fixture = world(Cluster::shared());
+    let mut app = fixture.db.connect(&fixture.app);
+    for org in ["acme", "bravo"] {
+        inside(
+            &mut app,
+            org,
+            "CREATE TABLE jobs (id int PRIMARY KEY);
+             CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN PERFORM pg_notify(''jobs'', NEW.id::text); RETURN NEW; END';
+             CREATE TRIGGER tell AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION tell()",
+        );
+    }
+    let mut workers = ["acme", "bravo"].map(|org| {
+        let mut worker = fixture.db.connect(&fixture.app);
+        run(&mut worker, &format!("SET plio.tenant = '{org}'"));
+        run(&mut worker, "LISTEN jobs");
+        worker
+    });
+    inside(&mut app, "acme", "INSERT INTO jobs VALUES (1)");
+    inside(&mut app, "bravo", "INSERT INTO jobs VALUES (2)");
+    inside(&mut app, "acme", "INSERT INTO jobs SELECT generate_series(3, 4)");
+    for (worker, expected) in workers.iter_mut().zip([&["1", "3", "4"][..], &["2"]]) {
+        for id in expected {
+            let told = worker.notifications().timeout_iter(Duration::from_secs(30)).next().unwrap().unwrap();
+            assert_eq!((told.channel(), told.payload()), ("jobs", *id));
+        }
+        run(worker, "DELETE FROM jobs");
+    }
 }
