@@ -11,7 +11,7 @@ ENV = . target/pg/$(PG)/env.sh
 DEMO = cargo run --quiet --release -p plio-tests --bin demo --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz neighbours adopted regress clean
+.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz neighbours regress clean
 
 help: ## this list
 	@echo 'usage: make <target> [PG=15|16|17|18]'; echo
@@ -44,9 +44,6 @@ test: install neighbours ## all tests on PG; one file: T=isolation; ARGS='-- --n
 
 test-all: ## all tests on 15, 16, 17 and 18
 	@set -e; for pg in $(EVERY_PG); do echo "PostgreSQL $$pg"; $(MAKE) --no-print-directory test PG=$$pg PG_CONFIG=; done
-
-adopted: install ## more of the tests on tenants without a role of their own, which `make test` leaves out for their time
-	PLIO_TEST_PG=$(PG) cargo test -p plio-tests --test adopted_more $(ARGS)
 
 regress: install neighbours ## PostgreSQL's own regression suite, without and with us
 	PLIO_TEST_PG=$(PG) cargo test -p plio-tests --test regression -- --include-ignored --nocapture

@@ -36,6 +36,10 @@ const KNOWN_INTERNAL: &[&str] = &[
     "has not been created yet -- apparent wraparound",
     // A foreign key to a table on which the tenant made a rule.
     "gave unexpected result",
+    // Two sessions that replace one function, or grant on one object, at a time.
+    "tuple concurrently updated",
+    // A column is added whose default reads the table, before its children have it.
+    "could not find inherited attribute",
     "is not a range type",
     "is not a multirange type",
     "variadic arguments must be name/value pairs",

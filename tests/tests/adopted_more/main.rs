@@ -1,6 +1,5 @@
 //! What `adopted` and `isolation_adopted` leave out, on tenants without a role of their own: `context`, and the rest of `paths`, `ddl`
-//! and `races`. Not among the tests of every run, for its time (`make adopted`): most of it is the same code for both
-//! kinds of tenants, and what differs is denied by default.
+//! and `races`.
 
 #[path = "../context/main.rs"]
 mod context;
