@@ -2,7 +2,7 @@
 //! The same files, another fixture ([`Layers::of`](plio_tests::Layers::of)); `isolation_adopted` does it for the attacks of
 //! `isolation`.
 //!
-//! Left out: what `adopted_more` runs (`make adopted`).
+//! Left out: what `adopted_more` runs.
 
 #[path = "../ddl/refused.rs"]
 mod ddl;
