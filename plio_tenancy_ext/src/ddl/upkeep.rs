@@ -3,12 +3,14 @@
 //! ANALYZE runs the expressions of indexes and statistics, and the `subtype_diff` of range types, as the table's owner: in
 //! autovacuum, or for an administrator, where no tenant is set and the access check does not hold, and that owner has the
 //! tables of other tenants, too. So no index or statistics made inside may lean on the tenant's own functions, operators or
-//! types (enums apart), and none of these that is leant on may change. What such code calls by name leaves no trace here.
+//! types (enums apart), and none of these that is leant on may change. What such code calls by name leaves no trace in the
+//! catalogs: where there is such an index nevertheless (of the time before, or an administrator's), no code at all may.
 
 use super::Changed;
 use crate::error::{Error, Result};
+use crate::pg::FIRST_NORMAL_OID;
+use crate::pg::catalog::{self, SqlBody};
 use crate::pg::depend::{self, Address, CONSTRAINT, Dependency, STATISTICS};
-use crate::pg::{FIRST_NORMAL_OID, catalog};
 use crate::policy::Place;
 use crate::{cache, context};
 use pgrx::pg_sys::{self, Oid};
@@ -31,11 +33,35 @@ pub(super) fn ensure_unused(changed: &[Changed]) -> Result<()> {
             _ => object.class.to_u32() == STATISTICS && leans_on_own_code(address),
         }
     });
-    if is_bad {
-        let what = "code of the tenant's in an index or in statistics".to_owned();
-        return Err(Error::OneLayer { what });
+    let what = if is_bad {
+        "code of the tenant's in an index or in statistics"
+    } else if changed.iter().any(may_be_called) && has_calls_by_name() {
+        "new code where an index or statistics may call it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::OneLayer { what: what.to_owned() })
+}
+
+/// Whether code that reads it, or calls it by name, would run what the tenant put there.
+fn may_be_called(object: &Changed) -> bool {
+    match object.class {
+        pg_sys::ProcedureRelationId | pg_sys::OperatorRelationId => true,
+        pg_sys::TypeRelationId => is_code((object.class, object.object)),
+        pg_sys::RelationRelationId => catalog::relation_kind(object.object) == Some('v'),
+        class => depend::is_attached_code(class),
     }
-    Ok(())
+}
+
+/// Whether an index or statistics run a function of the tenant's whose body is text.
+fn has_calls_by_name() -> bool {
+    let Some(schema) = context::active_schema() else { return false };
+    depend::dependents_of((pg_sys::NamespaceRelationId, schema)).into_iter().any(|tie| {
+        let (class, function) = tie.from;
+        class == pg_sys::ProcedureRelationId
+            && !matches!(catalog::sql_body(function), Some(SqlBody::Parsed(_)))
+            && is_run(tie.from)
+    })
 }
 
 /// A relation, if it is an index; the indexes and statistics of a table.

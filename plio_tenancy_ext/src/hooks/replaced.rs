@@ -6,7 +6,8 @@
 //! they are planned by themselves. What is left (defaults and checks that COPY or ALTER TABLE evaluates, the protocol's
 //! function call) announces itself to the object access hook.
 
-use crate::pg::{catalog, nodes, raw};
+use crate::pg::catalog::{self, SqlBody};
+use crate::pg::{nodes, raw};
 use crate::{cache, context, hooks, one_layer};
 use pgrx::pg_sys::{self, NodeTag, Oid};
 use pgrx::prelude::*;
@@ -72,10 +73,11 @@ fn checked(function: u32) -> (&'static CStr, &'static [Oid]) {
     }
 }
 
-/// Whether the body of a SQL function may name `pg_notify`, as text or as a parsed body.
+/// Whether the body of a SQL function may name `pg_notify`.
 pub fn holds_replaced(function: Oid) -> bool {
-    catalog::sql_body(function).is_some_and(|body| {
-        let body = body.to_ascii_lowercase();
-        body.contains("notify") || body.contains(&format!(":funcid {} ", pg_sys::F_PG_NOTIFY))
-    })
+    match catalog::sql_body(function) {
+        Some(SqlBody::Text(body)) => body.to_ascii_lowercase().contains("notify"),
+        Some(SqlBody::Parsed(nodes)) => nodes.contains(&format!(":funcid {} ", pg_sys::F_PG_NOTIFY)),
+        None => false,
+    }
 }

@@ -44,6 +44,11 @@ const REWRITE: u32 = 2618;
 /// pg_trigger.
 pub const TRIGGER: u32 = 2620;
 
+/// Whether what such a catalog lists is code inside a relation: rules, defaults, triggers, policies.
+pub fn is_attached_code(class: Oid) -> bool {
+    INSIDE_RELATION.iter().any(|(catalog, _, _)| *catalog == class.to_u32())
+}
+
 /// What an object depends on.
 pub fn references_of(object: Address) -> Vec<Dependency> {
     dependencies(DEPEND_BY_DEPENDER, &[(1, object.0), (2, object.1)])
@@ -102,7 +107,7 @@ pub fn relation_around((class, object): Address) -> Option<Oid> {
 
 /// The schema that an object lies in, or that its relation lies in; `None` for objects that lie in none.
 pub fn schema_of((class, object): Address) -> Option<Oid> {
-    if INSIDE_RELATION.iter().any(|(catalog, _, _)| *catalog == class.to_u32()) {
+    if is_attached_code(class) {
         return catalog::relation_schema(relation_around((class, object))?);
     }
     // SAFETY: the class is one that objectaddress.c knows; the tuple is released before it is gone from the cache.

@@ -98,6 +98,14 @@ fn what_an_index_leans_on_stays_as_it_is() {
         "ALTER FUNCTION slug(text) SET work_mem = '1MB'",
         "ALTER DOMAIN short ADD CHECK (slug(VALUE) <> 'x')",
         "CREATE INDEX ON notes (apart(1, length(body)), slug(body))",
+        // Bodies are text: what they call by name nobody knows.
+        "CREATE OR REPLACE FUNCTION free(text) RETURNS text LANGUAGE sql AS 'SELECT $1 || $1'",
+        "CREATE FUNCTION new() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE VIEW new AS SELECT 1",
+        "CREATE RULE new AS ON DELETE TO notes DO INSTEAD NOTHING",
+        "CREATE POLICY new ON notes USING (true)",
+        "CREATE DOMAIN new AS int CHECK (VALUE > 0)",
+        "CREATE OPERATOR ==== (function = same, leftarg = text, rightarg = text)",
     ] {
         acme.refused(statement, "42501");
     }
@@ -110,8 +118,9 @@ fn what_an_index_leans_on_stays_as_it_is() {
         "CREATE INDEX ON notes (slug(body), feeling)",
         "CREATE TABLE n (LIKE notes INCLUDING INDEXES)",
         "DROP INDEX by_slug",
-        "CREATE OR REPLACE FUNCTION free(text) RETURNS text LANGUAGE sql AS 'SELECT $1 || $1'",
-        "DROP INDEX by_same; CREATE OR REPLACE FUNCTION same(text, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN true; END'",
+        "CREATE TABLE n (a int DEFAULT 1)",
+        "CREATE TYPE n AS ENUM ('a')",
+        "DROP INDEX by_slug, by_same; DROP TABLE wide; DROP TYPE span; CREATE OR REPLACE FUNCTION same(text, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN true; END'",
     ] {
         acme.allowed(statement);
     }
@@ -121,6 +130,33 @@ fn what_an_index_leans_on_stays_as_it_is() {
     let mut acme = Judge::inside(&mut app, "acme");
     acme.allowed("CREATE INDEX ON notes (slug(body), feeling)");
     acme.allowed("CREATE OR REPLACE FUNCTION slug(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN upper($1); END'");
+}
+
+/// A body that was parsed says what it uses, so nothing else need stay as it is.
+#[test]
+fn code_beside_a_parsed_body_is_the_tenants_to_change() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    admin
+        .batch_execute(&format!(
+            "CREATE FUNCTION acme.inner(text) RETURNS text LANGUAGE sql IMMUTABLE RETURN lower($1);
+             CREATE FUNCTION acme.outer(text) RETURNS text LANGUAGE sql IMMUTABLE RETURN acme.inner($1);
+             ALTER FUNCTION acme.inner(text) OWNER TO {app}; ALTER FUNCTION acme.outer(text) OWNER TO {app};
+             CREATE INDEX ON acme.notes (acme.outer(body))",
+            app = world.app
+        ))
+        .unwrap();
+    let mut app = world.db.connect(&world.app);
+    let mut acme = Judge::inside(&mut app, "acme");
+    for function in ["inner", "outer"] {
+        let replace =
+            format!("CREATE OR REPLACE FUNCTION {function}(text) RETURNS text LANGUAGE sql IMMUTABLE");
+        acme.refused(&format!("{replace} RETURN upper($1)"), "42501");
+        acme.refused(&format!("{replace} AS 'SELECT upper($1)'"), "42501");
+    }
+    acme.allowed("CREATE FUNCTION new() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    acme.allowed("CREATE OR REPLACE FUNCTION slug(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN upper($1); END'");
+    acme.allowed("CREATE VIEW new AS SELECT 1");
 }
 
 /// CONCURRENTLY commits on its way: with a session's tenant it is judged before.

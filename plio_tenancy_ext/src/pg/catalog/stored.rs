@@ -49,9 +49,17 @@ fn is_plain_type(oid: pg_sys::Oid) -> bool {
     }
 }
 
-/// The body of a function in SQL: its text, or the text of its nodes where it was parsed at creation. `None` for functions
-/// in other languages.
-pub fn sql_body(function: pg_sys::Oid) -> Option<String> {
+/// The body of a function in SQL.
+#[derive(Debug)]
+pub enum SqlBody {
+    /// A text, parsed at each use: what it names leaves no trace in pg_depend.
+    Text(String),
+    /// Parsed at creation: the text of its nodes.
+    Parsed(String),
+}
+
+/// The body of a function in SQL; `None` for functions in other languages.
+pub fn sql_body(function: pg_sys::Oid) -> Option<SqlBody> {
     let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
     // SAFETY: the tuple is a pg_proc row, released below; both columns are texts, copied before.
     unsafe {
@@ -70,7 +78,8 @@ pub fn sql_body(function: pg_sys::Oid) -> Option<String> {
         };
         let language = value(pg_sys::Anum_pg_proc_prolang).0;
         let body = if language.value() as u32 == SQL_LANGUAGE {
-            text(pg_sys::Anum_pg_proc_prosqlbody).or_else(|| text(pg_sys::Anum_pg_proc_prosrc))
+            let parsed = text(pg_sys::Anum_pg_proc_prosqlbody).map(SqlBody::Parsed);
+            parsed.or_else(|| text(pg_sys::Anum_pg_proc_prosrc).map(SqlBody::Text))
         } else {
             None
         };
