@@ -80,3 +80,36 @@ fn a_replayed_tenant_is_checked_again() {
     again.batch_execute("SET plio.tenant = 'bravo'").unwrap();
     assert_eq!(value(&mut again, NAME), "canary-bravo");
 }
+
+/// LISTEN is the server connection's, so the pooler's next client hears what is sent. Of a tenant's nothing, whether that
+/// client is in another or in none.
+#[test]
+fn a_tenants_notifications_reach_no_other_client() {
+    use postgres::fallible_iterator::FallibleIterator;
+    let Some(pooled) = Pooled::start(PgBouncer::New, &["track_extra_parameters = plio.tenant"]) else {
+        return;
+    };
+    let mut sender = pooled.fixture.db.connect(&pooled.fixture.app);
+    let heard = |next: &mut postgres::Client, send: &mut dyn FnMut()| -> Vec<String> {
+        // What is sent meanwhile is delivered when the transaction ends.
+        next.batch_execute("BEGIN; SELECT 1").unwrap();
+        send();
+        next.batch_execute("COMMIT").unwrap();
+        next.notifications().iter().map(|one| Ok(one.payload().to_owned())).collect().unwrap()
+    };
+    let (mut listener, mut bravo, mut none) = (pooled.client(), pooled.client(), pooled.client());
+    assert_shared(&mut listener, &mut bravo);
+    // The control.
+    listener.batch_execute("LISTEN news").unwrap();
+    let mut send = || sender.batch_execute("NOTIFY news, 'for whoever comes'").unwrap();
+    assert_eq!(heard(&mut bravo, &mut send), ["for whoever comes"]);
+    listener.batch_execute("UNLISTEN *").unwrap();
+    bravo.batch_execute("SET plio.tenant = 'bravo'").unwrap();
+    listener.batch_execute("SET plio.tenant = 'acme'").unwrap();
+    let mut send = || sender.batch_execute(&inside("acme", "NOTIFY news, 'canary-acme'")).unwrap();
+    for next in [&mut bravo, &mut none] {
+        listener.batch_execute("LISTEN news").unwrap();
+        assert_eq!(heard(&mut listener, &mut send), ["canary-acme"], "nobody was served between");
+        assert_eq!(heard(next, &mut send), Vec::<String>::new());
+    }
+}
