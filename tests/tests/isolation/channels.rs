@@ -244,7 +244,9 @@ fn what_channels_refuse() {
         acme.denied("SELECT pg_notify(NULL, 'x')", "22023");
         acme.denied("SELECT pg_notify('', 'x')", "22023");
         acme.denied("SELECT pg_notify('news', repeat('x', 8000))", "22023");
-        // Where nobody plans a query: the checks of INSERT, the arguments of EXECUTE.
+        // Where nobody plans a query that calls it: the checks of INSERT, the arguments of CALL.
+        let called = "CREATE PROCEDURE take(boolean) LANGUAGE plpgsql AS 'BEGIN END'";
+        acme.refused(&format!("{called}; CALL take(pg_notify('news', 'x') IS NULL)"), "42501");
         let planned_nowhere = "CREATE TABLE odd (id int, CHECK (pg_notify('news', 'x') IS NOT NULL))";
         acme.refused(&format!("{planned_nowhere}; INSERT INTO odd VALUES (1)"), "42501");
         let longest = "x".repeat(60);
