@@ -23,6 +23,14 @@ const KNOWN_INTERNAL: &[&str] = &[
     "unrecognized object type abbreviation",
     "could not find tuple for",
     "could not find element type",
+    // 15 to 17: oids of classes, kinds of objects and rows that are none, given to functions that describe something.
+    "invalid non-zero objectSubId for object class",
+    "unrecognized objtype abbreviation",
+    "currtid cannot handle views with no CTID",
+    "cannot look at latest visible tid for relation",
+    // 15 to 17: xpath() of what is no XPath.
+    "invalid XPath expression",
+    "could not create XPath object",
     // The support functions of aggregates, called by hand.
     "-element float8 array",
     "-element int8 array",

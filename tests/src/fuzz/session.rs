@@ -168,6 +168,10 @@ impl Session {
 
     fn lost(&mut self, world: &World, error: &io::Error, summary: &mut Summary) {
         self.wire = None;
+        let is_timeout = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        if is_timeout && world.end_endless(&self.role) {
+            return;
+        }
         let last = self.before.back().cloned().unwrap_or_default();
         summary.find(self.finding(Kind::Crash, format!("the connection ended: {error}"), &last));
         world.db.cluster().wait_ready();

@@ -74,6 +74,15 @@ impl World {
         }
     }
 
+    /// Ends a role's statement that runs for long, since no `statement_timeout` holds at COMMIT: a deferred trigger that
+    /// fires itself again runs for ever. Whether there was one and it did end, as it does at each look for interrupts.
+    pub fn end_endless(&self, role: &str) -> bool {
+        let mut admin = self.db.superuser();
+        let end = "SELECT coalesce(bool_and(pg_terminate_backend(pid, 10000)), false) FROM pg_stat_activity
+                    WHERE usename = $1 AND state = 'active' AND now() - query_start > interval '30 s'";
+        admin.query_one(end, &[&role]).is_ok_and(|row| row.get(0))
+    }
+
     /// Makes everything in a new database of the cluster.
     ///
     /// # Panics
