@@ -6,7 +6,7 @@
 //! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire (functions.rs) | previous hook first, as sepgsql does |
 //! | `needs_fmgr_hook`, `fmgr_hook` | inside a tenant: trigger functions as they are looked up to be called; SQL functions that the planner would inline | built-in functions | ours first; the answer is the previous hook's, or yes for a body that must not be inlined |
 //! | `post_parse_analyze_hook` | that a query was parsed in a session's tenant not yet checked in this transaction | utility statements | ours first |
-//! | `planner_hook` | that a plan is being made | what for | around the previous hook or the standard planner |
+//! | `planner_hook` | each query that is planned, in which replaced.rs exchanges functions; that a plan is being made | expressions that are evaluated without a plan: checks, arguments of CALL | around the previous hook or the standard planner |
 //! | `ExecutorEnd_hook` | that a plan has ended | plans that an error cut off | ours first: it only counts |
 //! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()`, `UPDATE pg_settings` | ours first; then the previous hook or the standard function |
 //!

@@ -207,6 +207,19 @@ fn who_may_not_enter_any_more_hears_nothing() {
         admin.batch_execute(close).unwrap();
         send(&mut sender, org);
         assert_eq!(listener.heard(&world), Vec::<String>::new(), "{close}");
+        // Nor does it send: no table is read, and still it is asked again.
+        for speak in [
+            "NOTIFY news, 'x'",
+            "SELECT pg_notify('news', 'x')",
+            "SELECT plio._notify('news', 'x')",
+            "LISTEN more",
+        ] {
+            let error = listener.0.batch_execute(speak).expect_err(speak);
+            assert!(
+                ["42501", "42704"].contains(&error.code().map_or("", |code| code.code())),
+                "{speak}: {error:?}"
+            );
+        }
         admin.batch_execute(open).unwrap();
         send(&mut sender, "acme");
         assert_eq!(listener.heard(&world), ["news canary-later"], "{open}");
