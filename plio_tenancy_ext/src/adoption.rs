@@ -10,7 +10,7 @@ mod api;
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::ddl;
 use crate::error::{Error, Result};
-use crate::lifecycle::{self, begin_management, managing};
+use crate::lifecycle::{self, managing, prepare};
 use crate::pg::depend::Address;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier};
@@ -26,18 +26,19 @@ use serde_json::json;
 /// 42602, 42939 (names), 42704 (no such schema), 42710 (the org exists), 55000 (the schema cannot be a tenant's), 55006,
 /// 25001.
 pub fn adopt(org: &Org, schema: &str, settings: Jsonb, allow_ties: bool) -> Result<()> {
-    begin_management("adopt_tenant")?;
-    if cache::tenant(org).is_some() {
-        return Err(Error::TenantExists { org: org.to_string() });
-    }
+    prepare("adopt_tenant")?;
+    ensure_free(org)?;
     ensure_schema_name(schema).map_err(Error::BadSchemaName)?;
     let unknown = || Error::UnknownObject { kind: "schema", name: schema.to_owned() };
     let oid = catalog::schema_oid(schema).ok_or_else(unknown)?;
     ensure_adoptable(schema, oid)?;
-    lifecycle::lock_schema(org, oid)?;
+    lifecycle::locks::schema(org, oid)?;
+    // Under the locks, once more.
+    ensure_free(org)?;
     if catalog::schema_oid(schema) != Some(oid) {
         return Err(unknown());
     }
+    ensure_adoptable(schema, oid)?;
     if !allow_ties && let Some((from, to)) = ddl::ties_of(oid).into_iter().next() {
         return Err(Error::CannotAdopt {
             schema: schema.to_owned(),
@@ -47,6 +48,13 @@ pub fn adopt(org: &Org, schema: &str, settings: Jsonb, allow_ties: bool) -> Resu
     }
     registry::insert_tenant(org, schema, None, settings)?;
     registry::record("adopt_tenant", Some(org), json!({ "schema_name": schema, "allow_ties": allow_ties }))
+}
+
+fn ensure_free(org: &Org) -> Result<()> {
+    match cache::tenant(org) {
+        Some(_) => Err(Error::TenantExists { org: org.to_string() }),
+        None => Ok(()),
+    }
 }
 
 fn ensure_adoptable(schema: &str, oid: Oid) -> Result<()> {
@@ -102,7 +110,7 @@ fn describe((class, object): Address) -> Result<String> {
 /// # Errors
 /// 22023 (confirm differs), 42704, 55000 (it has a role of its own), 55006, 25001.
 pub fn release(org: &Org, confirm: &str) -> Result<()> {
-    begin_management("release_tenant")?;
+    prepare("release_tenant")?;
     if confirm != org.as_str() {
         return Err(Error::BadArgument {
             message: "argument \"confirm\" of release_tenant() does not repeat the organization".to_owned(),
@@ -129,7 +137,7 @@ pub fn release(org: &Org, confirm: &str) -> Result<()> {
 /// # Errors
 /// 42704, 42710 (it has one), 55000, 55006, 25001.
 pub fn assign_role(org: &Org) -> Result<String> {
-    begin_management("assign_role")?;
+    prepare("assign_role")?;
     let tenant = lifecycle::lock(org)?;
     if tenant.role.is_some() || tenant.has_lost_role {
         return Err(Error::HasRole { org: org.to_string() });
@@ -165,7 +173,7 @@ pub fn assign_role(org: &Org) -> Result<String> {
 /// # Errors
 /// 42704 (also: a previous owner is gone), 55000 (no role was assigned), 55006, 25001.
 pub fn unassign_role(org: &Org) -> Result<()> {
-    begin_management("unassign_role")?;
+    prepare("unassign_role")?;
     let tenant = lifecycle::lock(org)?;
     let before = registry::schema_before(tenant.id)?;
     let (Some(role), Some((owner, granted_usage))) = (&tenant.role, before) else {

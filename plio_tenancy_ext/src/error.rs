@@ -22,6 +22,12 @@ pub enum Error {
     /// A statement kind that has no place inside a tenant.
     #[error("cannot run {tag} while a tenant is active")]
     StatementRefused { tag: String },
+    /// LOCK TABLE would hold up the other tenants.
+    #[error("cannot lock what is shared with tenants in this mode while a tenant is active")]
+    LockRefused,
+    /// PREPARE TRANSACTION would keep the tenant's lock for ever.
+    #[error("cannot prepare a transaction that was in a tenant")]
+    PrepareRefused,
     /// A server file, program or library named inside a tenant.
     #[error("access to the server's files is not allowed while a tenant is active")]
     ServerFileRefused,
@@ -163,9 +169,12 @@ pub enum Error {
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
     PartialReport { counted: usize, expected: usize, missing: String },
-    /// Somebody is in it.
+    /// Other transactions hold the tenant; `holders` says which, to an administrator.
     #[error("tenant \"{org}\" is in use")]
-    InUse { org: String },
+    InUse { org: String, holders: Option<String> },
+    /// Another management function's transaction goes on.
+    #[error("another transaction is changing the registry of tenants")]
+    RegistryInUse { holders: Option<String> },
     /// Alone in autocommit.
     #[error("plio.set_tenant can only be used in a transaction block")]
     OutsideTransaction,
@@ -194,6 +203,7 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PartialReport { missing, .. } => Some(missing.clone()),
+            Self::InUse { holders, .. } | Self::RegistryInUse { holders } => holders.clone(),
             _ => None,
         }
     }

@@ -14,6 +14,8 @@ impl Error {
             Self::Denied { why: Why::NoTenantSet, .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
             | Self::StatementRefused { .. }
+            | Self::LockRefused
+            | Self::PrepareRefused
             | Self::ServerFileRefused
             | Self::ConnectionRefused { .. }
             | Self::PreparedTexts
@@ -60,7 +62,7 @@ impl Error {
             | Self::ReportInDefiner
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::InUse { .. } | Self::RegistryInUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }

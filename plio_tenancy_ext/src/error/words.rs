@@ -12,6 +12,11 @@ impl Error {
             Self::StatementRefused { .. } => {
                 "Run it in a transaction without a tenant, as an administrator.".to_owned()
             }
+            Self::LockRefused => {
+                "Inside a tenant ACCESS SHARE is the strongest mode for what is shared to read, ROW EXCLUSIVE for what is shared to write."
+                    .to_owned()
+            }
+            Self::PrepareRefused => "Commit it, or prepare a transaction that was in no tenant.".to_owned(),
             Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
             Self::ConnectionRefused { .. } => {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
@@ -89,6 +94,9 @@ impl Error {
             }
             Self::InUse { .. } => {
                 "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
+            }
+            Self::RegistryInUse { .. } => {
+                "Wait until that transaction has ended; lock_timeout says how long to wait.".to_owned()
             }
             Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
             Self::NullArgument { .. } => "Pass a value.".to_owned(),

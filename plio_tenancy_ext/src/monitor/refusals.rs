@@ -23,6 +23,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Denied { why: Why::NotShared, .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
+        | Error::LockRefused
+        | Error::PrepareRefused
         | Error::ListenInTransaction
         | Error::ForeignChannels
         | Error::ReservedChannel
@@ -69,6 +71,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction
         | Error::InUse { .. }
+        | Error::RegistryInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
         | Error::NotATrigger
