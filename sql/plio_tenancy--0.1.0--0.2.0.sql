@@ -21,3 +21,219 @@ AS $activity$
                            WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
                            ELSE false END
 $activity$;
+CREATE OR REPLACE FUNCTION plio._owned_objects(schema oid)
+RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH objects (class, object, owner) AS (
+        SELECT 'pg_class'::regclass, c.oid, c.relowner FROM pg_class c
+         WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+           AND NOT (c.relkind = 'S' AND EXISTS (
+                   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid <> 0 AND d.deptype IN ('a', 'i')))
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+         WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
+           AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
+        UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
+        UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
+        UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
+        UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion WHERE connamespace = $1
+        UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation WHERE collnamespace = $1
+        UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner FROM pg_ts_dict WHERE dictnamespace = $1
+        UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner FROM pg_ts_config WHERE cfgnamespace = $1
+        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner FROM pg_statistic_ext WHERE stxnamespace = $1
+    )
+    SELECT i.type, i.identity, a.object_names[2:], a.object_args, r.rolname
+      FROM objects o, pg_identify_object(o.class, o.object, 0) i,
+           pg_identify_object_as_address(o.class, o.object, 0) a, pg_roles r
+     WHERE r.oid = o.owner AND NOT EXISTS (
+           SELECT 1 FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object AND d.deptype = 'e')
+     ORDER BY o.class, o.object
+$objects$;
+DROP FUNCTION plio.unassign_role(text);
+CREATE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
+    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
+REVOKE ALL ON FUNCTION plio.unassign_role(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.unassign_role(text, text) TO plio_admin;
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
+CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION plio.health()
+RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $health$
+    WITH loading AS (
+        SELECT plio._loaded_as() AS how,
+               'plio_tenancy' = ANY (regexp_split_to_array(
+                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+               EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
+                        WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
+                          AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
+    ),
+    findings (severity, finding, detail, fix) AS (
+        SELECT 'info', 'loading', format('loaded in this session as: %s', how),
+               CASE WHEN is_shared THEN NULL
+                    ELSE 'shared_preload_libraries is better where a restart is possible' END
+          FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT 'critical', 'not_preloaded',
+               'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
+               format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
+          FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
+               'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
+          FROM loading WHERE how = 'late'
+        UNION ALL
+        SELECT 'critical', 'preload_overridden',
+               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
+               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
+          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
+         WHERE s.setrole <> 0 AND NOT is_shared
+           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
+           -- A role's setting for all databases gives way to the database's own.
+           AND (s.setdatabase <> 0 OR NOT is_session)
+        UNION ALL
+        SELECT 'info', 'denials_log_only',
+               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
+        UNION ALL
+        SELECT 'warning', 'denials_overrun',
+               format('%s denials are no longer in plio.denials, which reaches back to %s only', s.overwritten, s.oldest),
+               format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
+          FROM plio._shared_totals() s
+         WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+           AND current_setting('plio.denials_flush_interval', true) = '0'
+        UNION ALL
+        SELECT 'warning', 'denials_flush_off',
+               'plio.denials_flush_interval is set, but without shared memory there is nothing to write',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0'
+           AND NOT EXISTS (SELECT 1 FROM plio._shared_totals() s WHERE s.ring_size > 0)
+        UNION ALL
+        SELECT 'info', 'denials_flush_waits', 'a standby writes no plio.denials_history: its own denials wait in the ring until it is promoted',
+               NULL
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND pg_is_in_recovery()
+        UNION ALL
+        SELECT 'warning', 'denials_flush_stopped', 'the process that writes plio.denials_history is not running',
+               format('look for "plio_tenancy denials launcher" in the server''s log; max_worker_processes is %s', current_setting('max_worker_processes'))
+          FROM plio._flush_state() f, plio._shared_totals() s
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND s.ring_size > 0
+           AND NOT f.is_running AND NOT pg_is_in_recovery()
+        UNION ALL
+        SELECT 'warning', 'denials_flush_fails',
+               format('%s databases of the cluster could not be written to at the last attempt; the last success elsewhere: %s',
+                   f.failing, coalesce(f.last_success::text, 'none')),
+               'look for "plio_tenancy denials worker" in the server''s log; max_worker_processes must leave room for one'
+          FROM plio._flush_state() f WHERE f.failing > 0
+        UNION ALL
+        SELECT 'warning', 'denials_lost',
+               format('%s denials were overwritten before they were written to plio.denials_history', f.lost),
+               'raise plio.denials_ring_size and restart, or lower plio.denials_flush_interval'
+          FROM plio._flush_state() f WHERE f.lost > 0
+        UNION ALL
+        SELECT 'warning', 'denials_history_full',
+               format('plio.denials_history has about %s rows: no more are written', c.rows),
+               'raise plio.denials_history_rows, or lower plio.denials_history_retention'
+          FROM (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
+                  FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass) c
+         WHERE current_setting('plio.denials_history_rows', true)::bigint BETWEEN 1 AND c.rows
+        UNION ALL
+        SELECT 'warning', 'tenants_uncounted',
+               format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
+                   s.uncounted, current_setting('plio.counted_tenants')),
+               'raise plio.counted_tenants and restart'
+          FROM plio._shared_totals() s WHERE s.uncounted > 0 AND current_setting('plio.counted_tenants') <> '0'
+        UNION ALL
+        SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
+               'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'off'
+        UNION ALL
+        SELECT 'warning', 'enforcement_report', 'plio.enforcement is report in this session: what would be refused is only logged',
+               'set plio.enforcement to on once the log is quiet: look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'report'
+        UNION ALL
+        SELECT 'warning', 'one_layer', format('tenant "%s" has no role of its own: only the access check holds', t.org),
+               format('SELECT plio.assign_role(%L)', t.org)
+          FROM plio.tenants t WHERE t.role_name IS NULL
+        UNION ALL
+        SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
+               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+          FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
+          LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'registry_trigger_disabled',
+               format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
+               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+          FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
+          LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
+                AND t.tgrelid = format('plio.%I', wanted.name)::regclass
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
+               format('CREATE ROLE %s NOLOGIN', wanted.name)
+          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
+               format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
+        UNION ALL
+        SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
+               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
+          FROM plio.tenants t
+         WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
+        UNION ALL
+        SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
+               format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
+        UNION ALL
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
+               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+          FROM (SELECT DISTINCT role_name FROM plio.access) a
+         WHERE NOT EXISTS (
+               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
+                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        UNION ALL
+        SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
+               format('DELETE FROM plio.access WHERE org = %L', a.org)
+          FROM plio.access a
+         WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+        UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
+        UNION ALL
+        SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
+                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+                   s.schema_name, s.relation_name)
+          FROM plio.shares s
+         WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
+                             LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
+                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+    )
+    SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
+     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
+$health$;

@@ -94,6 +94,18 @@ pub enum Error {
     /// `release_tenant` on a tenant with a role, `unassign_role` on one whose role plio.assign_role() did not make.
     #[error("{message}")]
     WrongLayers { message: String, hint: &'static str },
+    /// A plain administrator would get hold of what belongs to a stronger role.
+    #[error("permission denied to take {what} from role \"{owner}\"")]
+    TakenFromStronger { what: String, owner: String },
+    /// What tenants may have changed would become a stronger role's.
+    #[error("cannot give {what} of tenant \"{org}\" back to role \"{owner}\"")]
+    GivenToStronger { org: String, what: String, owner: String },
+    /// The role named as the new owner is not one that the caller may name.
+    #[error("permission denied to make role \"{owner}\" the owner")]
+    OwnerRefused { owner: String },
+    /// A schema of that name would be in the search_path of the role of that name.
+    #[error("schema name \"{schema}\" is the name of a role")]
+    SchemaOfRole { schema: String },
     /// No legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),
@@ -193,6 +205,14 @@ pub enum Error {
     /// Ours.
     #[error("internal error in plio_tenancy: {0}")]
     Bug(String),
+}
+
+/// Warns of what is allowed, but has consequences.
+pub fn warn(message: &str, detail: &str, hint: &str) {
+    ErrorReport::new(pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), "plio_tenancy")
+        .set_detail(detail.to_owned())
+        .set_hint(hint.to_owned())
+        .report(pgrx::PgLogLevel::WARNING);
 }
 
 /// The crate's result.

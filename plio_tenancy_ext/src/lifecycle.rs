@@ -12,8 +12,8 @@ use crate::context;
 use crate::error::{Error, Result};
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier, session};
-use crate::registry;
 use crate::tenant::{Org, Status, ensure_schema_name};
+use crate::{registry, shares};
 use pgrx::pg_sys::{self, Oid};
 use serde_json::json;
 use std::cell::Cell;
@@ -80,6 +80,7 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<S
         }
         None => org.default_schema_name(),
     };
+    ensure_no_roles_name(&schema)?;
     if catalog::schema_oid(&schema).is_some() {
         return Err(Error::SchemaExists { schema });
     }
@@ -94,7 +95,16 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<S
         registry::insert_tenant(org, &schema, Some(&role), settings)?;
         registry::record("create_tenant", Some(org), json!({ "schema_name": schema, "role_name": role }))
     })?;
+    shares::path::open()?;
     Ok(schema)
+}
+
+/// "$user" in a search_path is a schema with the role's own name: what a tenant made there, that role would run.
+fn ensure_no_roles_name(schema: &str) -> Result<()> {
+    match catalog::role_oid(schema) {
+        Some(_) => Err(Error::SchemaOfRole { schema: schema.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// A name for the tenant's role that no role of the cluster has.
@@ -154,6 +164,9 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
     let schema = if has_default_name { new_org.default_schema_name() } else { old_schema.clone() };
     if has_default_name && catalog::schema_oid(&schema).is_some() {
         return Err(Error::SchemaExists { schema });
+    }
+    if has_default_name {
+        ensure_no_roles_name(&schema)?;
     }
     let old_role = tenant.role.as_ref().map(|role| role.name.to_string_lossy().into_owned());
     let is_role_shared = tenant.role.as_ref().is_some_and(|role| catalog::is_role_used_elsewhere(role.oid));

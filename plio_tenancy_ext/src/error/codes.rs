@@ -15,6 +15,8 @@ impl Error {
             Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
             | Self::StatementRefused { .. }
             | Self::LockRefused
+            | Self::TakenFromStronger { .. }
+            | Self::OwnerRefused { .. }
             | Self::PrepareRefused
             | Self::ServerFileRefused
             | Self::ConnectionRefused { .. }
@@ -40,9 +42,9 @@ impl Error {
             Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
                 Code::ERRCODE_INVALID_NAME
             }
-            Self::ReservedChannel | Self::BadSchemaName(SchemaNameFault::Reserved) => {
-                Code::ERRCODE_RESERVED_NAME
-            }
+            Self::ReservedChannel
+            | Self::SchemaOfRole { .. }
+            | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
             Self::NoTenantSet
             | Self::Suspended { .. }
             | Self::Broken { .. }
@@ -52,6 +54,7 @@ impl Error {
             | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::CannotAdopt { .. }
+            | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Locked { .. }
             | Self::LockedSetting { .. }

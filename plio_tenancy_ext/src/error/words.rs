@@ -57,6 +57,18 @@ impl Error {
                 "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
             }
             Self::CannotAdopt { hint, .. } | Self::WrongLayers { hint, .. } => (*hint).to_owned(),
+            Self::TakenFromStronger { .. } => {
+                "A superuser can do it, or give it to a role of the application first.".to_owned()
+            }
+            Self::GivenToStronger { org, .. } => format!(
+                "Tenants may have changed it, and the role is stronger than an ordinary one, or not one that you may become; name another owner with plio.unassign_role('{org}', '<role>')."
+            ),
+            Self::OwnerRefused { .. } => {
+                "Name an ordinary role that you are a member of; a superuser can name any.".to_owned()
+            }
+            Self::SchemaOfRole { .. } => {
+                "That role's search_path would find what the tenant makes there; choose another name.".to_owned()
+            }
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),

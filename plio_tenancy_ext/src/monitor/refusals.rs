@@ -44,13 +44,17 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
-            Some(Kind::Management)
-        }
+        Error::ManagementInTenant { .. }
+        | Error::HistoryChange
+        | Error::ExtensionObject
+        | Error::TakenFromStronger { .. }
+        | Error::OwnerRefused { .. } => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
         | Error::CannotAdopt { .. }
+        | Error::GivenToStronger { .. }
+        | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }
         | Error::BadOrg(_)
