@@ -106,8 +106,18 @@ fn rename_tenant(org: Option<&str>, new_org: Option<&str>) {
 fn drop_tenant(org: Option<&str>, confirm: Option<&str>) {
     or_raise((|| {
         let org = parse_org(org, "drop_tenant", "org")?;
-        lifecycle::drop(&org, required(confirm, "drop_tenant", "confirm")?)
+        lifecycle::dropping::drop(&org, required(confirm, "drop_tenant", "confirm")?)
     })());
+}
+
+/// One step of the procedure `plio.drop_tenant_in_steps`; true while something is left.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn _drop_tenant_step(org: Option<&str>, confirm: Option<&str>) -> bool {
+    or_raise((|| {
+        let org = parse_org(org, "drop_tenant_in_steps", "org")?;
+        lifecycle::dropping::step(&org, required(confirm, "drop_tenant_in_steps", "confirm")?)
+    })())
 }
 
 #[pg_extern(volatile, parallel_unsafe, security_definer)]

@@ -118,6 +118,12 @@ pub enum Error {
     /// Closed.
     #[error("tenant \"{org}\" is suspended")]
     Suspended { org: String },
+    /// Some of it is gone already.
+    #[error("tenant \"{org}\" is being dropped")]
+    BeingDropped { org: String },
+    /// One transaction cannot lock all that the tenant holds.
+    #[error("dropping tenant \"{org}\" takes about {needed} locks, more than the server has room for")]
+    TooManyLocks { org: String, needed: i64 },
     /// The registry knows the tenant, the database does not.
     #[error("tenant \"{org}\" has lost its {what}")]
     Broken { org: String, what: &'static str },

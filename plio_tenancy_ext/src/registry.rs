@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod owners;
+mod sizes;
 mod writes;
 
 pub use self::owners::{
@@ -13,9 +14,11 @@ pub use self::owners::{
     owned_objects, owners_before, owners_of, remember_owners, schema_before, strength_of,
     tables_with_unforced_policies, unwritable, update_role,
 };
+pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
     delete_access, delete_every_access, delete_share, delete_tenant, has_any_access, insert_access,
-    insert_tenant, record, rename_role, rename_share, update_names, update_status, upsert_share,
+    insert_tenant, join_group_without_lock, record, rename_role, rename_share, update_names, update_status,
+    upsert_share,
 };
 use crate::error::{Error, Result};
 use crate::pg::{catalog, scan, session};
@@ -143,7 +146,7 @@ fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
         org: row.text(2)?,
         schema_name: row.text(3)?,
         role_name: row.text(4),
-        status: if row.text(5)? == "active" { Status::Active } else { Status::Suspended },
+        status: Status::parse(&row.text(5)?),
     })
 }
 

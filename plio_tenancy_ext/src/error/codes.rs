@@ -53,6 +53,7 @@ impl Error {
             | Self::ReportWrites
             | Self::PartialReport { .. }
             | Self::NotInstalled
+            | Self::BeingDropped { .. }
             | Self::CannotAdopt { .. }
             | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -66,6 +67,7 @@ impl Error {
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::InUse { .. } | Self::RegistryInUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::TooManyLocks { .. } => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }

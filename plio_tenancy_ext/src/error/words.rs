@@ -73,6 +73,12 @@ impl Error {
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),
             Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
+            Self::BeingDropped { org } => {
+                format!("Finish it with CALL plio.drop_tenant_in_steps('{org}', '{org}').")
+            }
+            Self::TooManyLocks { org, .. } => format!(
+                "Use CALL plio.drop_tenant_in_steps('{org}', '{org}'), which commits after each step, or raise max_locks_per_transaction."
+            ),
             Self::Broken { .. } => "plio.health() says what is missing.".to_owned(),
             Self::NotPreloaded => {
                 "Connect again; if that does not help, plio.health() says which setting keeps the library out."

@@ -52,6 +52,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
+        | Error::BeingDropped { .. }
+        | Error::TooManyLocks { .. }
         | Error::CannotAdopt { .. }
         | Error::GivenToStronger { .. }
         | Error::SchemaOfRole { .. }

@@ -16,14 +16,28 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// The statement that gives it to a role. The identity is PostgreSQL's own, with its schema and quoted.
-    pub fn change_owner(&self, role: &str) -> String {
-        let kind = match self.kind.as_str() {
+    /// As PostgreSQL identifies it.
+    pub fn new(kind: Option<String>, identity: Option<String>) -> Self {
+        Self { kind: kind.unwrap_or_default(), identity: identity.unwrap_or_default() }
+    }
+
+    /// Its kind, as ALTER and DROP spell it.
+    fn keyword(&self) -> &str {
+        match self.kind.as_str() {
             "function" | "procedure" | "aggregate" => "ROUTINE",
             "statistics object" => "STATISTICS",
             kind => kind,
-        };
-        format!("ALTER {kind} {} OWNER TO {}", self.identity, quote_identifier(role))
+        }
+    }
+
+    /// The statement that drops it and what depends on it; it may be gone with another.
+    pub fn drop(&self) -> String {
+        format!("DROP {} IF EXISTS {} CASCADE", self.keyword(), self.identity)
+    }
+
+    /// The statement that gives it to a role. The identity is PostgreSQL's own, with its schema and quoted.
+    pub fn change_owner(&self, role: &str) -> String {
+        format!("ALTER {} {} OWNER TO {}", self.keyword(), self.identity, quote_identifier(role))
     }
 }
 
