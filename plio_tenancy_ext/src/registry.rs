@@ -10,9 +10,9 @@ mod sizes;
 mod writes;
 
 pub use self::owners::{
-    OwnedBy, default_privileges, everything_in, forget_owners, may_become, objects_with_other_owners,
-    owned_objects, owners_before, owners_of, remember_owners, schema_before, strength_of,
-    tables_with_unforced_policies, unwritable, update_role,
+    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners, may_become,
+    objects_with_other_owners, owned_objects, owners_before, owners_of, remember_owners, schema_before,
+    strength_of, tables_with_unforced_policies, update_role,
 };
 pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{

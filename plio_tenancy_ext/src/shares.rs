@@ -98,8 +98,8 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
     path::open().map(drop)
 }
 
-/// Whoever may write what a stronger role trusts (its job table, say) is as strong. So a plain administrator shares it to read
-/// only, unless he may write it himself.
+/// Whoever may write what an extension trusts (pg_cron's jobs, say, which it runs as any role) is as strong as its owner. So a
+/// plain administrator shares the tables of a stronger role's extension to read only, unless he may open them himself.
 fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     let caller = session::outer_user();
     if mode == ShareMode::Read || catalog::is_superuser(caller) {
@@ -109,7 +109,7 @@ fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
         Target::Schema { name } => (name, None),
         Target::Relation { schema, name, .. } => (schema, Some(name.as_str())),
     };
-    for object in registry::unwritable(schema, relation, caller)? {
+    for object in registry::extension_tables_closed_to(schema, relation, caller)? {
         if registry::strength_of(object.owner_oid)?.is_some() {
             return Err(Error::TakenFromStronger { what: object.what, owner: object.owner });
         }
