@@ -58,6 +58,7 @@ pub fn on_command_end() -> Result<()> {
     if changed.iter().any(|object| object.class == pg_sys::ExtensionRelationId) {
         // What belongs to an extension is open to tenants, and its schema is on their path.
         location.announce_change();
+        shares::path::open()?;
     }
     settle_shares(&changed, renaming.as_ref())
 }

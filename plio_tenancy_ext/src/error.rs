@@ -22,6 +22,12 @@ pub enum Error {
     /// A statement kind that has no place inside a tenant.
     #[error("cannot run {tag} while a tenant is active")]
     StatementRefused { tag: String },
+    /// LOCK TABLE would hold up the other tenants.
+    #[error("cannot lock what is shared with tenants in this mode while a tenant is active")]
+    LockRefused,
+    /// PREPARE TRANSACTION would keep the tenant's lock for ever.
+    #[error("cannot prepare a transaction that was in a tenant")]
+    PrepareRefused,
     /// A server file, program or library named inside a tenant.
     #[error("access to the server's files is not allowed while a tenant is active")]
     ServerFileRefused,
@@ -88,6 +94,18 @@ pub enum Error {
     /// `release_tenant` on a tenant with a role, `unassign_role` on one whose role plio.assign_role() did not make.
     #[error("{message}")]
     WrongLayers { message: String, hint: &'static str },
+    /// A plain administrator would get hold of what belongs to a stronger role.
+    #[error("permission denied to take {what} from role \"{owner}\"")]
+    TakenFromStronger { what: String, owner: String },
+    /// What tenants may have changed would become a stronger role's.
+    #[error("cannot give {what} of tenant \"{org}\" back to role \"{owner}\"")]
+    GivenToStronger { org: String, what: String, owner: String },
+    /// The role named as the new owner is not one that the caller may name.
+    #[error("permission denied to make role \"{owner}\" the owner")]
+    OwnerRefused { owner: String },
+    /// A schema of that name would be in the search_path of the role of that name.
+    #[error("schema name \"{schema}\" is the name of a role")]
+    SchemaOfRole { schema: String },
     /// No legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),
@@ -163,9 +181,12 @@ pub enum Error {
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
     PartialReport { counted: usize, expected: usize, missing: String },
-    /// Somebody is in it.
+    /// Other transactions hold the tenant; `holders` says which, to an administrator.
     #[error("tenant \"{org}\" is in use")]
-    InUse { org: String },
+    InUse { org: String, holders: Option<String> },
+    /// Another management function's transaction goes on.
+    #[error("another transaction is changing the registry of tenants")]
+    RegistryInUse { holders: Option<String> },
     /// Alone in autocommit.
     #[error("plio.set_tenant can only be used in a transaction block")]
     OutsideTransaction,
@@ -186,6 +207,14 @@ pub enum Error {
     Bug(String),
 }
 
+/// Warns of what is allowed, but has consequences.
+pub fn warn(message: &str, detail: &str, hint: &str) {
+    ErrorReport::new(pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), "plio_tenancy")
+        .set_detail(detail.to_owned())
+        .set_hint(hint.to_owned())
+        .report(pgrx::PgLogLevel::WARNING);
+}
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -194,6 +223,7 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PartialReport { missing, .. } => Some(missing.clone()),
+            Self::InUse { holders, .. } | Self::RegistryInUse { holders } => holders.clone(),
             _ => None,
         }
     }

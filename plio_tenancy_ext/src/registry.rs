@@ -9,8 +9,9 @@ mod owners;
 mod writes;
 
 pub use self::owners::{
-    default_privileges, forget_owners, objects_with_other_owners, owned_objects, owners_of, remember_owners,
-    schema_before, update_role,
+    OwnedBy, default_privileges, everything_in, forget_owners, may_become, objects_with_other_owners,
+    owned_objects, owners_before, owners_of, remember_owners, schema_before, strength_of,
+    tables_with_unforced_policies, unwritable, update_role,
 };
 pub use self::writes::{
     delete_access, delete_every_access, delete_share, delete_tenant, has_any_access, insert_access,

@@ -21,9 +21,10 @@ COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
 COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
 COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
 
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+-- Whoever is in a tenant holds a share lock on its schema to the end of the transaction, with a sub-object number that
+-- PostgreSQL itself never locks (plio_tenancy_ext/src/pg/lock.rs, OURS); on a standby, a relation's lock with the schema's
+-- oid. So this needs no shared memory of ours and costs the sessions nothing. Runs as its owner: others' rows of
+-- pg_stat_activity are hidden from an auditor.
 CREATE FUNCTION plio._activity()
 RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
                wait_event_type text, wait_event text, application_name text, client_addr inet)
@@ -33,13 +34,14 @@ AS $activity$
     SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
            a.application_name, a.client_addr
       FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
+      JOIN pg_namespace n ON n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END
       JOIN plio.tenants t ON t.schema_name = n.nspname
       JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+                           ELSE false END
 $activity$;
 REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;

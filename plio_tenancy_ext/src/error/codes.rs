@@ -14,6 +14,10 @@ impl Error {
             Self::Denied { why: Why::NoTenantSet, .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
             | Self::StatementRefused { .. }
+            | Self::LockRefused
+            | Self::TakenFromStronger { .. }
+            | Self::OwnerRefused { .. }
+            | Self::PrepareRefused
             | Self::ServerFileRefused
             | Self::ConnectionRefused { .. }
             | Self::PreparedTexts
@@ -38,9 +42,9 @@ impl Error {
             Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
                 Code::ERRCODE_INVALID_NAME
             }
-            Self::ReservedChannel | Self::BadSchemaName(SchemaNameFault::Reserved) => {
-                Code::ERRCODE_RESERVED_NAME
-            }
+            Self::ReservedChannel
+            | Self::SchemaOfRole { .. }
+            | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
             Self::NoTenantSet
             | Self::Suspended { .. }
             | Self::Broken { .. }
@@ -50,6 +54,7 @@ impl Error {
             | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::CannotAdopt { .. }
+            | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Locked { .. }
             | Self::LockedSetting { .. }
@@ -60,7 +65,7 @@ impl Error {
             | Self::ReportInDefiner
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::InUse { .. } | Self::RegistryInUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
             Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }

@@ -12,6 +12,11 @@ impl Error {
             Self::StatementRefused { .. } => {
                 "Run it in a transaction without a tenant, as an administrator.".to_owned()
             }
+            Self::LockRefused => {
+                "Inside a tenant ACCESS SHARE is the strongest mode for what is shared to read, ROW EXCLUSIVE for what is shared to write."
+                    .to_owned()
+            }
+            Self::PrepareRefused => "Commit it, or prepare a transaction that was in no tenant.".to_owned(),
             Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
             Self::ConnectionRefused { .. } => {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
@@ -52,6 +57,18 @@ impl Error {
                 "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
             }
             Self::CannotAdopt { hint, .. } | Self::WrongLayers { hint, .. } => (*hint).to_owned(),
+            Self::TakenFromStronger { .. } => {
+                "A superuser can do it, or give it to a role of the application first.".to_owned()
+            }
+            Self::GivenToStronger { org, .. } => format!(
+                "Tenants may have changed it, and the role is stronger than an ordinary one, or not one that you may become; name another owner with plio.unassign_role('{org}', '<role>')."
+            ),
+            Self::OwnerRefused { .. } => {
+                "Name an ordinary role that you are a member of; a superuser can name any.".to_owned()
+            }
+            Self::SchemaOfRole { .. } => {
+                "That role's search_path would find what the tenant makes there; choose another name.".to_owned()
+            }
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),
@@ -89,6 +106,9 @@ impl Error {
             }
             Self::InUse { .. } => {
                 "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
+            }
+            Self::RegistryInUse { .. } => {
+                "Wait until that transaction has ended; lock_timeout says how long to wait.".to_owned()
             }
             Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
             Self::NullArgument { .. } => "Pass a value.".to_owned(),

@@ -23,6 +23,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Denied { why: Why::NotShared, .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
+        | Error::LockRefused
+        | Error::PrepareRefused
         | Error::ListenInTransaction
         | Error::ForeignChannels
         | Error::ReservedChannel
@@ -42,13 +44,17 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
-            Some(Kind::Management)
-        }
+        Error::ManagementInTenant { .. }
+        | Error::HistoryChange
+        | Error::ExtensionObject
+        | Error::TakenFromStronger { .. }
+        | Error::OwnerRefused { .. } => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
         | Error::CannotAdopt { .. }
+        | Error::GivenToStronger { .. }
+        | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }
         | Error::BadOrg(_)
@@ -69,6 +75,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction
         | Error::InUse { .. }
+        | Error::RegistryInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
         | Error::NotATrigger

@@ -105,24 +105,29 @@ fn set_as_user(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// Runs `f`, which waits for a lock; false when the wait took longer than lock_timeout, or than `default` when
-/// lock_timeout sets no limit. The caller raises an error then: nothing else is right after a failed wait.
-pub fn with_lock_timeout(default: &CStr, f: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+/// How long a wait for a lock may take; `None` where nothing limits it.
+pub fn lock_timeout() -> Option<std::time::Duration> {
+    // SAFETY: reads a global; PostgreSQL admits no negative value.
+    let milliseconds = unsafe { pg_sys::LockTimeout };
+    (milliseconds > 0).then(|| std::time::Duration::from_millis(milliseconds.unsigned_abs().into()))
+}
+
+/// Limits every wait for a lock until the nest level that the caller opened ends, unless lock_timeout limits it already.
+pub fn limit_waits(longest: &CStr) {
+    if lock_timeout().is_none() {
+        set_until_level_ends(c"lock_timeout", longest);
+    }
+}
+
+/// Runs `f` with its waits for locks limited.
+pub fn with_limited_waits<R>(longest: &CStr, f: impl FnOnce() -> R) -> R {
     // SAFETY: the nest level is closed below; after an error the transaction's abort closes it.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
-    // SAFETY: reads a global.
-    if unsafe { pg_sys::LockTimeout } == 0 {
-        set_until_level_ends(c"lock_timeout", default);
-    }
-    let got = pgrx::PgTryBuilder::new(|| {
-        f();
-        true
-    })
-    .catch_when(pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| false)
-    .execute();
+    limit_waits(longest);
+    let result = f();
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    got
+    result
 }
 
 /// `ERROR`, elog.h: not in pgrx's bindings under that name.

@@ -53,6 +53,8 @@ unsafe extern "C-unwind" {
     pub fn IsTransactionState() -> bool;
     /// xact.c: whether a transaction block is open.
     pub fn IsTransactionBlock() -> bool;
+    /// xlog.c: whether this server is a standby, or recovers.
+    pub fn RecoveryInProgress() -> bool;
     /// miscinit.c: whether a security-definer function runs.
     pub fn InLocalUserIdChange() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.

@@ -164,6 +164,18 @@ pub fn check_for_interrupts() {
     }
 }
 
+/// Waits; ends the statement if it is cancelled meanwhile.
+pub fn pause(length: std::time::Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: the process's own latch, as pg_sleep() waits on it (misc.c).
+    unsafe {
+        let milliseconds = length.as_millis().min(1000) as std::ffi::c_long;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_for_interrupts();
+}
+
 /// Runs `f` in a transaction: the one that is open, or one of its own.
 pub fn in_transaction(f: impl FnOnce()) {
     let is_open = is_in_progress();

@@ -17,3 +17,5 @@ mod session_scope;
 mod judge;
 #[path = "../races/sessions.rs"]
 mod sessions;
+#[path = "../races/waits.rs"]
+mod waits;

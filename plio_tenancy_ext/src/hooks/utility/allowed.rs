@@ -105,7 +105,7 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             T_LockStmt => {
                 let relations = (*statement.cast::<pg_sys::LockStmt>()).relations;
                 ensure_relations(relations, Access::Read)?;
-                locks::ensure_below_views(relations)
+                locks::ensure_lock(statement.cast())
             }
             T_TruncateStmt => {
                 ensure_relations((*statement.cast::<pg_sys::TruncateStmt>()).relations, Access::Write)
@@ -122,6 +122,7 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
                 ensure_target((*statement.cast::<pg_sys::ClusterStmt>()).relation, statement, is_active)
             }
             T_VacuumStmt => ensure_vacuum(statement.cast(), is_active),
+            T_TransactionStmt if !is_active => locks::ensure_may_prepare(statement.cast()),
             T_GrantStmt if !is_active => ensure_grant(statement.cast()),
             T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
             T_AlterExtensionContentsStmt if !is_active => code::ensure_keeps_objects(statement.cast()),
