@@ -42,9 +42,11 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
-            Some(Kind::Management)
-        }
+        Error::ManagementInTenant { .. }
+        | Error::HistoryChange
+        | Error::ExtensionObject
+        | Error::OwnObject
+        | Error::TenantsExist => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
