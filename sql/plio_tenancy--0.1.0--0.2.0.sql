@@ -1,3 +1,268 @@
 -- plio_tenancy: from 0.1.0 to 0.2.0. Written by hand: what sql/schema/ changed since the release, in an order that works.
 -- tests/tests/upgrade.rs holds it to a fresh 0.2.0 by a comparison of the catalogs.
 \echo Use "ALTER EXTENSION plio_tenancy UPDATE TO '0.2.0'" to load this file. \quit
+
+-- ddl: what mends the extension's own objects is done with enforcement off.
+CREATE OR REPLACE FUNCTION plio.health()
+RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $health$
+    WITH loading AS (
+        SELECT plio._loaded_as() AS how,
+               'plio_tenancy' = ANY (regexp_split_to_array(
+                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+               EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
+                        WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
+                          AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
+    ),
+    findings (severity, finding, detail, fix) AS (
+        SELECT 'info', 'loading', format('loaded in this session as: %s', how),
+               CASE WHEN is_shared THEN NULL
+                    ELSE 'shared_preload_libraries is better where a restart is possible' END
+          FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT 'critical', 'not_preloaded',
+               'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
+               format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
+          FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
+               'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
+          FROM loading WHERE how = 'late'
+        UNION ALL
+        SELECT 'critical', 'preload_overridden',
+               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
+               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
+          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
+         WHERE s.setrole <> 0 AND NOT is_shared
+           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
+           -- A role's setting for all databases gives way to the database's own.
+           AND (s.setdatabase <> 0 OR NOT is_session)
+        UNION ALL
+        SELECT 'info', 'denials_log_only',
+               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
+        UNION ALL
+        SELECT 'warning', 'denials_overrun',
+               format('%s denials are no longer in plio.denials, which reaches back to %s only', s.overwritten, s.oldest),
+               format('raise plio.denials_ring_size (now %s) and restart; the server''s log has all of them', s.ring_size)
+          FROM plio._shared_totals() s
+         WHERE s.ring_size > 0 AND s.overwritten > 0 AND (s.oldest IS NULL OR s.oldest > now() - interval '1 hour')
+           AND current_setting('plio.denials_flush_interval', true) = '0'
+        UNION ALL
+        SELECT 'warning', 'denials_flush_off',
+               'plio.denials_flush_interval is set, but without shared memory there is nothing to write',
+               'add plio_tenancy to shared_preload_libraries and restart'
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0'
+           AND NOT EXISTS (SELECT 1 FROM plio._shared_totals() s WHERE s.ring_size > 0)
+        UNION ALL
+        SELECT 'info', 'denials_flush_waits', 'a standby writes no plio.denials_history: its own denials wait in the ring until it is promoted',
+               NULL
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND pg_is_in_recovery()
+        UNION ALL
+        SELECT 'warning', 'denials_flush_stopped', 'the process that writes plio.denials_history is not running',
+               format('look for "plio_tenancy denials launcher" in the server''s log; max_worker_processes is %s', current_setting('max_worker_processes'))
+          FROM plio._flush_state() f, plio._shared_totals() s
+         WHERE current_setting('plio.denials_flush_interval', true) <> '0' AND s.ring_size > 0
+           AND NOT f.is_running AND NOT pg_is_in_recovery()
+        UNION ALL
+        SELECT 'warning', 'denials_flush_fails',
+               format('%s databases of the cluster could not be written to at the last attempt; the last success elsewhere: %s',
+                   f.failing, coalesce(f.last_success::text, 'none')),
+               'look for "plio_tenancy denials worker" in the server''s log; max_worker_processes must leave room for one'
+          FROM plio._flush_state() f WHERE f.failing > 0
+        UNION ALL
+        SELECT 'warning', 'denials_lost',
+               format('%s denials were overwritten before they were written to plio.denials_history', f.lost),
+               'raise plio.denials_ring_size and restart, or lower plio.denials_flush_interval'
+          FROM plio._flush_state() f WHERE f.lost > 0
+        UNION ALL
+        SELECT 'warning', 'denials_history_full',
+               format('plio.denials_history has about %s rows: no more are written', c.rows),
+               'raise plio.denials_history_rows, or lower plio.denials_history_retention'
+          FROM (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
+                  FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass) c
+         WHERE current_setting('plio.denials_history_rows', true)::bigint BETWEEN 1 AND c.rows
+        UNION ALL
+        SELECT 'warning', 'tenants_uncounted',
+               format('%s transactions and denials were counted for no tenant: there are counters for %s tenants of the cluster',
+                   s.uncounted, current_setting('plio.counted_tenants')),
+               'raise plio.counted_tenants and restart'
+          FROM plio._shared_totals() s WHERE s.uncounted > 0 AND current_setting('plio.counted_tenants') <> '0'
+        UNION ALL
+        SELECT 'critical', 'enforcement_off', 'plio.enforcement is off in this session: nothing is refused',
+               'RESET plio.enforcement, and look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'off'
+        UNION ALL
+        SELECT 'warning', 'enforcement_report', 'plio.enforcement is report in this session: what would be refused is only logged',
+               'set plio.enforcement to on once the log is quiet: look for it in pg_db_role_setting and the configuration file'
+         WHERE current_setting('plio.enforcement') = 'report'
+        UNION ALL
+        SELECT 'warning', 'one_layer', format('tenant "%s" has no role of its own: only the access check holds', t.org),
+               format('SELECT plio.assign_role(%L)', t.org)
+          FROM plio.tenants t WHERE t.role_name IS NULL
+        UNION ALL
+        SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
+          FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
+          LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'registry_trigger_disabled',
+               format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
+          FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
+          LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
+                AND t.tgrelid = format('plio.%I', wanted.name)::regclass
+         WHERE t.oid IS NULL
+        UNION ALL
+        SELECT 'critical', 'missing_group', format('role %s does not exist', wanted.name),
+               format('CREATE ROLE %s NOLOGIN', wanted.name)
+          FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
+               format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
+        UNION ALL
+        SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
+               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
+          FROM plio.tenants t
+         WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
+        UNION ALL
+        SELECT 'critical', 'tenant_role_can_login', format('role %I of tenant "%s" may log in', t.role_name, t.org),
+               format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
+        UNION ALL
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
+          FROM (SELECT DISTINCT role_name FROM plio.access) a
+         WHERE NOT EXISTS (
+               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
+                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        UNION ALL
+        SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
+          FROM plio.access a
+         WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+        UNION ALL
+        SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
+                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
+                   s.schema_name, s.relation_name)
+          FROM plio.shares s
+         WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
+                             LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
+                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+    )
+    SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
+     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
+$health$;
+
+CREATE OR REPLACE FUNCTION plio._audit_registry()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $registry$
+    WITH places AS MATERIALIZED (SELECT * FROM plio._places()),
+    tables AS MATERIALIZED (
+        SELECT c.oid, c.relname, c.relacl, c.relowner, n.nspname, p.org
+          FROM pg_class c JOIN places p ON p.schema_oid = c.relnamespace JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ),
+    managing AS (
+        SELECT p.*, coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+          FROM pg_proc p
+         WHERE p.pronamespace = 'plio'::regnamespace
+           AND p.proname IN ('create_tenant', 'suspend_tenant', 'resume_tenant', 'rename_tenant', 'drop_tenant', 'adopt_tenant',
+                             'assign_role', 'grant_access', 'revoke_access', 'grant_access_to_every_tenant',
+                             'revoke_access_to_every_tenant', 'share', 'unshare')
+    ),
+    names AS MATERIALIZED (
+        SELECT relname, count(*) AS tenants, min(org) AS org FROM tables WHERE org IS NOT NULL GROUP BY relname
+    ),
+    shadows AS (
+        SELECT t.*, n.tenants,
+               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname
+                          AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
+               (SELECT count(*) FROM plio.tenants) AS of_tenants,
+               t.relowner IN (SELECT role_oid FROM plio._entering_roles())
+               OR EXISTS (SELECT 1 FROM aclexplode(t.relacl) a
+                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles())) AS is_reachable
+          FROM tables t JOIN names n ON n.relname = t.relname
+         WHERE t.org IS NULL
+    )
+    SELECT 'warning', 'unregistered_schema', NULL::text, quote_ident(n.nspname),
+           format('schema %I looks like a tenant''s (its %s), but the registry does not know it: nothing guards it', n.nspname,
+                  CASE WHEN n.nspname LIKE 'tenant\_%' THEN 'name' ELSE 'owner' END),
+           'adopt it as a tenant, or drop it'
+      FROM pg_namespace n JOIN places p ON p.schema_oid = n.oid AND p.org IS NULL
+     WHERE n.nspname LIKE 'tenant\_%'
+        OR EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid AND g.rolname = 'plio_tenant'
+                    WHERE m.member = n.nspowner)
+    UNION ALL
+    SELECT CASE WHEN s.is_shared OR s.is_reachable THEN 'warning' ELSE 'info' END, 'shadow_table', NULL, s.oid::regclass::text,
+           format('%s of %s tenants have a table of this name; %s', s.tenants, s.of_tenants,
+                  CASE WHEN s.is_shared THEN 'a tenant that lacks it works on the shared one instead'
+                       WHEN s.is_reachable THEN 'who forgets the tenant works on this one instead'
+                       ELSE 'only its owner and superusers reach this one' END),
+           CASE WHEN s.is_shared THEN format('SELECT plio.unshare(%L)', format('%I.%I', s.nspname, s.relname))
+                WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
+                     SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
+                       FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
+                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
+      FROM shadows s
+    UNION ALL
+    SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
+           format('sequence plio.%I gives numbers again that were given before', q.relname),
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
+      FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
+      JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
+            UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
+     WHERE s.seqcycle OR s.seqincrement < 1 OR coalesce(pg_sequence_last_value(s.seqrelid), 0) < v.most
+    UNION ALL
+    SELECT CASE WHEN e.privilege_type = 'SELECT' THEN 'warning' ELSE 'critical' END, 'registry_grant', NULL, c.oid::regclass::text,
+           format('%s has %s on %s', w.whom, e.privilege_type, c.oid::regclass),
+           format('REVOKE %s ON %s FROM %s', e.privilege_type, c.oid::regclass, w.whom)
+      FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE c.oid IN (SELECT objid FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+                      WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+       AND c.relnamespace = 'plio'::regnamespace AND c.relname IN ('tenants', 'access', 'shares', 'history')
+       AND e.grantee <> c.relowner
+       AND NOT (e.privilege_type = 'SELECT' AND coalesce(r.rolname IN ('plio_admin', 'plio_auditor'), false))
+    UNION ALL
+    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
+           format('%s may call %s', w.whom, p.oid::regprocedure),
+           format('REVOKE EXECUTE ON FUNCTION %s FROM %s', p.oid::regprocedure, w.whom)
+      FROM managing p CROSS JOIN LATERAL aclexplode(p.acl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE e.grantee <> p.proowner AND r.rolname IS DISTINCT FROM 'plio_admin'
+    UNION ALL
+    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
+           format('the definition of %s was altered', p.oid::regprocedure),
+           format('SET plio.enforcement = off; ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp; RESET plio.enforcement', p.oid::regprocedure)
+      FROM managing p
+     WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
+    UNION ALL
+    SELECT 'critical', 'event_trigger_altered', NULL, wanted.name,
+           format('event trigger %s calls another function, or only for some commands', wanted.name),
+           'DROP EXTENSION plio_tenancy after a dump of the registry, and create it again'
+      FROM (VALUES ('plio_ddl_command_end', '_on_ddl_command_end', 'ddl_command_end'),
+                   ('plio_sql_drop', '_on_sql_drop', 'sql_drop')) wanted (name, function, event)
+      JOIN pg_event_trigger t ON t.evtname = wanted.name
+     WHERE t.evtevent <> wanted.event OR t.evttags IS NOT NULL
+        OR NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = t.evtfoid AND p.proname = wanted.function
+                          AND p.pronamespace = 'plio'::regnamespace)
+    UNION ALL
+    SELECT 'critical', 'history_unguarded', NULL, 'plio.' || h.name,
+           format('trigger only_appended on plio.%s is missing or not enabled always: its rows can be changed', h.name),
+           format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER only_appended; RESET plio.enforcement', h.name)
+      FROM (VALUES ('history'), ('denials_history')) h (name)
+     WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+                        WHERE c.relname = h.name AND c.relnamespace = 'plio'::regnamespace
+                          AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
+$registry$;

@@ -144,8 +144,10 @@ pub fn relations_with_type(of: Oid) -> Vec<Oid> {
     let mut seen: Vec<Address> = vec![(pg_sys::TypeRelationId, of)];
     let mut next = 0;
     while let Some(object) = seen.get(next).copied() {
+        let is_type = object.0 == pg_sys::TypeRelationId;
         for tie in dependents_of(object) {
-            let is_holder = tie.from.0 == pg_sys::RelationRelationId || tie.from.0 == pg_sys::TypeRelationId;
+            let is_holder = tie.from.0 == pg_sys::TypeRelationId
+                || is_type && tie.from.0 == pg_sys::RelationRelationId && holds_rows(tie.from.1);
             if is_holder && !seen.contains(&tie.from) {
                 seen.push(tie.from);
             }
@@ -154,6 +156,11 @@ pub fn relations_with_type(of: Oid) -> Vec<Oid> {
     }
     let relations = seen.into_iter().filter(|(class, _)| *class == pg_sys::RelationRelationId);
     relations.map(|(_, relation)| relation).collect()
+}
+
+/// Whether a relation holds rows, or stands for a type that others' columns are of.
+fn holds_rows(relation: Oid) -> bool {
+    matches!(catalog::relation_kind(relation), Some('r' | 'p' | 'm' | 'f' | 'c'))
 }
 
 /// The tables at the other end of a table's foreign keys: those that it points at, and those that point at it.

@@ -30,9 +30,11 @@ const LARGE_OBJECT: u32 = 2613;
 pub enum Event {
     Created,
     Altered,
-    /// Dropped; quietly, if it is what a session left in its temporary schema.
+    /// Dropped: quietly, if it is what a session left in its temporary schema; internally, if PostgreSQL made it only for the
+    /// statement, or makes it anew.
     Dropped {
         is_quiet: bool,
+        is_internal: bool,
     },
     Truncated,
 }
@@ -55,7 +57,10 @@ pub unsafe fn event(access: pg_sys::ObjectAccessType::Type, argument: *mut c_voi
             Type::OAT_DROP => {
                 let details = argument.cast::<pg_sys::ObjectAccessDrop>();
                 let flags = if details.is_null() { 0 } else { (*details).dropflags };
-                Some(Event::Dropped { is_quiet: flags & pg_sys::PERFORM_DELETION_QUIETLY as i32 != 0 })
+                Some(Event::Dropped {
+                    is_quiet: flags & pg_sys::PERFORM_DELETION_QUIETLY as i32 != 0,
+                    is_internal: flags & pg_sys::PERFORM_DELETION_INTERNAL as i32 != 0,
+                })
             }
             Type::OAT_TRUNCATE => Some(Event::Truncated),
             _ => None,
@@ -105,9 +110,10 @@ pub fn ensure_allowed(event: Event, class: Oid, object: Oid, column: i32) -> Res
             house::ensure_unchanged(address)?;
             judge(object, Access::Write)
         }
-        Event::Dropped { is_quiet } => {
+        Event::Dropped { is_quiet, is_internal } => {
             lifecycle::ensure_not_a_tenants(class, object, "drop")?;
-            if is_quiet && schema_of(address).is_some_and(is_temporary) {
+            let is_left_over = is_quiet && schema_of(address).is_some_and(is_temporary);
+            if is_left_over || is_internal && class.to_u32() != depend::CONSTRAINT {
                 return Ok(());
             }
             house::ensure_not_dropped(address)?;
@@ -119,10 +125,9 @@ pub fn ensure_allowed(event: Event, class: Oid, object: Oid, column: i32) -> Res
             ensure_target(address)
         }
         // A function that is replaced, a column that is added: what they belong to is there already.
-        Event::Created if class == pg_sys::ProcedureRelationId || column != 0 => {
-            if schema_of(address).is_none() && !session::is_without_event_triggers() {
-                return Ok(());
-            }
+        Event::Created
+            if (class == pg_sys::ProcedureRelationId || column != 0) && schema_of(address).is_some() =>
+        {
             house::ensure_unchanged(address)?;
             ensure_target(address)
         }
