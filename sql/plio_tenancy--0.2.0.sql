@@ -771,14 +771,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -803,20 +803,20 @@ AS $health$
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
           FROM (SELECT DISTINCT role_name FROM plio.access) a
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
@@ -1796,7 +1796,7 @@ AS $registry$
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
@@ -1822,7 +1822,7 @@ AS $registry$
     UNION ALL
     SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
            format('the definition of %s was altered', p.oid::regprocedure),
-           format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
+           format('SET plio.enforcement = off; ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp; RESET plio.enforcement', p.oid::regprocedure)
       FROM managing p
      WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
     UNION ALL

@@ -17,6 +17,7 @@ pub use self::state::{
     is_one_layer, needs_confirmation,
 };
 use crate::cache::{self, Tenant};
+use crate::ddl::collected;
 use crate::error::{Error, Result};
 use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::Lifetime;
@@ -37,6 +38,7 @@ pub fn on_transaction_end(is_commit: bool) {
     check_perms::forget_judged();
     running::on_transaction_end();
     planner::on_transaction_end();
+    collected::forget_all();
     residue::on_transaction_end(is_commit);
     listening::on_transaction_end(is_commit);
 }
@@ -49,6 +51,7 @@ pub fn on_subtransaction_end(is_commit: bool) {
     }
     check_perms::forget_judged();
     state::forget_confirmation();
+    collected::forget_aborted();
     residue::on_subtransaction_abort();
     listening::on_subtransaction_abort();
 }

@@ -154,6 +154,12 @@ pub enum Error {
     /// An object of the extension would no longer be its.
     #[error("cannot take an object out of extension \"plio_tenancy\"")]
     ExtensionObject,
+    /// An object of the extension would be changed by hand.
+    #[error("cannot change what belongs to extension \"plio_tenancy\"")]
+    OwnObject,
+    /// The registry would be lost.
+    #[error("cannot drop extension \"plio_tenancy\" because tenants exist")]
+    TenantsExist,
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },

@@ -26,6 +26,7 @@ mod error;
 mod guc;
 mod history;
 mod hooks;
+mod house;
 mod lifecycle;
 mod monitor;
 mod one_layer;

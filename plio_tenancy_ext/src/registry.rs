@@ -20,9 +20,11 @@ pub use self::writes::{
 use crate::error::{Error, Result};
 use crate::pg::{catalog, scan, session};
 use crate::tenant::{ShareMode, Status, TenantId};
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiError, SpiResult};
+use std::cell::Cell;
 
 /// The extension's name in pg_extension.
 pub const EXTENSION: &std::ffi::CStr = c"plio_tenancy";
@@ -38,6 +40,8 @@ pub fn installed_version() -> Option<String> {
 /// Where the registry lies in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
+    /// The extension.
+    pub extension: Oid,
     /// The schema `plio`.
     pub schema: Oid,
     tenants: Oid,
@@ -68,10 +72,11 @@ pub struct ShareRow {
 
 /// Finds the registry; `None` when the extension is not (or not wholly) installed here.
 pub fn locate() -> Option<Location> {
-    catalog::extension_oid(EXTENSION)?;
+    let extension = catalog::extension_oid(EXTENSION)?;
     let schema = catalog::schema_oid("plio")?;
     let relation = |name| catalog::relation_oid(name, schema);
     Some(Location {
+        extension,
         schema,
         tenants: relation("tenants")?,
         tenants_by_org: relation("tenants_org_key")?,
@@ -86,6 +91,11 @@ impl Location {
     /// Whether a change of that relation changes what the registry says.
     pub fn has_table(&self, relation: Oid) -> bool {
         [self.tenants, self.access, self.shares].contains(&relation)
+    }
+
+    /// Whether that is `plio.tenants`.
+    pub fn is_tenants(&self, relation: Oid) -> bool {
+        self.tenants == relation
     }
 
     /// Tells every backend, at commit, that something else changed which the registry's readers keep in mind.
@@ -158,6 +168,32 @@ fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
 /// SPI's own failures are bugs of ours: what a statement raises does not come back as one.
 pub fn bug(error: SpiError) -> Error {
     Error::Bug(error.to_string())
+}
+
+thread_local! {
+    static IS_CHANGING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether one of the extension's functions changes rows of its tables: nobody else may (house.rs).
+pub fn is_changing() -> bool {
+    IS_CHANGING.get()
+}
+
+/// Runs `f` while rows of the extension's tables may be changed by it.
+fn changing<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_CHANGING.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_CHANGING.replace(true));
+    f()
+}
+
+/// Runs a statement that changes rows of the extension's tables.
+fn change(statement: &str, arguments: &[DatumWithOid<'_>]) -> SpiResult<()> {
+    changing(|| Spi::run_with_args(statement, arguments))
 }
 
 /// Runs a statement of ours without parameters (DDL).

@@ -31,10 +31,11 @@ impl Error {
             | Self::OneLayer { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
+            | Self::OwnObject
             | Self::NotPermitted { .. }
             | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::TenantObject { .. } | Self::TenantsExist => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
                 Code::ERRCODE_DUPLICATE_OBJECT

@@ -41,7 +41,11 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
-            Self::HistoryChange | Self::ExtensionObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::HistoryChange | Self::ExtensionObject | Self::OwnObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::TenantsExist => {
+                "Drop the tenants first, or set plio.enforcement to off as a superuser: their schemas stay, and can be adopted again."
+                    .to_owned()
+            }
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }

@@ -10,11 +10,13 @@
 
 mod allowed;
 mod code;
+mod grants;
 mod locks;
-mod renamed;
+mod reach;
 mod schemas;
 mod targets;
 
+use crate::ddl::collected;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{notify, sequences};
@@ -61,8 +63,10 @@ unsafe extern "C-unwind" fn on_utility(
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         let planned = notify::with_own_channel(planned);
         let outer = sequences::enter_utility((*planned).utilityStmt);
+        let place = collected::enter(is_wide_drop((*planned).utilityStmt));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
         sequences::leave_utility(outer);
+        collected::leave(place);
         match nodes::tag((*planned).utilityStmt) {
             NodeTag::T_RenameStmt => after_rename((*planned).utilityStmt.cast()),
             NodeTag::T_PrepareStmt => after_prepare((*planned).utilityStmt.cast()),
@@ -113,11 +117,25 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                     schemas::wait_for_transactions(statement);
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
-                    or_raise(renamed::ensure_no_history(tag, statement));
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
                 }
                 false
             }
+        }
+    }
+}
+
+/// Whether the statement drops whatever depends on a schema, an extension or an owner.
+unsafe fn is_wide_drop(statement: *const pg_sys::Node) -> bool {
+    use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
+    // SAFETY: the caller passes a utility statement; its tag says what it is.
+    unsafe {
+        match nodes::tag(statement) {
+            NodeTag::T_DropStmt => {
+                let kind = (*statement.cast::<pg_sys::DropStmt>()).removeType;
+                kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA
+            }
+            tag => tag == NodeTag::T_DropOwnedStmt,
         }
     }
 }

@@ -48,7 +48,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::HistoryChange
         | Error::ExtensionObject
         | Error::TakenFromStronger { .. }
-        | Error::OwnerRefused { .. } => Some(Kind::Management),
+        | Error::OwnerRefused { .. }
+        | Error::OwnObject
+        | Error::TenantsExist => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }

@@ -152,6 +152,12 @@ pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
     valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
 }
 
+/// The extension that an object is a member of.
+pub fn extension_of(class: pg_sys::Oid, object: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any class and object may be asked for.
+    valid(unsafe { pg_sys::getExtensionOfObject(class, object) })
+}
+
 /// A relation's owner, if the relation is a member of that extension.
 pub fn relation_owner_in(relation: pg_sys::Oid, extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any class and object may be asked for.
@@ -244,6 +250,24 @@ pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 /// The sequences that columns of a table own, as (schema, name).
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
+}
+
+/// The tables whose foreign keys point at one of these, these left out.
+pub fn referencing(relations: &[pg_sys::Oid]) -> Vec<pg_sys::Oid> {
+    // SAFETY: a list of oids, freed with the current memory context; any relations may be asked for.
+    unsafe {
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for relation in relations {
+            list = pg_sys::lappend_oid(list, *relation);
+        }
+        oids(pg_sys::heap_truncate_find_FKs(list))
+    }
+}
+
+/// The type of a relation's rows.
+pub fn row_type(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any relation may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_rel_type_id(relation) })
 }
 
 /// A relation, and all that inherits from it or is a partition of it, however deep.

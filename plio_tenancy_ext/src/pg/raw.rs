@@ -51,6 +51,8 @@ unsafe extern "C-unwind" {
     ) -> bool;
     /// xact.c: whether a transaction is in progress.
     pub fn IsTransactionState() -> bool;
+    /// xact.c: how deep the transaction is nested.
+    pub fn GetCurrentTransactionNestLevel() -> c_int;
     /// xact.c: whether a transaction block is open.
     pub fn IsTransactionBlock() -> bool;
     /// xlog.c: whether this server is a standby, or recovers.

@@ -86,10 +86,35 @@ pub fn is_starting() -> bool {
     is_initializing || !is_in_progress()
 }
 
-/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running, of whatever extension.
 pub fn is_creating_extension() -> bool {
     // SAFETY: reads a global.
     unsafe { pg_sys::creating_extension }
+}
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE of that extension is running, or pg_upgrade.
+pub fn is_making(extension: pg_sys::Oid) -> bool {
+    // SAFETY: reads globals.
+    unsafe {
+        pg_sys::IsBinaryUpgrade || pg_sys::creating_extension && pg_sys::CurrentExtensionObject == extension
+    }
+}
+
+/// How deep the transaction is nested: 1 outside subtransactions.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
+/// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).
+pub fn is_without_event_triggers() -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: reads a setting's value.
+    unsafe {
+        !pg_sys::event_triggers
+    }
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    false
 }
 
 /// The database's oid.
