@@ -25,6 +25,7 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
             | Self::NotPermitted { .. }
@@ -47,6 +48,7 @@ impl Error {
             | Self::NotPreloaded
             | Self::ReportUnrecorded
             | Self::ReportWrites
+            | Self::ReportChanged { .. }
             | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::CannotAdopt { .. }
@@ -65,6 +67,7 @@ impl Error {
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }
             | Self::BadArgument { .. }
+            | Self::ReportColumn { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

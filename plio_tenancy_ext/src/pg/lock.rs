@@ -19,6 +19,12 @@ pub fn tenant_exclusive(schema: pg_sys::Oid) {
     unsafe { pg_sys::LockRelationOid(schema, pg_sys::AccessExclusiveLock as i32) };
 }
 
+/// A reader's lock on a relation, to the end of the (sub)transaction; waits for who changes it.
+pub fn relation_shared(relation: pg_sys::Oid) {
+    // SAFETY: any oid may be locked; released when the (sub)transaction ends.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
+}
+
 /// Keeps other administrators from changing the registry until this transaction ends; waits for those who do.
 ///
 /// A lock on the extension that conflicts with itself, and with dropping or updating the extension.
