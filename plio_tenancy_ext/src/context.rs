@@ -14,7 +14,7 @@ pub mod visit;
 
 pub use self::state::{
     Scope, State, active_role, active_schema, active_tenant, assign, holds_role, is_active, is_locked,
-    is_one_layer, needs_confirmation,
+    is_one_layer, is_visit, needs_confirmation,
 };
 use crate::cache::{self, Tenant};
 use crate::ddl::collected;
@@ -266,8 +266,8 @@ fn ensure_no_open_cursor() -> Result<()> {
 /// Puts the tenant in force.
 fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
     let lifetime = match scope {
-        Scope::Transaction => Lifetime::Transaction,
         Scope::Session => Lifetime::Session,
+        Scope::Transaction | Scope::Visit | Scope::VisitAsOwner => Lifetime::Transaction,
     };
     let role = tenant.role.as_ref();
     let state = State {
@@ -278,7 +278,7 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
     };
     let value = match scope {
         Scope::Transaction => tenant.state_value.get_or_init(|| state.value(&tenant.org)),
-        Scope::Session => &state.value(&tenant.org),
+        Scope::Session | Scope::Visit | Scope::VisitAsOwner => &state.value(&tenant.org),
     };
     let role = role.map(|role| (role.oid, role.name.as_c_str()));
     settings::enter(&settings::Entering { path: &tenant.search_path, role, state, value }, lifetime);

@@ -184,6 +184,17 @@ pub enum Error {
     /// The query's columns are not those that the caller expects.
     #[error("{message}")]
     ReportShape { message: String },
+    /// A tenant's column has a type whose values the report view's column does not hold as they are.
+    #[error(
+        "column \"{column}\" is of type {has}, whose values the report view's type {wants} cannot hold exactly"
+    )]
+    ReportColumn { column: String, has: String, wants: String },
+    /// A report's snapshot is older than what the relation is now.
+    #[error("relation \"{relation}\" was changed after the report began")]
+    ReportChanged { relation: String },
+    /// A function whose effect would outlive a report's visit to the tenant.
+    #[error("cannot use {what}() while a report visits the tenant")]
+    NotInReport { what: String },
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
     PartialReport { counted: usize, expected: usize, missing: String },

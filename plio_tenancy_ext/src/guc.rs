@@ -4,8 +4,10 @@
 pub mod locks;
 pub mod monitoring;
 mod tenant;
+mod visit;
 
 pub use self::tenant::{show_org, shown as shown_tenant};
+pub use self::visit::timeout as report_visit_timeout;
 use crate::context::{self, State};
 use crate::error::Error;
 use crate::pg::guc::{KnownRecord, Lifetime};
@@ -148,6 +150,7 @@ pub fn install() {
         GucContext::Suset,
         GucFlags::empty(),
     );
+    visit::define();
     // SAFETY: the hooks are guarded, or call nothing that can fail.
     unsafe {
         GucRegistry::define_enum_guc_with_hooks(
@@ -176,6 +179,7 @@ pub fn install() {
     monitoring::install(session::is_postmaster_loading());
     guc::reserve_prefix(c"plio");
     locks::install();
+    visit::install_locks();
 }
 
 #[pg_guard]

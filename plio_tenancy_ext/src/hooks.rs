@@ -25,6 +25,7 @@ pub mod running;
 pub mod sequences;
 pub mod triggers;
 pub mod utility;
+pub mod visited;
 
 use crate::pg::{autovacuum, session};
 use crate::{context, guc};

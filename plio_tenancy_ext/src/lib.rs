@@ -155,6 +155,7 @@ pub extern "C-unwind" fn _PG_init() {
     } else {
         "late"
     };
+    pg::errors::forbid_backtraces();
     let index = LOADED_AS_WORDS.iter().position(|word| *word == how).unwrap_or(0);
     LOADED_AS.store(index as u8, Relaxed);
     let wanted = if how == "session" { guc::take_wanted_tenant() } else { None };

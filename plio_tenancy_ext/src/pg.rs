@@ -6,10 +6,12 @@
 pub mod autovacuum;
 pub mod catalog;
 pub mod depend;
+pub mod errors;
 pub mod foreign;
 pub mod function;
 pub mod guc;
 pub mod jsonb;
+pub mod limit;
 pub mod lock;
 pub mod log;
 pub mod nodes;
@@ -21,7 +23,9 @@ pub mod rows;
 pub mod scan;
 pub mod session;
 pub mod shmem;
+pub mod since;
 pub mod spool;
+pub mod types;
 pub mod wire;
 pub mod worker;
 

@@ -121,14 +121,6 @@ impl Location {
         found
     }
 
-    /// Every tenant, in the order of their orgs.
-    pub fn every_tenant(&self) -> Vec<TenantRow> {
-        let mut tenants = Vec::new();
-        scan::for_each_row(self.tenants, &scan::Key::All, |row| tenants.extend(tenant_of(row)));
-        tenants.sort_by(|one, other| one.org.cmp(&other.org));
-        tenants
-    }
-
     /// The roles that may enter that org, by name; those who may enter every tenant included.
     pub fn roles_with_access(&self, org: &str) -> Vec<String> {
         let mut roles = Vec::new();
@@ -163,6 +155,26 @@ fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
         role_name: row.text(4),
         status: if row.text(5)? == "active" { Status::Active } else { Status::Suspended },
     })
+}
+
+/// Every tenant that the running statement's snapshot knows, in the order of their orgs: key, org, name of the schema.
+///
+/// # Errors
+/// XX000.
+pub fn tenants_of_statement() -> Result<Vec<(TenantId, String, String)>> {
+    const TENANTS: &str =
+        "SELECT tenant_id, org, schema_name FROM plio.tenants ORDER BY org COLLATE pg_catalog.\"C\"";
+    Spi::connect(|client| {
+        let mut tenants = Vec::new();
+        for row in client.select(TENANTS, None, &[])? {
+            let (id, org, schema) = (row.get::<i64>(1)?, row.get::<String>(2)?, row.get::<String>(3)?);
+            if let (Some(id), Some(org), Some(schema)) = (id, org, schema) {
+                tenants.push((TenantId(id), org, schema));
+            }
+        }
+        SpiResult::Ok(tenants)
+    })
+    .map_err(bug)
 }
 
 /// SPI's own failures are bugs of ours: what a statement raises does not come back as one.

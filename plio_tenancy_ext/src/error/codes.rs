@@ -29,6 +29,7 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
             | Self::OwnObject
@@ -52,6 +53,7 @@ impl Error {
             | Self::NotPreloaded
             | Self::ReportUnrecorded
             | Self::ReportWrites
+            | Self::ReportChanged { .. }
             | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::CannotAdopt { .. }
@@ -71,6 +73,7 @@ impl Error {
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }
             | Self::BadArgument { .. }
+            | Self::ReportColumn { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

@@ -103,6 +103,13 @@ impl Error {
             Self::ReportShape { .. } => {
                 "Let the column definition list say what the query gives, or cast in the query.".to_owned()
             }
+            Self::ReportColumn { .. } => {
+                "Call plio.create_report_view() again, or give the columns one type in all tenants.".to_owned()
+            }
+            Self::ReportChanged { .. } => "Run the report again.".to_owned(),
+            Self::NotInReport { .. } => {
+                "Leave it out of views and functions that reports read: its effect would outlive the visit.".to_owned()
+            }
             Self::PartialReport { .. } => {
                 "plio.report_coverage() lists them; allow_partial => true, or for views the setting \
                  plio.allow_partial_reports, lets the report go on without them."

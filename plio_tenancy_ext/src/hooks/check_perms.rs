@@ -12,7 +12,7 @@ use crate::context;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
-use crate::hooks::{self, planner, running, sequences};
+use crate::hooks::{self, planner, running, sequences, visited};
 use crate::house;
 use crate::one_layer;
 use crate::pg::nodes::pointers;
@@ -58,6 +58,9 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
         let planned = (*query).plannedstmt;
         if !is_own_tenants((*planned).rtable) {
             check((*planned).rtable, raw::permission_infos(planned));
+        }
+        if context::is_visit() {
+            visited::ensure_unchanged((*planned).rtable);
         }
         JUDGED.store((*planned).rtable, Relaxed);
         let start = PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart);

@@ -12,7 +12,7 @@ mod objects;
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{planner, sequences};
+use crate::hooks::{planner, sequences, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -73,7 +73,8 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
         Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() && is_protocols_call() => true,
         Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
-            context::is_one_layer() && !is_known_open(object)
+            (context::is_one_layer() && !is_known_open(object))
+                || (context::is_visit() && visited::is_lasting(object))
         }
         Type::OAT_FUNCTION_EXECUTE => {
             // Inside a tenant every function that is not the tenant's own is looked at, wherever it lies: it may lead
@@ -179,6 +180,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_LISTENING_CHANNELS => {
             context::ensure_own_channels()
+        }
+        Type::OAT_FUNCTION_EXECUTE if context::is_visit() && visited::is_lasting(object) => {
+            Err(Error::NotInReport { what: catalog::function_name(object).unwrap_or_default() })
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_PREPARED_STATEMENT => {
             context::ensure_own_texts()

@@ -38,6 +38,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
+        Error::NotInReport { .. } => Some(Kind::Statement),
         Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
         Error::Suspended { .. } => Some(Kind::Suspended),
         Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
@@ -72,6 +73,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ReportWrites
         | Error::ReportQuery
         | Error::ReportShape { .. }
+        | Error::ReportColumn { .. }
+        | Error::ReportChanged { .. }
         | Error::PartialReport { .. }
         | Error::InQuery
         | Error::UnderFunctionSet { .. }

@@ -82,6 +82,15 @@ pub fn type_kind(oid: pg_sys::Oid) -> Option<char> {
     (kind != 0).then_some(char::from(kind as u8))
 }
 
+/// A type's schema.
+pub fn type_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    const SCHEMA: usize = pg_sys::Anum_pg_type_typnamespace as usize;
+    let mut schema = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(pg_sys::TypeOidIndexId), columns: &[(1, oid)] };
+    scan::for_each_row(pg_sys::TypeRelationId, &key, |row| schema = row.oid(SCHEMA));
+    schema
+}
+
 /// What an array type is of.
 pub fn element_type(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any oid may be asked for; InvalidOid when it is no array.

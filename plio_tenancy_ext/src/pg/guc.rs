@@ -212,6 +212,34 @@ impl Record {
         }
     }
 
+    /// Puts a check hook of ours in front of a boolean setting's own, and gives the old one back.
+    ///
+    /// # Safety
+    /// The setting is a boolean; the hook calls the old one for whatever it does not judge.
+    pub unsafe fn wrap_bool(self, check: pg_sys::GucBoolCheckHook) -> pg_sys::GucBoolCheckHook {
+        // SAFETY: a boolean setting's record starts with the generic part (guc_tables.h).
+        unsafe { std::mem::replace(&mut (*self.0.cast::<pg_sys::config_bool>()).check_hook, check) }
+    }
+
+    /// Puts hooks of ours in front of a number's own, and gives the old ones back.
+    ///
+    /// # Safety
+    /// The setting is an integer; the hooks call the old ones for whatever they do not judge.
+    pub unsafe fn wrap_int(
+        self,
+        check: pg_sys::GucIntCheckHook,
+        assign: pg_sys::GucIntAssignHook,
+    ) -> (pg_sys::GucIntCheckHook, pg_sys::GucIntAssignHook) {
+        let record = self.0.cast::<pg_sys::config_int>();
+        // SAFETY: as above, of an integer.
+        unsafe {
+            let old = ((*record).check_hook, (*record).assign_hook);
+            (*record).check_hook = check;
+            (*record).assign_hook = assign;
+            old
+        }
+    }
+
     /// Puts hooks of ours in front of a string setting's own, and gives the old ones back.
     ///
     /// # Safety

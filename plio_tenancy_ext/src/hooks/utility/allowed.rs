@@ -23,7 +23,7 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
     let is_active = context::is_active();
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
-    if context::visit::is_running()
+    if context::is_visit()
         && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_ListenStmt | T_UnlistenStmt)
     {
         // They are the reporter's session's, and a rollback would not bring them back.
