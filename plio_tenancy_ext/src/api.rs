@@ -168,6 +168,18 @@ pub(crate) fn version() -> &'static str {
     registry::LIBRARY_VERSION
 }
 
+/// For health(): whether statements are judged in this process: `client`, `single-user` or `other`.
+#[pg_extern(stable, parallel_restricted)]
+pub(crate) fn _process_kind() -> &'static str {
+    if session::is_client_backend() {
+        "client"
+    } else if session::is_single_user() {
+        "single-user"
+    } else {
+        "other"
+    }
+}
+
 /// For health(): how the library came into this session: `shared`, `session`, `late` or `creating`. The health() of a
 /// release that did not compare versions shows this word: so it says there that an update is due.
 #[pg_extern(stable, parallel_restricted)]

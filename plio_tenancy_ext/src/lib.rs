@@ -48,10 +48,16 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
 extension_sql_file!("../../sql/schema/20_registry.sql", name = "registry", requires = ["roles"]);
 extension_sql_file!(
+    "../../sql/schema/29_health_limits.sql",
+    name = "health_limits",
+    requires = ["registry", api::_process_kind, monitor::api::_denials_left_out]
+);
+extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
     requires = [
         "registry",
+        "health_limits",
         api::_loaded_as,
         api::version,
         monitor::api::_shared_totals,
@@ -68,7 +74,7 @@ extension_sql_file!(
     "../../sql/schema/60_monitoring.sql",
     name = "monitoring",
     requires =
-        ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
+        ["views", monitor::api::_kept_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
 );
 extension_sql_file!(
     "../../sql/schema/61_denials_history.sql",
@@ -104,10 +110,22 @@ extension_sql_file!(
     requires = ["registry", selftest::selftest]
 );
 extension_sql_file!(
+    "../../sql/schema/58_audit_objects.sql",
+    name = "audit_objects",
+    requires = ["audit_base"]
+);
+extension_sql_file!(
     "../../sql/schema/59_audit.sql",
     name = "audit",
-    requires =
-        ["audit_ties", "audit_code", "audit_privileges", "audit_roles", "audit_outside", "audit_registry"]
+    requires = [
+        "audit_ties",
+        "audit_code",
+        "audit_privileges",
+        "audit_roles",
+        "audit_outside",
+        "audit_registry",
+        "audit_objects"
+    ]
 );
 extension_sql_file!(
     "../../sql/schema/70_reports.sql",

@@ -10,6 +10,7 @@ pub mod locks;
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
+use crate::monitor;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier, session};
 use crate::tenant::{Org, Status, ensure_schema_name};
@@ -93,6 +94,7 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<S
         // not PostgreSQL's, which tells an existing schema from a missing one. Nothing in the schema is granted.
         registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
         registry::insert_tenant(org, &schema, Some(&role), settings)?;
+        monitor::give_counters_back();
         registry::record("create_tenant", Some(org), json!({ "schema_name": schema, "role_name": role }))
     })?;
     shares::path::open()?;
@@ -215,6 +217,7 @@ pub fn drop(org: &Org, confirm: &str) -> Result<()> {
             registry::run(&format!("DROP ROLE {}", quote_identifier(&role.name.to_string_lossy())))?;
         }
         registry::delete_tenant(org)?;
+        monitor::note_dropped();
         registry::record("drop_tenant", Some(org), json!({}))
     })
 }

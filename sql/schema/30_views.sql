@@ -31,6 +31,8 @@ AS $health$
                     ELSE 'shared_preload_libraries is better where a restart is possible' END
           FROM loading WHERE is_shared OR is_session
         UNION ALL
+        SELECT l.severity, l.finding, l.detail, l.fix FROM plio._health_limits() l
+        UNION ALL
         SELECT 'critical', 'not_preloaded',
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
                format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
@@ -58,7 +60,7 @@ AS $health$
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
         SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
                'add plio_tenancy to shared_preload_libraries and restart'
          WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
         UNION ALL

@@ -35,6 +35,12 @@ pub fn is_client_backend() -> bool {
     unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND || pg_sys::ParallelWorkerNumber >= 0 }
 }
 
+/// Whether the server is this one process (`postgres --single`).
+pub fn is_single_user() -> bool {
+    // SAFETY: reads a global that is set when the process starts.
+    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_STANDALONE_BACKEND }
+}
+
 /// Whether a parallel worker is being given its leader's state.
 pub fn is_initializing_worker() -> bool {
     // SAFETY: reads a global.
