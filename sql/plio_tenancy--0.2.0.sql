@@ -538,6 +538,18 @@ COMMENT ON FUNCTION plio.health() IS
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
+
+-- Functions that hand on to PostgreSQL's own code without a guard, so that its errors reach the client whole.
+CREATE FUNCTION plio.set_tenant(org text) RETURNS void
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+-- The checked form of set_config(), which the planner hook puts into plans.
+CREATE FUNCTION plio._set_config(text, text, boolean) RETURNS text
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_set_config_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
 --   audit::_severity_rank
 --   audit::_schemas_in_code
 --   audit::_connecting_extensions
@@ -1827,15 +1839,6 @@ COMMENT ON FUNCTION plio.selftest() IS
     'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
 
 -- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::set_tenant
-CREATE FUNCTION "set_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::share
 CREATE FUNCTION "share"(
 	"object" TEXT, /* Option < & str > */
@@ -1869,6 +1872,7 @@ AS 'MODULE_PATHNAME', 'unshare_wrapper';
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
+--   calls
 --   event_triggers
 --   adoption
 --   denials_history

@@ -21,7 +21,7 @@ use crate::pg::{catalog, scan, session};
 use crate::tenant::{ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use pgrx::spi::{SpiError, SpiResult};
+use pgrx::spi::SpiError;
 
 /// The extension's name in pg_extension.
 pub const EXTENSION: &std::ffi::CStr = c"plio_tenancy";
@@ -77,6 +77,18 @@ impl Location {
     /// Whether a change of that relation changes what the registry says.
     pub fn has_table(&self, relation: Oid) -> bool {
         [self.tenants, self.access, self.shares].contains(&relation)
+    }
+
+    /// Every relation that a look at the registry opens.
+    pub fn relations(&self) -> [Oid; 6] {
+        [
+            self.tenants,
+            self.tenants_by_org,
+            self.tenants_by_schema,
+            self.access,
+            self.access_by_org,
+            self.shares,
+        ]
     }
 
     /// Tells every backend, at commit, that something else changed which the registry's readers keep in mind.
@@ -154,15 +166,4 @@ pub fn bug(error: SpiError) -> Error {
 /// Runs a statement of ours without parameters (DDL).
 pub fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(bug)
-}
-
-/// The names of the session's cursors, prepared portals included.
-pub fn open_cursors() -> Result<Vec<String>> {
-    Spi::connect(|client| {
-        let rows = client.select("SELECT name FROM pg_catalog.pg_cursors", None, &[])?;
-        rows.map(|row| row.get::<String>(1))
-            .filter_map(std::result::Result::transpose)
-            .collect::<SpiResult<_>>()
-    })
-    .map_err(bug)
 }

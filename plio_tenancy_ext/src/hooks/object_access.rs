@@ -10,7 +10,7 @@
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{planner, sequences};
+use crate::hooks::{planner, sequences, settings};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -42,6 +42,9 @@ unsafe extern "C-unwind" fn on_object_access(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, sub_object, argument);
         }
+        if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE {
+            planner::note_function(object);
+        }
         if is_interesting(access, class, object, argument) {
             check(access, class, object);
         }
@@ -50,6 +53,9 @@ unsafe extern "C-unwind" fn on_object_access(
 
 /// `pg_notify(text, text)`, where replaced.rs could not put the checked function into its place.
 const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
+
+/// `set_config(text, text, boolean)`, in the same way.
+const SET_CONFIG: Oid = pg_sys::Oid::from_u32(pg_sys::F_SET_CONFIG);
 
 /// What the view `pg_prepared_statements` calls.
 const PG_PREPARED_STATEMENT: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_PREPARED_STATEMENT);
@@ -67,7 +73,10 @@ unsafe fn is_interesting(
     use pg_sys::ObjectAccessType as Type;
     match access {
         Type::OAT_FUNCTION_EXECUTE
-            if object == PG_NOTIFY || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS =>
+            if object == PG_NOTIFY
+                || object == SET_CONFIG
+                || object == PG_PREPARED_STATEMENT
+                || object == PG_LISTENING_CHANNELS =>
         {
             context::is_active()
         }
@@ -168,6 +177,7 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
         }
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == SET_CONFIG => settings::ensure_not_raw(),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_LISTENING_CHANNELS => {
             context::ensure_own_channels()
         }

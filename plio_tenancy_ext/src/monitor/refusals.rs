@@ -24,6 +24,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
         | Error::ListenInTransaction
+        | Error::HoldInTransaction
+        | Error::ForeignStatement { .. }
+        | Error::RawSetConfig
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }

@@ -27,3 +27,10 @@ pub fn registry(extension: pg_sys::Oid) {
     // SAFETY: as above.
     unsafe { pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, lock) };
 }
+
+/// Locks the relations as reading them does, to the end of the transaction, if none of the locks is to be waited for.
+pub fn try_read(relations: &[pg_sys::Oid]) -> bool {
+    let lock = pg_sys::AccessShareLock as i32;
+    // SAFETY: as above.
+    relations.iter().all(|relation| unsafe { pg_sys::ConditionalLockRelationOid(*relation, lock) })
+}
