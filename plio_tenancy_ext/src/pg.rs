@@ -5,6 +5,7 @@
 
 pub mod autovacuum;
 pub mod catalog;
+pub mod deferred;
 pub mod depend;
 pub mod errors;
 pub mod foreign;

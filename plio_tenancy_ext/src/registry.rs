@@ -98,6 +98,18 @@ impl Location {
         self.tenants == relation
     }
 
+    /// Every relation that a look at the registry opens.
+    pub fn relations(&self) -> [Oid; 6] {
+        [
+            self.tenants,
+            self.tenants_by_org,
+            self.tenants_by_schema,
+            self.access,
+            self.access_by_org,
+            self.shares,
+        ]
+    }
+
     /// Tells every backend, at commit, that something else changed which the registry's readers keep in mind.
     pub fn announce_change(&self) {
         session::invalidate_relation(self.shares);
@@ -119,6 +131,13 @@ impl Location {
             found = tenant_of(row);
         });
         found
+    }
+
+    /// Every tenant.
+    pub fn every_tenant(&self) -> Vec<TenantRow> {
+        let mut tenants = Vec::new();
+        scan::for_each_row(self.tenants, &scan::Key::All, |row| tenants.extend(tenant_of(row)));
+        tenants
     }
 
     /// The roles that may enter that org, by name; those who may enter every tenant included.
@@ -211,15 +230,4 @@ fn change(statement: &str, arguments: &[DatumWithOid<'_>]) -> SpiResult<()> {
 /// Runs a statement of ours without parameters (DDL).
 pub fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(bug)
-}
-
-/// The names of the session's cursors, prepared portals included.
-pub fn open_cursors() -> Result<Vec<String>> {
-    Spi::connect(|client| {
-        let rows = client.select("SELECT name FROM pg_catalog.pg_cursors", None, &[])?;
-        rows.map(|row| row.get::<String>(1))
-            .filter_map(std::result::Result::transpose)
-            .collect::<SpiResult<_>>()
-    })
-    .map_err(bug)
 }

@@ -22,6 +22,9 @@ impl Error {
             | Self::ConnectionRefused { .. }
             | Self::PreparedTexts
             | Self::ListenInTransaction
+            | Self::HoldInTransaction
+            | Self::ForeignStatement { .. }
+            | Self::RawSetConfig
             | Self::ForeignChannels
             | Self::ChannelOfTenant { .. }
             | Self::RawNotify

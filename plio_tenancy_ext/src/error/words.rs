@@ -23,6 +23,13 @@ impl Error {
             }
             Self::PreparedTexts => "Run DEALLOCATE ALL or DISCARD ALL first.".to_owned(),
             Self::ListenInTransaction => "Use SET plio.tenant: LISTEN is the session's.".to_owned(),
+            Self::HoldInTransaction => {
+                "Use SET plio.tenant: a cursor WITH HOLD is the session's. Or declare it without HOLD.".to_owned()
+            }
+            Self::ForeignStatement { .. } => {
+                "A driver closes what it prepared by its protocol, or by a DEALLOCATE that is alone in its message.".to_owned()
+            }
+            Self::RawSetConfig => "Call it in a query or a function, or use SET.".to_owned(),
             Self::ForeignChannels => "Run UNLISTEN * first, or ask in the session's own tenant.".to_owned(),
             Self::ReservedChannel => "Set the tenant first, and use the channel's plain name.".to_owned(),
             Self::ChannelOfTenant { .. } => {
@@ -86,8 +93,10 @@ impl Error {
             Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
             Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
-            Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),
-            Self::InQuery => "Call plio.set_tenant() in a statement of its own.".to_owned(),
+            Self::OpenCursors => {
+                "Change it first thing in the transaction, or close the cursors. A loop over a query is a cursor, a loop over an array is not.".to_owned()
+            }
+            Self::InQuery => "Change it in a statement of its own.".to_owned(),
             Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
                 "Call plio.set_tenant() before the function.".to_owned()
             }

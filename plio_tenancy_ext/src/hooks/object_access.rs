@@ -12,7 +12,7 @@ mod objects;
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{planner, sequences, visited};
+use crate::hooks::{planner, sequences, settings, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -44,6 +44,9 @@ unsafe extern "C-unwind" fn on_object_access(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, sub_object, argument);
         }
+        if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE {
+            planner::note_function(object);
+        }
         if is_interesting(access, object, argument) {
             check(access, object);
         } else if let Some(event) = objects::event(access, argument) {
@@ -54,6 +57,9 @@ unsafe extern "C-unwind" fn on_object_access(
 
 /// `pg_notify(text, text)`, where replaced.rs could not put the checked function into its place.
 const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
+
+/// `set_config(text, text, boolean)`, in the same way.
+const SET_CONFIG: Oid = pg_sys::Oid::from_u32(pg_sys::F_SET_CONFIG);
 
 /// What the view `pg_prepared_statements` calls.
 const PG_PREPARED_STATEMENT: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_PREPARED_STATEMENT);
@@ -66,7 +72,10 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
     use pg_sys::ObjectAccessType as Type;
     match access {
         Type::OAT_FUNCTION_EXECUTE
-            if object == PG_NOTIFY || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS =>
+            if object == PG_NOTIFY
+                || object == SET_CONFIG
+                || object == PG_PREPARED_STATEMENT
+                || object == PG_LISTENING_CHANNELS =>
         {
             context::is_active()
         }
@@ -178,6 +187,7 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
     let verdict = match access {
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == SET_CONFIG => settings::ensure_not_raw(),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_LISTENING_CHANNELS => {
             context::ensure_own_channels()
         }

@@ -26,6 +26,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::LockRefused
         | Error::PrepareRefused
         | Error::ListenInTransaction
+        | Error::HoldInTransaction
+        | Error::ForeignStatement { .. }
+        | Error::RawSetConfig
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }

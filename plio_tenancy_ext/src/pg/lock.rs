@@ -151,3 +151,10 @@ pub fn attempt(longest: Duration, f: impl FnOnce() -> bool) -> bool {
     }
     outcome.unwrap_or_else(|cause| cause.rethrow())
 }
+
+/// Locks the relations as reading them does, to the end of the transaction, if none of the locks is to be waited for.
+pub fn try_read(relations: &[pg_sys::Oid]) -> bool {
+    let lock = pg_sys::AccessShareLock as i32;
+    // SAFETY: as above.
+    relations.iter().all(|relation| unsafe { pg_sys::ConditionalLockRelationOid(*relation, lock) })
+}

@@ -5,7 +5,8 @@
 mod leftovers;
 
 pub use self::leftovers::{
-    close_large_objects, drop_statement_of_sql, drop_temporary_tables, forget_sequences, unlisten,
+    close_large_objects, drop_statement_of_sql, drop_temporary_objects, forget_sequences, has_statement,
+    has_touched_temporary, unlisten,
 };
 use super::{owned, raw};
 use pgrx::pg_sys;
@@ -279,8 +280,10 @@ fn as_user<R>(as_whom: pg_sys::Oid, flags: u32, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// What to call when transactions of this process begin and end. None may raise.
+/// What to call when transactions of this process begin and end. Only the first may raise.
 pub struct Callbacks {
+    /// A transaction is about to be committed; whatever was deferred has been done.
+    pub on_commit: fn(),
     /// A transaction has ended; whether it was committed.
     pub on_end: fn(bool),
     /// A subtransaction has begun.
@@ -296,11 +299,23 @@ pub fn install(callbacks: Callbacks) {
         event: pg_sys::XactEvent::Type,
         _argument: *mut std::ffi::c_void,
     ) {
-        use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-        if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(callbacks)) =
-            (event, CALLBACKS.get())
-        {
-            (callbacks.on_end)(event != XACT_EVENT_ABORT);
+        use pg_sys::XactEvent::{
+            XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE,
+        };
+        let Some(callbacks) = CALLBACKS.get() else { return };
+        match event {
+            // SAFETY: plain data only in this frame.
+            XACT_EVENT_PRE_COMMIT => unsafe { before_commit() },
+            XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
+                (callbacks.on_end)(event != XACT_EVENT_ABORT);
+            }
+            _ => {}
+        }
+    }
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn before_commit() {
+        if let Some(callbacks) = CALLBACKS.get() {
+            (callbacks.on_commit)();
         }
     }
     unsafe extern "C-unwind" fn on_subtransaction(

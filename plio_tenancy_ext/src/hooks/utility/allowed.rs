@@ -24,7 +24,15 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
     if context::is_visit()
-        && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_ListenStmt | T_UnlistenStmt)
+        && matches!(
+            tag,
+            T_PrepareStmt
+                | T_ExecuteStmt
+                | T_DeallocateStmt
+                | T_ListenStmt
+                | T_UnlistenStmt
+                | T_ConstraintsSetStmt
+        )
     {
         // They are the reporter's session's, and a rollback would not bring them back.
         // SAFETY: the caller passes a utility statement.
@@ -36,9 +44,15 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
     unsafe {
         match tag {
             // What runs other statements, or none: those are judged in their turn.
-            T_DeclareCursorStmt | T_ClosePortalStmt | T_FetchStmt | T_PrepareStmt | T_ExecuteStmt
-            | T_DeallocateStmt | T_ExplainStmt | T_VariableShowStmt | T_ConstraintsSetStmt | T_DoStmt
-            | T_CallStmt => Ok(()),
+            T_DeclareCursorStmt => {
+                let options = (*statement.cast::<pg_sys::DeclareCursorStmt>()).options;
+                if context::is_locked() && options & pg_sys::CURSOR_OPT_HOLD as i32 != 0 {
+                    return Err(Error::HoldInTransaction);
+                }
+                Ok(())
+            }
+            T_ClosePortalStmt | T_FetchStmt | T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt
+            | T_ExplainStmt | T_VariableShowStmt | T_ConstraintsSetStmt | T_DoStmt | T_CallStmt => Ok(()),
             T_ListenStmt | T_NotifyStmt | T_UnlistenStmt => notify::ensure_allowed(statement),
             T_CreateStmt => reach::ensure_create_table(statement.cast()),
             T_CreateTrigStmt => reach::ensure_altered((*statement.cast::<pg_sys::CreateTrigStmt>()).relation),
