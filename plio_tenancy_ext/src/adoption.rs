@@ -12,6 +12,7 @@ use crate::cache::{self, SchemaKind, Tenant};
 use crate::ddl;
 use crate::error::{self, Error, Result};
 use crate::lifecycle::{self, managing, prepare};
+use crate::monitor;
 use crate::pg::depend::Address;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier};
@@ -50,6 +51,7 @@ pub fn adopt(org: &Org, schema: &str, settings: Jsonb, allow_ties: bool) -> Resu
         });
     }
     registry::insert_tenant(org, schema, None, settings)?;
+    monitor::give_counters_back();
     registry::record("adopt_tenant", Some(org), json!({ "schema_name": schema, "allow_ties": allow_ties }))
 }
 

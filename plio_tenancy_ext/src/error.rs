@@ -40,6 +40,12 @@ pub enum Error {
     /// LISTEN with `set_tenant`, whose tenant it would outlive.
     #[error("cannot listen while a tenant is set for this transaction only")]
     ListenInTransaction,
+    /// A cursor WITH HOLD with `set_tenant`, whose tenant it would outlive.
+    #[error("cannot declare a cursor WITH HOLD while a tenant is set for this transaction only")]
+    HoldInTransaction,
+    /// DEALLOCATE of what was not prepared inside this tenant.
+    #[error("prepared statement \"{name}\" was not prepared by SQL in the active tenant")]
+    ForeignStatement { name: String },
     /// The names of channels, where the session listens for another tenant.
     #[error("cannot list channels while the session listens in another tenant")]
     ForeignChannels,
@@ -52,6 +58,9 @@ pub enum Error {
     /// `pg_notify` where it was not exchanged for the checked form.
     #[error("cannot call pg_notify() here while a tenant is active")]
     RawNotify,
+    /// `set_config` where it was not exchanged for the checked form.
+    #[error("cannot call set_config() here while a tenant is active")]
+    RawSetConfig,
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -143,10 +152,10 @@ pub enum Error {
     #[error("parameter \"{setting}\" is locked while a tenant is active")]
     LockedSetting { setting: &'static str },
     /// A cursor would go on returning the rows of before.
-    #[error("cannot set a tenant while cursors are open")]
+    #[error("cannot change the tenant while cursors are open")]
     OpenCursors,
-    /// The query that calls would go on returning the rows of before.
-    #[error("cannot set a tenant inside a query that reads tables")]
+    /// The statement or the trigger that calls would go on with the tenant of before.
+    #[error("cannot change the tenant inside a statement on tables or a trigger")]
     InQuery,
     /// A function's SET clause would take back half of it.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
@@ -160,6 +169,12 @@ pub enum Error {
     /// An object of the extension would no longer be its.
     #[error("cannot take an object out of extension \"plio_tenancy\"")]
     ExtensionObject,
+    /// An object of the extension would be changed by hand.
+    #[error("cannot change what belongs to extension \"plio_tenancy\"")]
+    OwnObject,
+    /// The registry would be lost.
+    #[error("cannot drop extension \"plio_tenancy\" because tenants exist")]
+    TenantsExist,
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
@@ -184,6 +199,17 @@ pub enum Error {
     /// The query's columns are not those that the caller expects.
     #[error("{message}")]
     ReportShape { message: String },
+    /// A tenant's column has a type whose values the report view's column does not hold as they are.
+    #[error(
+        "column \"{column}\" is of type {has}, whose values the report view's type {wants} cannot hold exactly"
+    )]
+    ReportColumn { column: String, has: String, wants: String },
+    /// A report's snapshot is older than what the relation is now.
+    #[error("relation \"{relation}\" was changed after the report began")]
+    ReportChanged { relation: String },
+    /// A function whose effect would outlive a report's visit to the tenant.
+    #[error("cannot use {what}() while a report visits the tenant")]
+    NotInReport { what: String },
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
     PartialReport { counted: usize, expected: usize, missing: String },

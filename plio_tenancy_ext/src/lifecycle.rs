@@ -11,6 +11,7 @@ pub mod locks;
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
+use crate::monitor;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier, session};
 use crate::tenant::{Org, Status, ensure_schema_name};
@@ -89,6 +90,7 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<S
     managing(|| {
         registry::run(&format!("CREATE ROLE {} NOLOGIN IN ROLE plio_tenant", quote_identifier(&role)))?;
         make(org, &schema, &role, settings)?;
+        monitor::give_counters_back();
         registry::record("create_tenant", Some(org), json!({ "schema_name": schema, "role_name": role }))
     })?;
     shares::path::open()?;

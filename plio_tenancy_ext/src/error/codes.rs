@@ -22,6 +22,9 @@ impl Error {
             | Self::ConnectionRefused { .. }
             | Self::PreparedTexts
             | Self::ListenInTransaction
+            | Self::HoldInTransaction
+            | Self::ForeignStatement { .. }
+            | Self::RawSetConfig
             | Self::ForeignChannels
             | Self::ChannelOfTenant { .. }
             | Self::RawNotify
@@ -29,12 +32,14 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
+            | Self::OwnObject
             | Self::NotPermitted { .. }
             | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::TenantObject { .. } | Self::TenantsExist => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
                 Code::ERRCODE_DUPLICATE_OBJECT
@@ -51,6 +56,7 @@ impl Error {
             | Self::NotPreloaded
             | Self::ReportUnrecorded
             | Self::ReportWrites
+            | Self::ReportChanged { .. }
             | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::BeingDropped { .. }
@@ -72,6 +78,7 @@ impl Error {
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }
             | Self::BadArgument { .. }
+            | Self::ReportColumn { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

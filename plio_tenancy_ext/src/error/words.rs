@@ -23,6 +23,13 @@ impl Error {
             }
             Self::PreparedTexts => "Run DEALLOCATE ALL or DISCARD ALL first.".to_owned(),
             Self::ListenInTransaction => "Use SET plio.tenant: LISTEN is the session's.".to_owned(),
+            Self::HoldInTransaction => {
+                "Use SET plio.tenant: a cursor WITH HOLD is the session's. Or declare it without HOLD.".to_owned()
+            }
+            Self::ForeignStatement { .. } => {
+                "A driver closes what it prepared by its protocol, or by a DEALLOCATE that is alone in its message.".to_owned()
+            }
+            Self::RawSetConfig => "Call it in a query or a function, or use SET.".to_owned(),
             Self::ForeignChannels => "Run UNLISTEN * first, or ask in the session's own tenant.".to_owned(),
             Self::ReservedChannel => "Set the tenant first, and use the channel's plain name.".to_owned(),
             Self::ChannelOfTenant { .. } => {
@@ -41,7 +48,11 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
-            Self::HistoryChange | Self::ExtensionObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::HistoryChange | Self::ExtensionObject | Self::OwnObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::TenantsExist => {
+                "Drop the tenants first, or set plio.enforcement to off as a superuser: their schemas stay, and can be adopted again."
+                    .to_owned()
+            }
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }
@@ -88,8 +99,10 @@ impl Error {
             Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
             Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
-            Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),
-            Self::InQuery => "Call plio.set_tenant() in a statement of its own.".to_owned(),
+            Self::OpenCursors => {
+                "Change it first thing in the transaction, or close the cursors. A loop over a query is a cursor, a loop over an array is not.".to_owned()
+            }
+            Self::InQuery => "Change it in a statement of its own.".to_owned(),
             Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
                 "Call plio.set_tenant() before the function.".to_owned()
             }
@@ -104,6 +117,13 @@ impl Error {
             Self::ReportQuery => "Pass a single SELECT, VALUES, TABLE or WITH .. SELECT.".to_owned(),
             Self::ReportShape { .. } => {
                 "Let the column definition list say what the query gives, or cast in the query.".to_owned()
+            }
+            Self::ReportColumn { .. } => {
+                "Call plio.create_report_view() again, or give the columns one type in all tenants.".to_owned()
+            }
+            Self::ReportChanged { .. } => "Run the report again.".to_owned(),
+            Self::NotInReport { .. } => {
+                "Leave it out of views and functions that reports read: its effect would outlive the visit.".to_owned()
             }
             Self::PartialReport { .. } => {
                 "plio.report_coverage() lists them; allow_partial => true, or for views the setting \

@@ -11,8 +11,8 @@ use super::{locks, managing, prepare};
 use crate::cache::Tenant;
 use crate::error::{Error, Result};
 use crate::pg::{catalog, lock, quote_identifier};
-use crate::registry;
 use crate::tenant::{Org, Status};
+use crate::{monitor, registry};
 use pgrx::pg_sys::Oid;
 use serde_json::json;
 
@@ -108,6 +108,7 @@ fn finish(org: &Org, tenant: &Tenant) -> Result<()> {
             registry::run(&format!("DROP ROLE {}", quote_identifier(&role.name.to_string_lossy())))?;
         }
         registry::delete_tenant(org)?;
+        monitor::note_dropped();
         registry::record("drop_tenant", Some(org), json!({}))
     })
 }

@@ -26,6 +26,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::LockRefused
         | Error::PrepareRefused
         | Error::ListenInTransaction
+        | Error::HoldInTransaction
+        | Error::ForeignStatement { .. }
+        | Error::RawSetConfig
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
@@ -38,6 +41,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
+        Error::NotInReport { .. } => Some(Kind::Statement),
         Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
         Error::Suspended { .. } => Some(Kind::Suspended),
         Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
@@ -48,7 +52,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::HistoryChange
         | Error::ExtensionObject
         | Error::TakenFromStronger { .. }
-        | Error::OwnerRefused { .. } => Some(Kind::Management),
+        | Error::OwnerRefused { .. }
+        | Error::OwnObject
+        | Error::TenantsExist => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
@@ -72,6 +78,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ReportWrites
         | Error::ReportQuery
         | Error::ReportShape { .. }
+        | Error::ReportColumn { .. }
+        | Error::ReportChanged { .. }
         | Error::PartialReport { .. }
         | Error::InQuery
         | Error::UnderFunctionSet { .. }

@@ -61,6 +61,12 @@ pub fn tenant_exclusive(schema: Oid) -> bool {
     lock_on_standbys(schema)
 }
 
+/// A reader's lock on a relation, to the end of the (sub)transaction; waits for who changes it.
+pub fn relation_shared(relation: pg_sys::Oid) {
+    // SAFETY: any oid may be locked; released when the (sub)transaction ends.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
+}
+
 /// Keeps other administrators from changing the registry until this transaction ends; waits, bounded by lock_timeout.
 pub fn registry(extension: Oid) {
     Subject::Registry(extension).lock(pg_sys::ShareUpdateExclusiveLock);
@@ -151,4 +157,11 @@ pub fn attempt(longest: Duration, f: impl FnOnce() -> bool) -> bool {
         pg_sys::CurrentResourceOwner = owner;
     }
     outcome.unwrap_or_else(|cause| cause.rethrow())
+}
+
+/// Locks the relations as reading them does, to the end of the transaction, if none of the locks is to be waited for.
+pub fn try_read(relations: &[pg_sys::Oid]) -> bool {
+    let lock = pg_sys::AccessShareLock as i32;
+    // SAFETY: as above.
+    relations.iter().all(|relation| unsafe { pg_sys::ConditionalLockRelationOid(*relation, lock) })
 }

@@ -1,6 +1,6 @@
 //! What the registry keeps about the owners of adopted tenants' objects, and the SQL that changes them.
 
-use super::bug;
+use super::{bug, change};
 use crate::error::Result;
 use crate::pg::quote_identifier;
 use crate::tenant::{Org, TenantId};
@@ -173,13 +173,13 @@ pub fn tables_with_unforced_policies(schema: Oid) -> Result<Vec<String>> {
 
 /// Keeps whose the schema is, and whose the objects in it are that are not its owner's.
 pub fn remember_owners(tenant: TenantId, schema: Oid, owner: &str, granted_usage: bool) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name, granted_usage)
          VALUES ($1, 'schema', '{}', '{}', $2, $3)",
         &[tenant.0.into(), owner.into(), granted_usage.into()],
     )
     .map_err(bug)?;
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name)
          SELECT $1, type, name, args, owner FROM plio._owned_objects($2) WHERE owner <> $3",
         &[tenant.0.into(), schema.into(), owner.into()],
@@ -217,17 +217,13 @@ pub fn objects_with_other_owners(tenant: TenantId, schema: Oid) -> Result<Vec<(O
 
 /// Forgets them.
 pub fn forget_owners(tenant: TenantId) -> Result<()> {
-    Spi::run_with_args("DELETE FROM plio.previous_owners WHERE tenant_id = $1", &[tenant.0.into()])
-        .map_err(bug)
+    change("DELETE FROM plio.previous_owners WHERE tenant_id = $1", &[tenant.0.into()]).map_err(bug)
 }
 
 /// Gives the tenant a role, or none.
 pub fn update_role(org: &Org, role_name: Option<&str>) -> Result<()> {
-    Spi::run_with_args(
-        "UPDATE plio.tenants SET role_name = $2 WHERE org = $1",
-        &[org.as_str().into(), role_name.into()],
-    )
-    .map_err(bug)
+    change("UPDATE plio.tenants SET role_name = $2 WHERE org = $1", &[org.as_str().into(), role_name.into()])
+        .map_err(bug)
 }
 
 /// The statements that give objects which `role` creates in the schema the default privileges of those of `owner`.

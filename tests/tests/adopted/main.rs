@@ -8,6 +8,8 @@
 mod ddl;
 #[path = "../races/behind.rs"]
 mod races;
+#[path = "../ddl/reach.rs"]
+mod reach;
 #[path = "../residue.rs"]
 mod residue;
 #[path = "../session_scope.rs"]
