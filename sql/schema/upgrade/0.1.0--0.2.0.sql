@@ -1,0 +1,1 @@
+-- What the comparison of the two install scripts cannot know: changed tables, and what must be dropped first.
