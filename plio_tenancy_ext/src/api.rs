@@ -48,7 +48,8 @@ pub fn parse_org(value: Option<&str>, function: &'static str, argument: &'static
 #[pg_extern(volatile, parallel_unsafe)]
 fn set_tenant(org: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) {
     let is_alone =
-        !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(fcinfo);
+        // SAFETY: the record of this call.
+        !session::is_in_block() && session::is_outside_spi() && !unsafe { session::is_in_nested_query(fcinfo) };
     or_raise(required(org, "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
 }
 

@@ -62,7 +62,8 @@ fn run<R>(
 ) -> Result<R, Failure> {
     // SAFETY: reads the memory context and the resource owner, which are put back below, as plpgsql does (pl_exec.c).
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
-    let frame = errors::push(true);
+    // SAFETY: taken off below.
+    let frame = unsafe { errors::push(true) };
     // SAFETY: in a transaction; the subtransaction ends below on every way out of `work`.
     unsafe {
         pg_sys::BeginInternalSubTransaction(std::ptr::null());

@@ -201,10 +201,7 @@ impl Plan {
             let ready = |expression: &*mut pg_sys::Expr| pg_sys::ExecInitExpr(*expression, node.cast());
             let values = params
                 .iter()
-                .map(|one| Param {
-                    value: evaluate(ready(one), context),
-                    type_: pg_sys::exprType(one.cast::<Node>()),
-                })
+                .map(|one| Param::new(evaluate(ready(one), context), pg_sys::exprType(one.cast::<Node>())))
                 .collect();
             let only = org
                 .first()
