@@ -39,5 +39,6 @@ COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation) or a whole schema to all tenants: ''read'' or ''write''';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
+DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;
 SELECT plio._enable_preload();
 GRANT USAGE ON SCHEMA plio TO PUBLIC;

@@ -9,7 +9,6 @@ use crate::cache::Role;
 use crate::error::{Error, Result};
 use crate::hooks::planner;
 use crate::pg::{catalog, part, portal};
-use crate::registry;
 use crate::tenant::{Org, TenantId};
 use pgrx::pg_sys::Oid;
 use std::ffi::CString;
@@ -85,11 +84,5 @@ fn owner(org: &Org, schema: Oid) -> Result<Role> {
 /// # Errors
 /// 25001.
 pub fn ensure_no_cursor() -> Result<()> {
-    if !portal::has_ready() {
-        return Ok(());
-    }
-    let is_ready = |name: &String| {
-        matches!(portal::cursor_state(name), Some(portal::Cursor::Open | portal::Cursor::Held))
-    };
-    if registry::open_cursors()?.iter().any(is_ready) { Err(Error::CursorsInReport) } else { Ok(()) }
+    if portal::has_ready() { Err(Error::CursorsInReport) } else { Ok(()) }
 }

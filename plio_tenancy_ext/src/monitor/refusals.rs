@@ -23,7 +23,12 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Denied { why: Why::NotShared, .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
+        | Error::LockRefused
+        | Error::PrepareRefused
         | Error::ListenInTransaction
+        | Error::HoldInTransaction
+        | Error::ForeignStatement { .. }
+        | Error::RawSetConfig
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
@@ -43,13 +48,19 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
-            Some(Kind::Management)
-        }
+        Error::ManagementInTenant { .. }
+        | Error::HistoryChange
+        | Error::ExtensionObject
+        | Error::TakenFromStronger { .. }
+        | Error::OwnerRefused { .. }
+        | Error::OwnObject
+        | Error::TenantsExist => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
         | Error::CannotAdopt { .. }
+        | Error::GivenToStronger { .. }
+        | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }
         | Error::BadOrg(_)
@@ -72,6 +83,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction
         | Error::InUse { .. }
+        | Error::RegistryInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
         | Error::NotATrigger

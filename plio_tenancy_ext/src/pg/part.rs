@@ -115,7 +115,7 @@ fn first_line(message: &str) -> String {
 /// A packed SQLSTATE as text.
 pub fn text(code: i32) -> String {
     // SAFETY: any number will do; the result is a static buffer, copied at once.
-    owned(unsafe { pg_sys::unpack_sql_state(code) }).unwrap_or_default()
+    unsafe { owned(pg_sys::unpack_sql_state(code)) }.unwrap_or_default()
 }
 
 /// Makes the (sub)transaction read only: nobody can take that back inside it.

@@ -51,8 +51,12 @@ unsafe extern "C-unwind" {
     ) -> bool;
     /// xact.c: whether a transaction is in progress.
     pub fn IsTransactionState() -> bool;
+    /// xact.c: how deep the transaction is nested.
+    pub fn GetCurrentTransactionNestLevel() -> c_int;
     /// xact.c: whether a transaction block is open.
     pub fn IsTransactionBlock() -> bool;
+    /// xlog.c: whether this server is a standby, or recovers.
+    pub fn RecoveryInProgress() -> bool;
     /// miscinit.c: whether a security-definer function runs.
     pub fn InLocalUserIdChange() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
@@ -61,6 +65,12 @@ unsafe extern "C-unwind" {
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: the type that a function gives; an error when there is no such function.
     pub fn get_func_rettype(funcid: pg_sys::Oid) -> pg_sys::Oid;
+    /// lsyscache.c: whether a function is immutable, stable or volatile; an error when there is no such function.
+    pub fn func_volatile(funcid: pg_sys::Oid) -> c_char;
+    /// syscache.c: a row of a catalog, NULL when there is none.
+    pub fn SearchSysCache1(cache: c_int, key: pg_sys::Datum) -> pg_sys::HeapTuple;
+    /// syscache.c: gives it back.
+    pub fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
     /// miscinit.c: the user whose privileges are in force.
@@ -157,6 +167,18 @@ unsafe extern "C-unwind" {
     pub fn MemoryContextAlloc(context: pg_sys::MemoryContext, size: usize) -> *mut std::ffi::c_void;
     /// mcxt.c: frees all memory of a context.
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
+    /// trigger.c: fires what is deferred.
+    pub fn AfterTriggerFireDeferred();
+    /// trigger.c: SET CONSTRAINTS.
+    pub fn AfterTriggerSetState(statement: *mut pg_sys::ConstraintsSetStmt);
+    /// trigger.c: how many triggers are running, one inside the other.
+    pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// xact.c: makes what was done visible to what follows.
+    pub fn CommandCounterIncrement();
+    /// xact.c: whether a subtransaction is open.
+    pub fn IsSubTransaction() -> bool;
+    /// guc_funcs.c (guc.c on 15): the SQL function set_config().
+    pub fn set_config_by_name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     /// async.c: UNLISTEN of one channel. Not in pgrx's bindings.
     pub fn Async_Unlisten(channel: *const c_char);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
