@@ -85,7 +85,9 @@ unsafe extern "C-unwind" fn fires_deferred(call: pg_sys::FunctionCallInfo) -> bo
 
 #[pg_guard]
 unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    let is_alone = !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(call);
+    // SAFETY: as above, here and below.
+    let is_nested = unsafe { session::is_in_nested_query(call) };
+    let is_alone = !session::is_in_block() && session::is_outside_spi() && !is_nested;
     // SAFETY: as above.
     let org = unsafe { wanted_org(call) };
     or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));

@@ -51,7 +51,7 @@ pub unsafe fn end_start(planned: *const pg_sys::PlannedStmt) {
 #[pg_guard]
 unsafe extern "C-unwind" fn judge_plan(planned: *const pg_sys::PlannedStmt) {
     // SAFETY: a planned statement is a node; its text is palloc'd.
-    let text = owned(unsafe { pg_sys::nodeToString(planned.cast()) }).unwrap_or_default();
+    let text = unsafe { owned(pg_sys::nodeToString(planned.cast())) }.unwrap_or_default();
     or_raise(denial::decide(ensure_constants(&text), denial::Subject::Statement));
 }
 

@@ -374,7 +374,8 @@ unsafe extern "C-unwind" fn after_role_rename(old: *const c_char, new: *const c_
     if !session::is_in_progress() || cache::location().is_none() {
         return;
     }
-    if let (Some(old), Some(new)) = (owned(old), owned(new)) {
+    // SAFETY: the names in the statement.
+    if let (Some(old), Some(new)) = unsafe { (owned(old), owned(new)) } {
         or_raise(access::on_role_rename(&old, &new));
     }
 }

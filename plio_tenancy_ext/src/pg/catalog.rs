@@ -34,7 +34,7 @@ pub fn schema_oid(name: &str) -> Option<pg_sys::Oid> {
 /// A schema's name.
 pub fn schema_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
-    owned(unsafe { pg_sys::get_namespace_name(oid) })
+    unsafe { owned(pg_sys::get_namespace_name(oid)) }
 }
 
 /// A schema's owner.
@@ -59,7 +59,8 @@ pub fn relation_oid(name: &str, schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
 pub fn relation_names(oid: pg_sys::Oid) -> Option<(String, String)> {
     // SAFETY: any oid may be asked for; NULL or InvalidOid when there is none.
     let (name, schema) = unsafe { (pg_sys::get_rel_name(oid), pg_sys::get_rel_namespace(oid)) };
-    Some((schema_name(schema)?, owned(name)?))
+    // SAFETY: as above.
+    Some((schema_name(schema)?, unsafe { owned(name) }?))
 }
 
 /// A relation's schema.
@@ -106,7 +107,7 @@ pub fn function_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// A type's name, qualified where it must be.
 pub fn type_name(oid: pg_sys::Oid) -> String {
     // SAFETY: any oid may be asked for; a palloc'd text.
-    owned(unsafe { pg_sys::format_type_be_qualified(oid) }).unwrap_or_default()
+    unsafe { owned(pg_sys::format_type_be_qualified(oid)) }.unwrap_or_default()
 }
 
 /// A type's name with its modifier, qualified; `-` for no type, which a dropped column has.
@@ -115,7 +116,7 @@ pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
         | pg_sys::FORMAT_TYPE_FORCE_QUALIFY
         | pg_sys::FORMAT_TYPE_ALLOW_INVALID) as u16;
     // SAFETY: any oid and modifier may be asked for; a palloc'd text.
-    owned(unsafe { pg_sys::format_type_extended(oid, modifier, flags) }).unwrap_or_default()
+    unsafe { owned(pg_sys::format_type_extended(oid, modifier, flags)) }.unwrap_or_default()
 }
 
 /// A column's type; `None` when it was dropped.
@@ -188,9 +189,9 @@ pub fn relation_owner(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// The extension that a function is a member of.
 pub fn extension_of_function(function: pg_sys::Oid) -> Option<String> {
     // SAFETY: any object and any extension may be asked for; NULL when there is none.
-    owned(unsafe {
-        pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function))
-    })
+    unsafe {
+        owned(pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function)))
+    }
 }
 
 /// The foreign server of a foreign table.
@@ -323,5 +324,5 @@ pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> 
 /// A function's name.
 pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
-    owned(unsafe { pg_sys::get_func_name(oid) })
+    unsafe { owned(pg_sys::get_func_name(oid)) }
 }
