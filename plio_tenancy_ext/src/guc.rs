@@ -249,15 +249,16 @@ locked_by_tenant!(check_allow_partial_reports, "plio.allow_partial_reports", boo
 locked_by_tenant!(check_allowed_connections, "plio.allowed_connections", *mut c_char);
 locked_by_tenant!(check_enforcement, "plio.enforcement", i32);
 
-/// A configuration file may change it at any time, a running tenant included: it is in force there when the tenant ends.
+/// A configuration file may change it at any time, a running tenant included: it is in force there when the tenant ends. A
+/// parallel worker takes its leader's value over, whatever comes first.
 unsafe extern "C-unwind" fn assign_enforcement(value: i32, _extra: *mut c_void) {
-    if !context::is_active() {
+    if !context::is_active() || session::is_initializing_worker() {
         put_in_force(Enforcement::from_ordinal(value));
     }
 }
 
 /// The tenant has changed, or ended.
-fn on_tenant_change() {
+pub fn on_tenant_change() {
     put_in_force(ENFORCEMENT.get());
 }
 
