@@ -130,23 +130,13 @@ const LOCKED: [&str; 7] = [
     "plio.denials_log_rate",
     "plio.enforcement",
     "plio.tenant",
-    ROLE,
-    SESSION_AUTHORIZATION,
+    "role",
+    "session_authorization",
 ];
-const ROLE: &str = "role";
-const SESSION_AUTHORIZATION: &str = "session_authorization";
 
 /// The setting of that name, if the active tenant locks it whatever the value is.
 pub fn locked_setting(name: &str) -> Option<&'static str> {
-    LOCKED.into_iter().find(|locked| {
-        locked.eq_ignore_ascii_case(name)
-            && (is_role_locked() || !matches!(*locked, ROLE | SESSION_AUTHORIZATION))
-    })
-}
-
-/// Whether the session's role is not to be changed: a session's tenant without a role of its own has no need of that.
-fn is_role_locked() -> bool {
-    context::is_locked() || context::holds_role()
+    LOCKED.into_iter().find(|locked| locked.eq_ignore_ascii_case(name))
 }
 
 /// Whether an administrator listed a foreign server, or an extension that opens connections, for use inside tenants.

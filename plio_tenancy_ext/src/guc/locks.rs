@@ -5,7 +5,7 @@
 //! is hooks/settings.rs's. No assign hook refuses anything: PostgreSQL calls them to put values back, too, and keeps what
 //! one of them refused for the rest of the session.
 
-use super::{is_foreign_change, is_role_locked, role_to_hand_out};
+use super::{is_foreign_change, role_to_hand_out};
 use crate::context;
 use crate::denial::{self, Subject};
 use crate::error::{Error, or_raise};
@@ -114,7 +114,7 @@ unsafe extern "C-unwind" fn check_session_authorization(
 /// clause included: nobody needs one, and it would leave the tenant's role.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_value(lock: usize, source: pg_sys::GucSource::Type) {
-    if is_foreign_change(source) && is_role_locked() {
+    if is_foreign_change(source) {
         refuse(Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } });
     }
 }
