@@ -58,7 +58,7 @@ pub extern "C" fn pg_finfo_set_tenant_wrapper() -> &'static pg_sys::Pg_finfo_rec
 pub unsafe extern "C-unwind" fn set_tenant_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: plain data only in this frame; the call's record is PostgreSQL's. What is deferred may fire, since that was asked.
     unsafe {
-        if fires_deferred(call) {
+        if context::deferred::can_fire() && (!context::is_active() || fires_deferred(call)) {
             deferred::fire();
         }
         set_tenant(call)

@@ -191,6 +191,7 @@ fn public_has_nothing_but_the_applications_functions() {
             "_nextval",
             "_notify",
             "_sequence_last_value",
+            "_set_config",
             "_setval",
             "_setval",
             "current_tenant",

@@ -98,7 +98,7 @@ impl Error {
             Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
             Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
-            Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
+            Self::LockedSetting { .. } => "It is free again when the tenant ends.".to_owned(),
             Self::OpenCursors => {
                 "Change it first thing in the transaction, or close the cursors. A loop over a query is a cursor, a loop over an array is not.".to_owned()
             }

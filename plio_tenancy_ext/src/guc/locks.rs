@@ -114,7 +114,7 @@ unsafe extern "C-unwind" fn check_session_authorization(
 /// clause included: nobody needs one, and it would leave the tenant's role.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_value(lock: usize, source: pg_sys::GucSource::Type) {
-    if is_foreign_change(source) && (context::is_locked() || context::holds_role()) {
+    if is_foreign_change(source) {
         refuse(Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } });
     }
 }

@@ -21,7 +21,7 @@ use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{notify, running, sequences, settings};
 use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
-use crate::{access, cache, context, hooks};
+use crate::{access, cache, context, guc, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::borrow::Cow;
@@ -345,8 +345,12 @@ unsafe fn on_deallocate(statement: *const pg_sys::DeallocateStmt, is_clients: bo
     // SAFETY: the caller passes a DeallocateStmt; the name is NULL or a C string.
     let name = unsafe { (*statement).name };
     if name.is_null() {
-        context::prepared::drop_own(tenant);
-        return Ok(true);
+        // Where enforcement only reports, the application goes on as before.
+        let is_enforced = !guc::is_only_reporting();
+        if is_enforced {
+            context::prepared::drop_own(tenant);
+        }
+        return Ok(is_enforced);
     }
     // SAFETY: as above.
     let verdict = context::prepared::ensure_own(unsafe { CStr::from_ptr(name) }, tenant);
