@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
-use plio_tests::fuzz::{self, Attack, Guard, Surface, Tenants};
+use plio_tests::fuzz::{self, Attack, Guard, Pairs, Surface, Tenants};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Configuration {
@@ -42,6 +42,10 @@ struct Args {
     /// Calls plio's own functions instead, as every kind of role, on both kinds of tenants.
     #[arg(long, conflicts_with_all = ["tenants", "unguarded", "connections"])]
     surface: bool,
+
+    /// Plays pairs of sessions instead, and management beside them, judged by a model: as many steps.
+    #[arg(long, conflicts_with_all = ["surface", "connections"])]
+    pairs: bool,
 }
 
 fn main() -> ExitCode {
@@ -64,7 +68,18 @@ fn main() -> ExitCode {
         plio_tests::Cluster::major()
     );
     let surface = Surface { seed, calls: args.statements, stint: 3000, shows_progress: true };
-    let summary = if args.surface { fuzz::run_surface(&surface) } else { fuzz::run(&attack) };
+    let pairs = Pairs {
+        guard: attack.guard,
+        shows_progress: true,
+        ..Pairs::new(seed, args.statements, attack.tenants)
+    };
+    let summary = if args.surface {
+        fuzz::run_surface(&surface)
+    } else if args.pairs {
+        fuzz::run_pairs(&pairs)
+    } else {
+        fuzz::run(&attack)
+    };
     println!("{summary}");
     if summary.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
