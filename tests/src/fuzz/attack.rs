@@ -328,10 +328,11 @@ impl<'a> Run<'a> {
                     })
                 })
                 .collect();
-            for worker in workers {
-                summary.add(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
+            let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
             is_over.store(true, Ordering::Relaxed);
+            for worker in ended {
+                summary.add(worker.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
             if let Some(watcher) = watcher {
                 let found = watcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 found.into_iter().for_each(|finding| summary.find(finding));

@@ -15,7 +15,8 @@ pub type Snapshot = Vec<(&'static str, Vec<String>)>;
 const COMMON: &[(&str, &str)] = &[
     ("registry", "SELECT t::text FROM plio.tenants t UNION ALL SELECT (to_jsonb(a) - 'granted_at')::text FROM plio.access a UNION ALL SELECT s::text FROM plio.shares s"),
     ("history", "SELECT h::text FROM plio.history h WHERE actor <> 'postgres'"),
-    ("roles", "SELECT r::text FROM pg_authid r WHERE rolname NOT IN (@new)"),
+    ("roles", "SELECT concat_ws(' ', oid, rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolconnlimit, rolvaliduntil,
+        CASE WHEN NOT oid = ANY (@cast) THEN md5(rolpassword) END) FROM pg_authid r WHERE rolname NOT IN (@new)"),
     ("memberships", "SELECT concat_ws(' ', r.rolname, u.rolname, m.admin_option) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
         WHERE r.rolname NOT IN (@new) AND u.rolname NOT IN (@new)"),
     ("settings of roles and databases", "SELECT s::text FROM pg_db_role_setting s WHERE NOT setrole = ANY (@cast)"),
@@ -134,7 +135,7 @@ pub fn foreign_locks(
 }
 
 /// Rights in the cluster and the database, and what in them is a role's own doing left out.
-const RIGHTS: &str = "SELECT concat_ws(' ', 'role', rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolpassword IS NULL)
+const RIGHTS: &str = "SELECT concat_ws(' ', 'role', rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls)
           FROM pg_authid WHERE rolname NOT IN (@new)
         UNION ALL SELECT concat_ws(' ', 'member', r.rolname, u.rolname, m.admin_option) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
           WHERE r.rolname NOT IN (@new) AND u.rolname NOT IN (@new)

@@ -68,10 +68,7 @@ impl Closing {
 }
 
 /// What a session that was in acme, or prepared for it, still does once acme is closed to it; and whether it may go in again
-/// once acme is open. `None` inside when nothing could be tried.
-///
-/// # Panics
-/// When acme cannot be opened again.
+/// once acme is open.
 pub fn stale_admission(
     admin: &mut Client,
     world: &World,
@@ -110,7 +107,13 @@ pub fn stale_admission(
     }
     let _ = session.ask(world, "RESET plio.tenant");
     let open = format!("SET lock_timeout = '30s'; {}", closing.open);
-    admin.batch_execute(&open).unwrap_or_else(|error| panic!("{open}: {error:?}"));
+    if let Err(error) = admin.batch_execute(&open) {
+        // The server has restarted, or acme stays closed for this stint.
+        if !admin.is_closed() {
+            found.push(format!("{open}: {}", words(&error)));
+        }
+        return found;
+    }
     match session.ask(world, &format!("SET plio.tenant = '{org}'")) {
         Ok(Err(failure)) if failure.code != "42P01" => {
             found.push(format!("after {} is done: {failure:?}", closing.open));
