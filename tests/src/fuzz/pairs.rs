@@ -33,6 +33,8 @@ pub struct Pairs {
     pub guard: Guard,
     /// The other control: management says that it has closed a tenant, and has not.
     pub lies: bool,
+    /// Another database swaps the roles' names.
+    pub renames_roles: bool,
     /// Ends the run with the first of these.
     pub until: Option<Kind>,
     /// Lines on stderr.
@@ -42,7 +44,16 @@ pub struct Pairs {
 impl Pairs {
     /// With the guard on and true management.
     pub fn new(seed: u64, steps: usize, tenants: Tenants) -> Self {
-        Self { seed, steps, tenants, guard: Guard::On, lies: false, until: None, shows_progress: false }
+        Self {
+            seed,
+            steps,
+            tenants,
+            guard: Guard::On,
+            lies: false,
+            renames_roles: true,
+            until: None,
+            shows_progress: false,
+        }
     }
 }
 

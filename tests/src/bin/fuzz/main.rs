@@ -46,6 +46,10 @@ struct Args {
     /// Plays pairs of sessions instead, and management beside them, judged by a model: as many steps.
     #[arg(long, conflicts_with_all = ["surface", "connections"])]
     pairs: bool,
+
+    /// With --pairs: nobody renames roles in another database.
+    #[arg(long, requires = "pairs")]
+    roles_keep_names: bool,
 }
 
 fn main() -> ExitCode {
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
     let surface = Surface { seed, calls: args.statements, stint: 3000, shows_progress: true };
     let pairs = Pairs {
         guard: attack.guard,
+        renames_roles: !args.roles_keep_names,
         shows_progress: true,
         ..Pairs::new(seed, args.statements, attack.tenants)
     };

@@ -1,6 +1,7 @@
 //! What each of the four may do next.
 
 use crate::fuzz::Random;
+use crate::fuzz::pairs::Pairs;
 use crate::fuzz::pairs::model::{Registry, Shared};
 use crate::fuzz::world::Tenants;
 
@@ -109,7 +110,7 @@ pub fn of_management(
     registry: &Registry,
     number: usize,
     canary: &str,
-    tenants: Tenants,
+    pairs: &Pairs,
 ) -> Change {
     let mut next = registry.clone();
     let change = |messages: Vec<String>, next, closes| Change { messages, next, closes, elsewhere: false };
@@ -122,7 +123,7 @@ pub fn of_management(
             schema: schema.clone(),
             is_suspended: false,
         });
-        let mut messages = make(org, &schema, canary, tenants, registry);
+        let mut messages = make(org, &schema, canary, pairs.tenants, registry);
         for role in 0..registry.names.len() {
             if random.chance(70) {
                 next.access.insert((role, number));
@@ -183,7 +184,7 @@ pub fn of_management(
             next.shared = to;
             change(vec![sql.to_owned()], next, Vec::new())
         }
-        18 => {
+        18 if pairs.renames_roles => {
             let [one, other] = &registry.names;
             next.names.swap(0, 1);
             let swap = format!(

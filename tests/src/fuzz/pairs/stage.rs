@@ -82,7 +82,7 @@ impl Stage {
             execute(
                 &mut admin,
                 &format!(
-                    "ALTER ROLE {name} SET lock_timeout = '3s'; ALTER ROLE {name} SET statement_timeout = '8s'"
+                    "ALTER ROLE {name} SET lock_timeout = '1s'; ALTER ROLE {name} SET statement_timeout = '8s'"
                 ),
             );
             if pairs.guard == Guard::Off {
@@ -223,7 +223,7 @@ impl Stage {
             return Ok(());
         }
         let canary = canary_of(self.canary, self.made);
-        let change = moves::of_management(random, self.model.last(), self.made, &canary, self.pairs.tenants);
+        let change = moves::of_management(random, self.model.last(), self.made, &canary, &self.pairs);
         if change.next.tenants.iter().any(|tenant| tenant.number == self.made) {
             self.made += 1;
         }
