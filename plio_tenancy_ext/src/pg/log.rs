@@ -26,6 +26,12 @@ pub fn login_role() -> String {
     once(&LOGIN_ROLE, || owned(unsafe { pg_sys::GetUserNameFromId(pg_sys::GetAuthenticatedUserId(), true) }))
 }
 
+/// The oid of the role that logged in: it cannot be changed by SET ROLE or SET SESSION AUTHORIZATION.
+pub fn login_role_oid() -> u32 {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetAuthenticatedUserId() }.to_u32()
+}
+
 /// The database's name, likewise.
 pub fn database_name() -> String {
     once(&DATABASE_NAME, session::database_name)
