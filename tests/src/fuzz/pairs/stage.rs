@@ -356,6 +356,7 @@ impl Stage {
         let began = Instant::now();
         let waits = |stage: &Self| {
             stage.change.is_some()
+                || stage.stalls
                 || stage.stall_waits
                 || stage.players.iter().any(|player| player.waits.is_some())
         };
