@@ -173,8 +173,11 @@ impl Server {
     }
 }
 
-/// The tree that `make setup` unpacked.
+/// The tree that `make setup` unpacked, or the one that PLIO_TEST_TREE names (`make asserts`).
 fn embedded_tree(major: &str) -> PathBuf {
+    if let Some(tree) = env::var_os("PLIO_TEST_TREE") {
+        return tree.into();
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder");
     let tree = root.join("target/pg").join(major);
     assert!(
