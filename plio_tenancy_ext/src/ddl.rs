@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend};
 use crate::policy::{self, Place, Verdict};
-use crate::registry::bug;
+use crate::registry::{ShareRow, bug};
 use crate::{cache, context, history, hooks, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -32,7 +32,7 @@ struct Changed {
 const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()";
 const DROPPED: &str = "
     SELECT schema_name, address_names[1], object_name, object_type, is_temporary, original, normal,
-           address_names[2]
+           address_names[2], object_identity
       FROM pg_catalog.pg_event_trigger_dropped_objects()";
 
 /// `ddl_command_end`.
@@ -137,7 +137,7 @@ pub fn on_drop() -> Result<()> {
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();
-    for Dropped { schema, name, kind, is_part, around } in dropped_objects()? {
+    for Dropped { schema, name, kind, is_part, around, identity } in dropped_objects()? {
         history::ensure_untouched(schema.as_deref(), around.as_deref())?;
         // What lies inside a temporary or a TOAST table is not marked as temporary itself.
         let is_neutral =
@@ -152,7 +152,13 @@ pub fn on_drop() -> Result<()> {
         if kind == "extension" {
             location.announce_change();
         }
+        let is_function = matches!(kind.as_str(), "function" | "procedure" | "aggregate");
         let (of_schema, of_relation) = match (kind.as_str(), schema, name) {
+            _ if is_function => {
+                let its = |row: &&ShareRow| row.is_function && row.identity() == identity;
+                let Some(share) = shared.iter().find(its) else { continue };
+                (share.schema_name.clone(), share.relation_name.clone())
+            }
             ("schema", _, Some(name)) => (name, None),
             (
                 "table" | "view" | "materialized view" | "foreign table" | "sequence",
@@ -161,8 +167,11 @@ pub fn on_drop() -> Result<()> {
             ) => (schema, Some(name)),
             _ => continue,
         };
-        if shared.iter().any(|row| row.schema_name == of_schema && row.relation_name == of_relation) {
-            shares::on_object_dropped(&of_schema, of_relation.as_deref())?;
+        let its = |row: &ShareRow| {
+            (&row.schema_name, &row.relation_name, row.is_function) == (&of_schema, &of_relation, is_function)
+        };
+        if shared.iter().any(its) {
+            shares::on_object_dropped(&of_schema, of_relation.as_deref(), is_function)?;
         }
     }
     Ok(())
@@ -178,6 +187,8 @@ struct Dropped {
     is_part: bool,
     /// The relation itself, or the one that it belongs to.
     around: Option<String>,
+    /// PostgreSQL's own name for it, with its schema and, of a function, its arguments.
+    identity: String,
 }
 
 /// What was dropped, without temporary objects.
@@ -191,7 +202,8 @@ fn dropped_objects() -> Result<Vec<Dropped>> {
             if !is(5)? {
                 let schema = row.get::<String>(1)?.or(row.get::<String>(2)?);
                 let (name, around) = (row.get(3)?, row.get(8)?);
-                dropped.push(Dropped { schema, name, kind, is_part: !is(6)? && !is(7)?, around });
+                let identity = row.get(9)?.unwrap_or_default();
+                dropped.push(Dropped { schema, name, kind, is_part: !is(6)? && !is(7)?, around, identity });
             }
         }
         Ok(dropped)

@@ -96,11 +96,19 @@ extension_sql_file!(
     name = "selftest",
     requires = ["registry", selftest::selftest]
 );
+extension_sql_file!("../../sql/schema/58_audit_trust.sql", name = "audit_trust", requires = ["audit_base"]);
 extension_sql_file!(
     "../../sql/schema/59_audit.sql",
     name = "audit",
-    requires =
-        ["audit_ties", "audit_code", "audit_privileges", "audit_roles", "audit_outside", "audit_registry"]
+    requires = [
+        "audit_ties",
+        "audit_code",
+        "audit_privileges",
+        "audit_roles",
+        "audit_outside",
+        "audit_registry",
+        "audit_trust"
+    ]
 );
 extension_sql_file!(
     "../../sql/schema/70_reports.sql",

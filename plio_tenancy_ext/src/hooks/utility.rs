@@ -17,7 +17,7 @@ mod targets;
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{notify, sequences};
+use crate::hooks::{notify, replaced, sequences};
 use crate::pg::{borrowed, nodes, owned, raw, session};
 use crate::{access, cache, context, hooks};
 use pgrx::pg_sys::{self, NodeTag};
@@ -60,6 +60,7 @@ unsafe extern "C-unwind" fn on_utility(
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         let planned = notify::with_own_channel(planned);
+        let planned = replaced::with_checked_arguments(planned, query);
         let outer = sequences::enter_utility((*planned).utilityStmt);
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
         sequences::leave_utility(outer);
