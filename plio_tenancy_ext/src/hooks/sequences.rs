@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::Relaxed};
 
 /// The COPY FROM or ALTER TABLE that is running; NULL when none is.
 static COMMAND: AtomicPtr<pg_sys::Node> = AtomicPtr::new(std::ptr::null_mut());
+/// How deep in subtransactions it was begun.
+static LEVEL: AtomicI32 = AtomicI32::new(0);
 /// How many calls of its defaults are still to announce themselves; negative before they were counted.
 static ALLOWED: AtomicI32 = AtomicI32::new(NOT_COUNTED);
 const NOT_COUNTED: i32 = -1;
@@ -27,12 +29,15 @@ const NOT_COUNTED: i32 = -1;
 #[derive(Clone, Copy)]
 pub struct Outer {
     command: *mut pg_sys::Node,
+    level: i32,
     allowed: i32,
 }
 
-/// A transaction or a subtransaction has ended.
+/// A transaction has ended, or a subtransaction was rolled back: a command that was begun in it is gone.
 pub fn forget() {
-    COMMAND.store(std::ptr::null_mut(), Relaxed);
+    if LEVEL.load(Relaxed) >= session::nest_level() {
+        COMMAND.store(std::ptr::null_mut(), Relaxed);
+    }
 }
 
 /// A utility statement is about to run; gives what [`leave_utility`] puts back.
@@ -44,12 +49,17 @@ pub unsafe fn enter_utility(statement: *mut pg_sys::Node) -> Outer {
     let is_of_interest =
         matches!(unsafe { nodes::tag(statement) }, NodeTag::T_CopyStmt | NodeTag::T_AlterTableStmt);
     let command = if is_of_interest { statement } else { std::ptr::null_mut() };
-    Outer { command: COMMAND.swap(command, Relaxed), allowed: ALLOWED.swap(NOT_COUNTED, Relaxed) }
+    Outer {
+        command: COMMAND.swap(command, Relaxed),
+        level: LEVEL.swap(session::nest_level(), Relaxed),
+        allowed: ALLOWED.swap(NOT_COUNTED, Relaxed),
+    }
 }
 
 /// It has ended.
 pub fn leave_utility(outer: Outer) {
     COMMAND.store(outer.command, Relaxed);
+    LEVEL.store(outer.level, Relaxed);
     ALLOWED.store(outer.allowed, Relaxed);
 }
 

@@ -58,6 +58,8 @@ unsafe extern "C-unwind" {
     ) -> bool;
     /// xact.c: whether a transaction is in progress.
     pub fn IsTransactionState() -> bool;
+    /// xact.c: how deep in subtransactions we are.
+    pub fn GetCurrentTransactionNestLevel() -> c_int;
     /// xact.c: whether a transaction block is open.
     pub fn IsTransactionBlock() -> bool;
     /// miscinit.c: whether a security-definer function runs.

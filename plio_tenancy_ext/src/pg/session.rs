@@ -23,6 +23,12 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// How deep in subtransactions we are; 1 in none.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
 /// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
 pub fn statement_start() -> i64 {
     // SAFETY: reads a global.
