@@ -319,7 +319,7 @@ AS 'MODULE_PATHNAME', '_flush_state_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_loaded_as
-CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* & '_ str */
+CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* String */
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
@@ -369,10 +369,298 @@ STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
 
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_tenant_counters
+CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
+	"tenant_id" bigint,  /* i64 */
+	"commits" bigint,  /* i64 */
+	"rollbacks" bigint,  /* i64 */
+	"denials" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::create_report_view
+CREATE FUNCTION "create_report_view"(
+	"name" TEXT, /* Option < & str > */
+	"table_name" TEXT, /* Option < & str > */
+	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::create_tenant
+CREATE FUNCTION "create_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
+	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
+) RETURNS TEXT /* String */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::current_tenant
+CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::drop_report_view
+CREATE FUNCTION "drop_report_view"(
+	"name" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::drop_tenant
+CREATE FUNCTION "drop_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
+
+-- plio_tenancy_ext/src/monitor/flush.rs
+-- plio_tenancy::monitor::flush::flush_denials
+CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access
+CREATE FUNCTION "grant_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access_to_every_tenant
+CREATE FUNCTION "grant_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::rename_tenant
+CREATE FUNCTION "rename_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"new_org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::report_coverage
+CREATE FUNCTION "report_coverage"() RETURNS TABLE (
+	"org" TEXT,  /* String */
+	"outcome" TEXT,  /* String */
+	"rows" bigint,  /* i64 */
+	"sqlstate" TEXT,  /* Option < String > */
+	"message" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   roles
+--   registry
+--   report_api::report_coverage
+--   report_api::create_report_view
+--   report_api::drop_report_view
+
+-- Reports across tenants: who may make them is checked in the functions, too, whatever is granted here.
+
+CREATE FUNCTION plio.report(query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report';
+REVOKE ALL ON FUNCTION plio.report(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report(text, text[], boolean) TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report(text, text[], boolean) IS
+    'Runs one SELECT in each tenant, read only, and returns the rows with the organization in front; needs a column definition list';
+
+CREATE FUNCTION plio.report_json(
+    query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false, OUT org text, OUT "row" jsonb)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_json';
+REVOKE ALL ON FUNCTION plio.report_json(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
+    'As plio.report(), each row as one jsonb';
+
+-- For `plio report`, which prints the columns in the query's order: json keeps it, jsonb does not.
+CREATE FUNCTION plio._report_ordered(
+    query text, orgs text[], allow_partial boolean, OUT org text, OUT "row" json)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_ordered';
+REVOKE ALL ON FUNCTION plio._report_ordered(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._report_ordered(text, text[], boolean) TO plio_reporter, plio_auditor;
+
+REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report_coverage() IS
+    'The tenants of this session''s last report: counted, or suspended, gone, drifted, failed, with the SQLSTATE';
+
+CREATE FUNCTION plio._report_handler() RETURNS fdw_handler
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_handler';
+REVOKE ALL ON FUNCTION plio._report_handler() FROM PUBLIC;
+CREATE FOREIGN DATA WRAPPER plio_tenants HANDLER plio._report_handler;
+COMMENT ON FOREIGN DATA WRAPPER plio_tenants IS 'plio_tenancy: reads report views, inside each tenant in turn';
+CREATE SERVER plio_tenants FOREIGN DATA WRAPPER plio_tenants;
+COMMENT ON SERVER plio_tenants IS 'plio_tenancy: the tenants of this very database';
+
+CREATE SCHEMA plio_reports;
+REVOKE ALL ON SCHEMA plio_reports FROM PUBLIC;
+GRANT USAGE ON SCHEMA plio_reports TO plio_reporter, plio_auditor;
+COMMENT ON SCHEMA plio_reports IS 'plio_tenancy: the report views that plio.create_report_view() makes';
+
+REVOKE ALL ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) TO plio_admin;
+COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
+    'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
+COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::require_tenant
+CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::resume_tenant
+CREATE FUNCTION "resume_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access
+CREATE FUNCTION "revoke_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access_to_every_tenant
+CREATE FUNCTION "revoke_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/selftest.rs
+-- plio_tenancy::selftest::selftest
+CREATE FUNCTION "selftest"() RETURNS TABLE (
+	"attack" TEXT,  /* String */
+	"verdict" TEXT,  /* String */
+	"sqlstate" TEXT,  /* Option < String > */
+	"detail" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'selftest_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   selftest::selftest
+
+-- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
+-- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
+GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
+COMMENT ON FUNCTION plio.selftest() IS
+    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::set_tenant
+CREATE FUNCTION "set_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::share
+CREATE FUNCTION "share"(
+	"object" TEXT, /* Option < & str > */
+	"mode" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'share_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::suspend_tenant
+CREATE FUNCTION "suspend_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::unshare
+CREATE FUNCTION "unshare"(
+	"object" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'unshare_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::version
+CREATE FUNCTION "version"() RETURNS TEXT /* & '_ str */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_wrapper';
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   registry
 --   api::_loaded_as
+--   api::version
 --   monitor::api::_shared_totals
 --   monitor::flush::_flush_state
 
@@ -400,6 +688,13 @@ AS $health$
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
                format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
           FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'warning', 'update_due',
+               format('the library is %s, its SQL objects in this database are %s', plio.version(), x.extversion),
+               CASE WHEN string_to_array(plio.version(), '.')::int[] > string_to_array(x.extversion, '.')::int[]
+                    THEN 'ALTER EXTENSION plio_tenancy UPDATE'
+                    ELSE 'install the newer package again: an older library does not know these SQL objects' END
+          FROM pg_extension x WHERE x.extname = 'plio_tenancy' AND x.extversion <> plio.version()
         UNION ALL
         SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
                'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
@@ -544,6 +839,290 @@ $health$;
 REVOKE ALL ON FUNCTION plio.health() FROM PUBLIC;
 COMMENT ON FUNCTION plio.health() IS
     'Is this database protected? One row a finding: severity (critical, warning, info), finding, detail, fix';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
+--   monitor::api::_denials
+--   monitor::api::_shared_totals
+--   monitor::api::_tenant_counters
+
+-- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
+REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
+      FROM plio._denials(0) d;
+REVOKE ALL ON plio.denials FROM PUBLIC;
+GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.denials IS
+    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
+COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
+COMMENT ON COLUMN plio.denials.at IS 'When';
+COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
+COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
+COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
+COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
+COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
+-- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
+-- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+CREATE FUNCTION plio._activity()
+RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
+               wait_event_type text, wait_event text, application_name text, client_addr inet)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $activity$
+    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM pg_locks l
+      JOIN pg_namespace n ON n.oid = l.relation
+      JOIN plio.tenants t ON t.schema_name = n.nspname
+      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
+     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
+       AND l.database = a.datid
+       -- Once oids have wrapped around, a relation may have a schema's.
+       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+$activity$;
+REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.activity AS
+    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM plio._activity() a;
+REVOKE ALL ON plio.activity FROM PUBLIC;
+GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.activity IS
+    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
+COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
+COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.activity.org IS 'The tenant';
+COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
+COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
+COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
+
+-- One pass over pg_class, one over its TOAST tables; no file is looked at.
+CREATE VIEW plio.stat_tenants AS
+    WITH tenants AS MATERIALIZED (
+        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
+          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+    ),
+    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    relations AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
+               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
+               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
+               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
+               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
+          FROM pg_catalog.pg_class c
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    toast AS (
+        SELECT c.relnamespace AS schema_oid,
+               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
+          FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
+          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
+         GROUP BY c.relnamespace
+    ),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
+    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
+    sessions AS (
+        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
+          FROM plio._activity() a GROUP BY a.org
+    )
+    SELECT t.org, t.status,
+           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
+           COALESCE(k.rollbacks, h.zero) AS rollbacks,
+           COALESCE(k.denials, h.zero) AS denials,
+           COALESCE(r.tables, 0) AS tables,
+           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
+           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
+           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
+           COALESCE(r.live_rows, 0)::bigint AS live_rows,
+           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
+           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
+           COALESCE(r.index_scans, 0)::bigint AS index_scans,
+           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
+           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
+           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
+           r.last_vacuum, r.last_analyze,
+           COALESCE(s.sessions, 0) AS sessions,
+           pg_catalog.clock_timestamp() - s.since AS longest_session
+      FROM tenants t
+     CROSS JOIN block b
+      LEFT JOIN shared h ON true
+      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
+      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
+      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
+      LEFT JOIN sessions s ON s.org = t.org;
+REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
+GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.stat_tenants IS
+    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
+COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
+COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
+COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
+COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
+COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
+COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
+COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
+COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
+COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
+COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
+COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
+COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
+COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
+
+-- Runs as its owner, who may look at every file.
+CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      FROM plio.tenants t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
+     WHERE $1 IS NULL OR t.org = $1
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
+REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
+COMMENT ON FUNCTION plio.tenant_sizes(text) IS
+    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
+
+CREATE VIEW plio.metrics AS
+    WITH totals AS (SELECT * FROM plio._shared_totals()),
+    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
+    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
+      FROM tenants s
+     CROSS JOIN LATERAL (VALUES
+           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
+           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
+           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
+           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
+           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
+           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
+           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
+           ('plio_tenant_sessions', s.sessions)
+           ) m (name, value)
+     WHERE m.value IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
+           pg_catalog.date_part('epoch', s.longest_session)
+      FROM tenants s WHERE s.longest_session IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
+      FROM tenants s GROUP BY s.status
+    UNION ALL
+    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
+           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
+      FROM totals
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM totals t CROSS JOIN LATERAL (VALUES
+           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
+           ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
+           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
+    UNION ALL
+    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
+    UNION ALL
+    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
+           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
+REVOKE ALL ON plio.metrics FROM PUBLIC;
+GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
+COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
+COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
+COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   monitoring
+--   monitor::flush::flush_denials
+
+-- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
+-- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
+CREATE TABLE plio.denials_history (
+    at         timestamptz NOT NULL,
+    denial_id  bigint NOT NULL,
+    pid        integer NOT NULL,
+    session_id text,
+    login_role text,
+    org        text,
+    kind       text NOT NULL,
+    message    text NOT NULL,
+    sqlstate   text NOT NULL,
+    query_id   bigint,
+    enforced   boolean NOT NULL,
+    PRIMARY KEY (at, denial_id)
+);
+REVOKE ALL ON plio.denials_history FROM PUBLIC;
+GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.denials_history IS
+    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
+COMMENT ON COLUMN plio.denials_history.at IS 'When';
+COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
+COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
+
+-- What is older than the retention goes by itself; nothing else does.
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
+SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
+
+REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
+COMMENT ON FUNCTION plio.flush_denials() IS
+    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1389,570 +1968,6 @@ GRANT EXECUTE ON FUNCTION plio.audit(text) TO plio_admin, plio_auditor;
 COMMENT ON FUNCTION plio.audit(text) IS
     'What crosses a boundary between tenants? One row a finding of at least that severity (critical, warning, info), and the SQL that mends it';
 
--- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_tenant_counters
-CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
-	"tenant_id" bigint,  /* i64 */
-	"commits" bigint,  /* i64 */
-	"rollbacks" bigint,  /* i64 */
-	"denials" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   views
---   monitor::api::_denials
---   monitor::api::_shared_totals
---   monitor::api::_tenant_counters
-
--- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.denials AS
-    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials(0) d;
-REVOKE ALL ON plio.denials FROM PUBLIC;
-GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.denials IS
-    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
-COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
-COMMENT ON COLUMN plio.denials.at IS 'When';
-COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
-COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
-COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
-COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
-COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
-
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
-CREATE FUNCTION plio._activity()
-RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
-               wait_event_type text, wait_event text, application_name text, client_addr inet)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $activity$
-    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
-      JOIN plio.tenants t ON t.schema_name = n.nspname
-      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
-$activity$;
-REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.activity AS
-    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM plio._activity() a;
-REVOKE ALL ON plio.activity FROM PUBLIC;
-GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.activity IS
-    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
-COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
-COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.activity.org IS 'The tenant';
-COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
-COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
-COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
-
--- One pass over pg_class, one over its TOAST tables; no file is looked at.
-CREATE VIEW plio.stat_tenants AS
-    WITH tenants AS MATERIALIZED (
-        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
-          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
-    ),
-    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
-    relations AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
-               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
-          FROM pg_catalog.pg_class c
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    toast AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
-          FROM pg_catalog.pg_class c
-          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
-          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
-    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
-    sessions AS (
-        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
-          FROM plio._activity() a GROUP BY a.org
-    )
-    SELECT t.org, t.status,
-           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
-           COALESCE(k.rollbacks, h.zero) AS rollbacks,
-           COALESCE(k.denials, h.zero) AS denials,
-           COALESCE(r.tables, 0) AS tables,
-           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
-           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
-           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
-           COALESCE(r.live_rows, 0)::bigint AS live_rows,
-           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
-           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
-           COALESCE(r.index_scans, 0)::bigint AS index_scans,
-           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
-           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
-           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
-           r.last_vacuum, r.last_analyze,
-           COALESCE(s.sessions, 0) AS sessions,
-           pg_catalog.clock_timestamp() - s.since AS longest_session
-      FROM tenants t
-     CROSS JOIN block b
-      LEFT JOIN shared h ON true
-      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
-      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
-      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
-      LEFT JOIN sessions s ON s.org = t.org;
-REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
-GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.stat_tenants IS
-    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
-COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
-COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
-COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
-COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
-COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
-COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
-COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
-COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
-COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
-COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
-COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
-COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
-COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
-COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
-
--- Runs as its owner, who may look at every file.
-CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
-RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $sizes$
-    SELECT t.org,
-           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
-           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
-      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
-     GROUP BY t.org ORDER BY t.org
-$sizes$;
-REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
-COMMENT ON FUNCTION plio.tenant_sizes(text) IS
-    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
-
-CREATE VIEW plio.metrics AS
-    WITH totals AS (SELECT * FROM plio._shared_totals()),
-    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
-    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
-      FROM tenants s
-     CROSS JOIN LATERAL (VALUES
-           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
-           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
-           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
-           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
-           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
-           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
-           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
-           ('plio_tenant_sessions', s.sessions)
-           ) m (name, value)
-     WHERE m.value IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
-           pg_catalog.date_part('epoch', s.longest_session)
-      FROM tenants s WHERE s.longest_session IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
-      FROM tenants s GROUP BY s.status
-    UNION ALL
-    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
-           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
-      FROM totals
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM totals t CROSS JOIN LATERAL (VALUES
-           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
-           ('plio_uncounted_total', t.uncounted)) m (name, value)
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
-           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
-    UNION ALL
-    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
-    UNION ALL
-    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
-           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
-      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
-REVOKE ALL ON plio.metrics FROM PUBLIC;
-GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
-COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
-COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
-COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::create_report_view
-CREATE FUNCTION "create_report_view"(
-	"name" TEXT, /* Option < & str > */
-	"table_name" TEXT, /* Option < & str > */
-	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::create_tenant
-CREATE FUNCTION "create_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
-	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
-) RETURNS TEXT /* String */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::current_tenant
-CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::drop_report_view
-CREATE FUNCTION "drop_report_view"(
-	"name" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::drop_tenant
-CREATE FUNCTION "drop_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"confirm" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
-
--- plio_tenancy_ext/src/monitor/flush.rs
--- plio_tenancy::monitor::flush::flush_denials
-CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   monitoring
---   monitor::flush::flush_denials
-
--- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
--- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
-CREATE TABLE plio.denials_history (
-    at         timestamptz NOT NULL,
-    denial_id  bigint NOT NULL,
-    pid        integer NOT NULL,
-    session_id text,
-    login_role text,
-    org        text,
-    kind       text NOT NULL,
-    message    text NOT NULL,
-    sqlstate   text NOT NULL,
-    query_id   bigint,
-    enforced   boolean NOT NULL,
-    PRIMARY KEY (at, denial_id)
-);
-REVOKE ALL ON plio.denials_history FROM PUBLIC;
-GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.denials_history IS
-    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
-COMMENT ON COLUMN plio.denials_history.at IS 'When';
-COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
-COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
-COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
-
--- What is older than the retention goes by itself; nothing else does.
-CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
-ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
-SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
-
-REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
-COMMENT ON FUNCTION plio.flush_denials() IS
-    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access
-CREATE FUNCTION "grant_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access_to_every_tenant
-CREATE FUNCTION "grant_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::rename_tenant
-CREATE FUNCTION "rename_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"new_org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::report_coverage
-CREATE FUNCTION "report_coverage"() RETURNS TABLE (
-	"org" TEXT,  /* String */
-	"outcome" TEXT,  /* String */
-	"rows" bigint,  /* i64 */
-	"sqlstate" TEXT,  /* Option < String > */
-	"message" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   roles
---   registry
---   report_api::report_coverage
---   report_api::create_report_view
---   report_api::drop_report_view
-
--- Reports across tenants: who may make them is checked in the functions, too, whatever is granted here.
-
-CREATE FUNCTION plio.report(query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false)
-    RETURNS SETOF record
-    VOLATILE PARALLEL UNSAFE
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report';
-REVOKE ALL ON FUNCTION plio.report(text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.report(text, text[], boolean) TO plio_reporter, plio_auditor;
-COMMENT ON FUNCTION plio.report(text, text[], boolean) IS
-    'Runs one SELECT in each tenant, read only, and returns the rows with the organization in front; needs a column definition list';
-
-CREATE FUNCTION plio.report_json(
-    query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false, OUT org text, OUT "row" jsonb)
-    RETURNS SETOF record
-    VOLATILE PARALLEL UNSAFE
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_json';
-REVOKE ALL ON FUNCTION plio.report_json(text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_reporter, plio_auditor;
-COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
-    'As plio.report(), each row as one jsonb';
-
--- For `plio report`, which prints the columns in the query's order: json keeps it, jsonb does not.
-CREATE FUNCTION plio._report_ordered(
-    query text, orgs text[], allow_partial boolean, OUT org text, OUT "row" json)
-    RETURNS SETOF record
-    VOLATILE PARALLEL UNSAFE
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_ordered';
-REVOKE ALL ON FUNCTION plio._report_ordered(text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._report_ordered(text, text[], boolean) TO plio_reporter, plio_auditor;
-
-REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;
-COMMENT ON FUNCTION plio.report_coverage() IS
-    'The tenants of this session''s last report: counted, or suspended, gone, drifted, failed, with the SQLSTATE';
-
-CREATE FUNCTION plio._report_handler() RETURNS fdw_handler
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_handler';
-REVOKE ALL ON FUNCTION plio._report_handler() FROM PUBLIC;
-CREATE FOREIGN DATA WRAPPER plio_tenants HANDLER plio._report_handler;
-COMMENT ON FOREIGN DATA WRAPPER plio_tenants IS 'plio_tenancy: reads report views, inside each tenant in turn';
-CREATE SERVER plio_tenants FOREIGN DATA WRAPPER plio_tenants;
-COMMENT ON SERVER plio_tenants IS 'plio_tenancy: the tenants of this very database';
-
-CREATE SCHEMA plio_reports;
-REVOKE ALL ON SCHEMA plio_reports FROM PUBLIC;
-GRANT USAGE ON SCHEMA plio_reports TO plio_reporter, plio_auditor;
-COMMENT ON SCHEMA plio_reports IS 'plio_tenancy: the report views that plio.create_report_view() makes';
-
-REVOKE ALL ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) TO plio_admin;
-COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
-    'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
-COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::require_tenant
-CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::resume_tenant
-CREATE FUNCTION "resume_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access
-CREATE FUNCTION "revoke_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access_to_every_tenant
-CREATE FUNCTION "revoke_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/selftest.rs
--- plio_tenancy::selftest::selftest
-CREATE FUNCTION "selftest"() RETURNS TABLE (
-	"attack" TEXT,  /* String */
-	"verdict" TEXT,  /* String */
-	"sqlstate" TEXT,  /* Option < String > */
-	"detail" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'selftest_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   registry
---   selftest::selftest
-
--- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
--- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
-GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
-COMMENT ON FUNCTION plio.selftest() IS
-    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::set_tenant
-CREATE FUNCTION "set_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::share
-CREATE FUNCTION "share"(
-	"object" TEXT, /* Option < & str > */
-	"mode" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'share_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::suspend_tenant
-CREATE FUNCTION "suspend_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::unshare
-CREATE FUNCTION "unshare"(
-	"object" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'unshare_wrapper';
-
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
@@ -1987,6 +2002,7 @@ COMMENT ON FUNCTION plio.set_tenant(text) IS
     'Sets the tenant of this transaction: checked against the registry, locked until the transaction ends';
 COMMENT ON FUNCTION plio.current_tenant() IS 'The organization whose tenant is active; null when none is';
 COMMENT ON FUNCTION plio.require_tenant() IS 'The organization whose tenant is active; an error when none is';
+COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded; plio.health() says when the SQL objects are of another';
 COMMENT ON FUNCTION plio.create_tenant(text, text, jsonb) IS
     'Creates a tenant: registry row, NOLOGIN owner role and schema (tenant_<org> unless named); returns the schema''s name';
 COMMENT ON FUNCTION plio.suspend_tenant(text) IS 'Closes a tenant once the transactions in it have ended';

@@ -5,7 +5,7 @@ use crate::pg;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::session;
 use crate::tenant::Org;
-use crate::{access, context, lifecycle, preload, shares};
+use crate::{access, context, lifecycle, preload, registry, shares};
 use pgrx::prelude::*;
 
 /// An argument that must not be NULL.
@@ -162,8 +162,27 @@ fn _enable_preload() {
     or_raise(preload::enable());
 }
 
-/// For health(): how the library came into this session: `shared`, `session`, `late` or `creating`.
-#[pg_extern(stable, parallel_restricted)]
-pub(crate) fn _loaded_as() -> &'static str {
-    crate::loaded_as()
+/// The library's version, as `major.minor.patch`.
+#[pg_extern(stable, parallel_safe)]
+pub(crate) fn version() -> &'static str {
+    registry::LIBRARY_VERSION
 }
+
+/// For health(): how the library came into this session: `shared`, `session`, `late` or `creating`. The health() of a
+/// release that did not compare versions shows this word: so it says there that an update is due.
+#[pg_extern(stable, parallel_restricted)]
+pub(crate) fn _loaded_as() -> String {
+    let how = crate::loaded_as();
+    match registry::installed_version() {
+        Some(installed) if installed == FIRST_VERSION => {
+            format!(
+                "{how} (the library is {}, its SQL objects are {installed}: run ALTER EXTENSION plio_tenancy UPDATE)",
+                registry::LIBRARY_VERSION
+            )
+        }
+        _ => how.to_owned(),
+    }
+}
+
+/// The only release whose health() does not compare versions.
+const FIRST_VERSION: &str = "0.1.0";

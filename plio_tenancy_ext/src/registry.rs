@@ -27,6 +27,14 @@ use pgrx::spi::{SpiError, SpiResult};
 /// The extension's name in pg_extension.
 pub const EXTENSION: &std::ffi::CStr = c"plio_tenancy";
 
+/// The version of this library. The SQL objects may be older: after a package was replaced, until ALTER EXTENSION UPDATE.
+pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version of the SQL objects in this database; `None` when the extension is not installed here.
+pub fn installed_version() -> Option<String> {
+    catalog::extension_version(catalog::extension_oid(EXTENSION)?)
+}
+
 /// Where the registry lies in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {

@@ -23,6 +23,13 @@ AS $health$
                format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
           FROM loading WHERE NOT (is_shared OR is_session)
         UNION ALL
+        SELECT 'warning', 'update_due',
+               format('the library is %s, its SQL objects in this database are %s', plio.version(), x.extversion),
+               CASE WHEN string_to_array(plio.version(), '.')::int[] > string_to_array(x.extversion, '.')::int[]
+                    THEN 'ALTER EXTENSION plio_tenancy UPDATE'
+                    ELSE 'install the newer package again: an older library does not know these SQL objects' END
+          FROM pg_extension x WHERE x.extname = 'plio_tenancy' AND x.extversion <> plio.version()
+        UNION ALL
         SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
                'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
           FROM loading WHERE how = 'late'

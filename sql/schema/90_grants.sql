@@ -21,6 +21,7 @@ COMMENT ON FUNCTION plio.set_tenant(text) IS
     'Sets the tenant of this transaction: checked against the registry, locked until the transaction ends';
 COMMENT ON FUNCTION plio.current_tenant() IS 'The organization whose tenant is active; null when none is';
 COMMENT ON FUNCTION plio.require_tenant() IS 'The organization whose tenant is active; an error when none is';
+COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded; plio.health() says when the SQL objects are of another';
 COMMENT ON FUNCTION plio.create_tenant(text, text, jsonb) IS
     'Creates a tenant: registry row, NOLOGIN owner role and schema (tenant_<org> unless named); returns the schema''s name';
 COMMENT ON FUNCTION plio.suspend_tenant(text) IS 'Closes a tenant once the transactions in it have ended';

@@ -196,7 +196,8 @@ fn public_has_nothing_but_the_applications_functions() {
             "current_tenant",
             "require_tenant",
             "selftest",
-            "set_tenant"
+            "set_tenant",
+            "version"
         ]
     );
     // What runs with its owner's rights has a path of its own.

@@ -138,6 +138,19 @@ pub fn extension_oid(name: &CStr) -> Option<pg_sys::Oid> {
     valid(unsafe { pg_sys::get_extension_oid(name.as_ptr(), true) })
 }
 
+/// The version of an extension's SQL objects.
+pub fn extension_version(extension: pg_sys::Oid) -> Option<String> {
+    let mut version = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(EXTENSION_BY_OID), columns: &[(1, extension)] };
+    scan::for_each_row(pg_sys::ExtensionRelationId, &key, |row| {
+        version = row.text(pg_sys::Anum_pg_extension_extversion as usize);
+    });
+    version
+}
+
+/// pg_extension's index on its oid (pg_extension.h).
+const EXTENSION_BY_OID: u32 = 3080;
+
 /// A relation's owner, if the relation is a member of that extension.
 pub fn relation_owner_in(relation: pg_sys::Oid, extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any class and object may be asked for.
