@@ -9,6 +9,18 @@ COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a 
 
 COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
 
+CREATE OR REPLACE FUNCTION plio._nextval(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_nextval';
+
+CREATE OR REPLACE FUNCTION plio._currval(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_currval';
+
+CREATE OR REPLACE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval';
+
+CREATE OR REPLACE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval3';
+
 CREATE OR REPLACE FUNCTION plio._sequence_in_reach(regclass) RETURNS regclass
     STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_in_reach_wrapper';
 

@@ -10,7 +10,8 @@
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, check_perms, planner};
 use crate::pg::catalog::{self, Default};
-use crate::pg::{FIRST_NORMAL_OID, borrowed, nodes, session};
+use crate::pg::function::plain_function;
+use crate::pg::{FIRST_NORMAL_OID, borrowed, nodes, raw, session};
 use crate::policy::{Access, Actor, Why};
 use crate::{cache, context, denial, one_layer};
 use pgrx::pg_sys::{self, NodeTag, Oid};
@@ -203,32 +204,52 @@ fn ensure_kind(oid: Oid) -> Result<()> {
     Err(Error::NotASequence { oid: oid.to_u32(), name })
 }
 
-/// `nextval` with its argument judged.
-#[pg_extern(sql = false)]
-fn _nextval(sequence: Oid) -> i64 {
-    checked(one_layer::NEXTVAL, sequence);
-    call(one_layer::NEXTVAL, [sequence.into()])
+/// The hot path: a sequence of the active tenant's, or, without one, in a schema that is known to be no tenant's. Unguarded: two
+/// syscache look-ups.
+unsafe fn is_known_in_reach(sequence: Oid) -> bool {
+    if context::needs_confirmation() {
+        return false;
+    }
+    // SAFETY: any relation's oid may be looked up.
+    unsafe {
+        let schema = raw::get_rel_namespace(sequence);
+        let is_in_reach = match context::active_schema() {
+            Some(active) => active == schema,
+            None => cache::is_known_neutral(schema),
+        };
+        is_in_reach && raw::get_rel_relkind(sequence) as u8 == pg_sys::RELKIND_SEQUENCE
+    }
 }
 
-/// `currval` with its argument judged.
-#[pg_extern(sql = false)]
-fn _currval(sequence: Oid) -> i64 {
-    checked(one_layer::CURRVAL, sequence);
-    call(one_layer::CURRVAL, [sequence.into()])
+/// Defines a function that judges its first argument, and then is PostgreSQL's own.
+macro_rules! checked_function {
+    ($function:ident, $record:ident, $number:expr, $original:path) => {
+        plain_function!($function, $record, |call| {
+            // SAFETY: PostgreSQL calls a strict function with its arguments, of which the first is an oid.
+            unsafe {
+                let sequence = first_argument(call);
+                if !is_known_in_reach(sequence) {
+                    check($number, sequence);
+                }
+                $original(call)
+            }
+        });
+    };
 }
 
-/// `setval` with its argument judged.
-#[pg_extern(sql = false)]
-fn _setval(sequence: Oid, value: i64) -> i64 {
-    checked(one_layer::SETVAL, sequence);
-    call(one_layer::SETVAL, [sequence.into(), value.into()])
+checked_function!(plio_nextval, pg_finfo_plio_nextval, one_layer::NEXTVAL, raw::nextval_oid);
+checked_function!(plio_currval, pg_finfo_plio_currval, one_layer::CURRVAL, raw::currval_oid);
+checked_function!(plio_setval, pg_finfo_plio_setval, one_layer::SETVAL, raw::setval_oid);
+checked_function!(plio_setval3, pg_finfo_plio_setval3, one_layer::SETVAL3, raw::setval3_oid);
+
+unsafe fn first_argument(call: pg_sys::FunctionCallInfo) -> Oid {
+    // SAFETY: the caller passes the record of a call with one argument at least, which is an oid and not NULL.
+    unsafe { Oid::from((*(*call).args.as_ptr()).value.value() as u32) }
 }
 
-/// `setval` in three arguments with the first judged.
-#[pg_extern(sql = false)]
-fn _setval3(sequence: Oid, value: i64, is_called: bool) -> i64 {
-    checked(one_layer::SETVAL3, sequence);
-    call(one_layer::SETVAL3, [sequence.into(), value.into(), is_called.into()])
+#[pg_guard]
+unsafe extern "C-unwind" fn check(function: u32, sequence: Oid) {
+    checked(function, sequence);
 }
 
 /// `pg_sequence_last_value` with its argument judged: null for what is out of reach, as for what one may not read, so
@@ -254,16 +275,4 @@ fn is_in_reach(sequence: Oid) -> bool {
     }
     let verdict = ensure_sequence(one_layer::LAST_VALUE, sequence);
     verdict.is_ok() && ensure_kind(sequence).is_ok()
-}
-
-fn call<const N: usize>(function: u32, arguments: [pg_sys::Datum; N]) -> i64 {
-    let arguments: Vec<_> = arguments.into_iter().map(Some).collect();
-    let run = match function {
-        one_layer::NEXTVAL => pg_sys::nextval_oid,
-        one_layer::CURRVAL => pg_sys::currval_oid,
-        one_layer::SETVAL => pg_sys::setval_oid,
-        _ => pg_sys::setval3_oid,
-    };
-    // SAFETY: calls a function of PostgreSQL's with the arguments that it takes; none of them answers NULL.
-    unsafe { pgrx::direct_function_call::<i64>(run, &arguments) }.unwrap_or_default()
 }

@@ -66,6 +66,16 @@ unsafe extern "C-unwind" {
     pub fn InLocalUserIdChange() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
+    /// lsyscache.c: a relation's kind, NUL when there is none.
+    pub fn get_rel_relkind(relid: pg_sys::Oid) -> c_char;
+    /// sequence.c: `nextval(regclass)`.
+    pub fn nextval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// sequence.c: `currval(regclass)`.
+    pub fn currval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// sequence.c: `setval(regclass, bigint)`.
+    pub fn setval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// sequence.c: `setval(regclass, bigint, boolean)`.
+    pub fn setval3_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     /// lsyscache.c: a function's schema, `InvalidOid` when there is none.
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: the type that a function gives; an error when there is no such function.
