@@ -15,3 +15,4 @@ mod roles;
 mod scale;
 mod several;
 mod ties;
+mod trust;

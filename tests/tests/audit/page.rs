@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::case::Case;
-use crate::{code, outside, privileges, registry, roles, ties};
+use crate::{code, outside, privileges, registry, roles, ties, trust};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -30,7 +30,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "30_views",
     "51_audit_ties",
     "52_audit_code",
@@ -38,6 +38,7 @@ const SOURCES: [&str; 7] = [
     "54_audit_roles",
     "55_audit_outside",
     "56_audit_registry",
+    "58_audit_trust",
 ];
 
 /// A fragment without comments and line breaks.
@@ -67,7 +68,15 @@ fn in_source() -> BTreeSet<String> {
 }
 
 fn tried() -> BTreeMap<String, BTreeSet<String>> {
-    let every = [code::CASES, outside::CASES, privileges::CASES, registry::CASES, roles::CASES, ties::CASES];
+    let every = [
+        code::CASES,
+        outside::CASES,
+        privileges::CASES,
+        registry::CASES,
+        roles::CASES,
+        ties::CASES,
+        trust::CASES,
+    ];
     let cases = every.iter().flat_map(|cases: &&[Case]| cases.iter().map(|case| (case.check, case.severity)));
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (check, severity) in cases.chain(outside::BY_CONFIGURATION.iter().copied()) {
