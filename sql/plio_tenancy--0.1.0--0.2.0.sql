@@ -15,6 +15,60 @@ CREATE OR REPLACE VIEW plio.denials AS
       FROM plio._kept_denials(0, false) d;
 DROP FUNCTION plio._denials(bigint);
 
+-- unassign_role() may be told who is to own the schema.
+DROP FUNCTION plio.unassign_role(text);
+
+CREATE OR REPLACE FUNCTION plio._owned_objects(schema oid)
+RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH objects (class, object, owner) AS (
+        SELECT 'pg_class'::regclass, c.oid, c.relowner FROM pg_class c
+         WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+           AND NOT (c.relkind = 'S' AND EXISTS (
+                   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid <> 0 AND d.deptype IN ('a', 'i')))
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+         WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
+           AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
+        UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
+        UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
+        UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
+        UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion WHERE connamespace = $1
+        UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation WHERE collnamespace = $1
+        UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner FROM pg_ts_dict WHERE dictnamespace = $1
+        UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner FROM pg_ts_config WHERE cfgnamespace = $1
+        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner FROM pg_statistic_ext WHERE stxnamespace = $1
+    )
+    SELECT i.type, i.identity, a.object_names[2:], a.object_args, r.rolname
+      FROM objects o, pg_identify_object(o.class, o.object, 0) i,
+           pg_identify_object_as_address(o.class, o.object, 0) a, pg_roles r
+     WHERE r.oid = o.owner AND NOT EXISTS (
+           SELECT 1 FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object AND d.deptype = 'e')
+     ORDER BY o.class, o.object
+$objects$;
+
+CREATE OR REPLACE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
+    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
+
+REVOKE ALL ON FUNCTION
+    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
+    plio.unassign_role(text, text), plio.schema_ties(text)
+    FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
+    plio.unassign_role(text, text), plio.schema_ties(text)
+    TO plio_admin;
+
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
+
 CREATE OR REPLACE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
 STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
@@ -84,6 +138,18 @@ CREATE OR REPLACE FUNCTION "version"() RETURNS TEXT /* & '_ str */
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'version_wrapper';
+
+CREATE OR REPLACE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
@@ -197,14 +263,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -229,20 +295,26 @@ AS $health$
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
           FROM (SELECT DISTINCT role_name FROM plio.access) a
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
         UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
+        UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
@@ -252,6 +324,12 @@ AS $health$
     SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
 $health$;
+
+CREATE OR REPLACE FUNCTION plio.set_tenant(org text) RETURNS void
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+CREATE OR REPLACE FUNCTION plio._set_config(text, text, boolean) RETURNS text
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_set_config_wrapper';
 
 REVOKE ALL ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
 
@@ -279,12 +357,14 @@ AS $activity$
            a.application_name, a.client_addr
       FROM pg_locks l
       JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n WHERE n.oid = l.relation LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
      CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
 $activity$;
 
 CREATE OR REPLACE VIEW plio.stat_tenants AS
@@ -350,6 +430,26 @@ CREATE OR REPLACE VIEW plio.stat_tenants AS
       LEFT JOIN sessions s ON s.org = t.org;
 
 COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
+
+CREATE OR REPLACE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
 
 CREATE OR REPLACE VIEW plio.metrics AS
     WITH totals AS (SELECT * FROM plio._shared_totals()),
@@ -899,7 +999,7 @@ AS $registry$
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname

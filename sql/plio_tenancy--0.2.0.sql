@@ -184,7 +184,8 @@ COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was
 SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
 
 -- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
--- their table or type; not the members of extensions.
+-- their table or type; not the constructors of range types, which PostgreSQL makes as the bootstrap superuser's; not the
+-- members of extensions.
 CREATE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -199,7 +200,9 @@ AS $objects$
         SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
          WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
            AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
-        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace = $1
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
         UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
         UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
         UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
@@ -241,19 +244,19 @@ CREATE FUNCTION plio.release_tenant(org text, confirm text)
 CREATE FUNCTION plio.assign_role(org text)
     RETURNS text VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'assign_role_wrapper';
-CREATE FUNCTION plio.unassign_role(org text)
+CREATE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
     RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_wrapper';
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
 CREATE FUNCTION plio.schema_ties(schema_name text) RETURNS TABLE (object text, depends_on text)
     STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'schema_ties_wrapper';
 REVOKE ALL ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     TO plio_admin;
 COMMENT ON FUNCTION plio.adopt_tenant(text, text, jsonb, boolean) IS
     'Makes an existing schema a tenant without a role of its own; its owner and grants stay as they are';
@@ -261,7 +264,8 @@ COMMENT ON FUNCTION plio.release_tenant(text, text) IS
     'Takes plio.adopt_tenant() back: the schema is no tenant any more, and stays as it is; the second argument repeats the org';
 COMMENT ON FUNCTION plio.assign_role(text) IS
     'Gives an adopted tenant a role of its own, which owns its schema and all in it from then on; returns the role''s name';
-COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: every object is its previous owner''s again';
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
 COMMENT ON FUNCTION plio.schema_ties(text) IS
     'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
 
@@ -646,15 +650,6 @@ COMMENT ON FUNCTION plio.selftest() IS
     'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
 
 -- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::set_tenant
-CREATE FUNCTION "set_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::share
 CREATE FUNCTION "share"(
 	"object" TEXT, /* Option < & str > */
@@ -700,6 +695,19 @@ AS 'MODULE_PATHNAME', 'version_wrapper';
 --   api::version
 --   monitor::api::_shared_totals
 --   monitor::flush::_flush_state
+
+-- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
+-- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
+CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
 
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
@@ -814,14 +822,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -846,20 +854,26 @@ AS $health$
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
           FROM (SELECT DISTINCT role_name FROM plio.access) a
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
         UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
+        UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
@@ -872,6 +886,18 @@ $health$;
 REVOKE ALL ON FUNCTION plio.health() FROM PUBLIC;
 COMMENT ON FUNCTION plio.health() IS
     'Is this database protected? One row a finding: severity (critical, warning, info), finding, detail, fix';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
+
+-- Functions that hand on to PostgreSQL's own code without a guard, so that its errors reach the client whole.
+CREATE FUNCTION plio.set_tenant(org text) RETURNS void
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+-- The checked form of set_config(), which the planner hook puts into plans.
+CREATE FUNCTION plio._set_config(text, text, boolean) RETURNS text
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_set_config_wrapper';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -906,9 +932,10 @@ COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when i
 COMMENT ON COLUMN plio.denials.times IS 'How often: the same in the same session is counted in one row for a minute, or until it is in the history';
 COMMENT ON COLUMN plio.denials.last_at IS 'When for the last time';
 
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+-- Whoever is in a tenant holds a share lock on its schema to the end of the transaction, with a sub-object number that
+-- PostgreSQL itself never locks (plio_tenancy_ext/src/pg/lock.rs, OURS); on a standby, a relation's lock with the schema's
+-- oid. So this needs no shared memory of ours and costs the sessions nothing. Runs as its owner: others' rows of
+-- pg_stat_activity are hidden from an auditor.
 CREATE FUNCTION plio._activity()
 RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
                wait_event_type text, wait_event text, application_name text, client_addr inet)
@@ -920,12 +947,14 @@ AS $activity$
            a.application_name, a.client_addr
       FROM pg_locks l
       JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n WHERE n.oid = l.relation LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
      CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
 $activity$;
 REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
@@ -1048,10 +1077,13 @@ AS $sizes$
            coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
            coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
            coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
       LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
      GROUP BY t.org ORDER BY t.org
 $sizes$;
 REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
@@ -1888,7 +1920,7 @@ AS $registry$
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
@@ -2116,6 +2148,7 @@ COMMENT ON FUNCTION plio.audit(text) IS
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
+--   calls
 --   event_triggers
 --   adoption
 --   denials_history

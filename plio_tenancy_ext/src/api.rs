@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, or_raise};
 use crate::pg;
 use crate::pg::jsonb::Jsonb;
-use crate::pg::session;
+use crate::pg::{deferred, session};
 use crate::tenant::Org;
 use crate::{access, context, lifecycle, preload, registry, shares};
 use pgrx::prelude::*;
@@ -44,12 +44,52 @@ pub fn parse_org(value: Option<&str>, function: &'static str, argument: &'static
     Org::parse(required(value, function, argument)?).map_err(Error::BadOrg)
 }
 
-/// Sets the tenant of this transaction.
-#[pg_extern(volatile, parallel_unsafe)]
-fn set_tenant(org: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) {
-    let is_alone =
-        !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(fcinfo);
-    or_raise(required(org, "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
+#[unsafe(no_mangle)]
+#[doc(hidden)]
+pub extern "C" fn pg_finfo_set_tenant_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &V1
+}
+
+/// Sets the tenant of this transaction: `plio.set_tenant(text)`, which sql/schema/35_calls.sql declares. Not guarded: the errors
+/// of what is deferred are not ours.
+#[unsafe(no_mangle)]
+#[doc(hidden)]
+pub unsafe extern "C-unwind" fn set_tenant_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: plain data only in this frame; the call's record is PostgreSQL's. What is deferred may fire, since that was asked.
+    unsafe {
+        if fires_deferred(call) {
+            deferred::fire();
+        }
+        set_tenant(call)
+    }
+}
+
+/// The argument of `set_tenant`.
+///
+/// # Safety
+/// The call's record is that of a function with one argument of type text.
+unsafe fn wanted_org(call: pg_sys::FunctionCallInfo) -> Option<String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let argument = (*call).args.as_slice(1).first()?;
+        String::from_datum(argument.value, argument.isnull)
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn fires_deferred(call: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the caller passes the record of a call of set_tenant.
+    unsafe { wanted_org(call) }.is_some_and(|org| context::deferred::must_fire_before(&org))
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    let is_alone = !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(call);
+    // SAFETY: as above.
+    let org = unsafe { wanted_org(call) };
+    or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
+    pg_sys::Datum::null()
 }
 
 /// The tenant in force; null when there is none.

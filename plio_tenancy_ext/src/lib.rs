@@ -26,6 +26,7 @@ mod error;
 mod guc;
 mod history;
 mod hooks;
+mod house;
 mod lifecycle;
 mod monitor;
 mod one_layer;
@@ -63,6 +64,7 @@ extension_sql_file!(
         monitor::flush::_flush_state
     ]
 );
+extension_sql_file!("../../sql/schema/35_calls.sql", name = "calls", requires = ["views"]);
 extension_sql_file!(
     "../../sql/schema/40_event_triggers.sql",
     name = "event_triggers",
@@ -140,7 +142,8 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "adoption", "denials_history", "audit", "selftest", "reports"],
+    requires =
+        ["views", "calls", "event_triggers", "adoption", "denials_history", "audit", "selftest", "reports"],
     finalize
 );
 
@@ -172,15 +175,17 @@ pub extern "C-unwind" fn _PG_init() {
     } else {
         "late"
     };
+    pg::errors::forbid_backtraces();
     let index = LOADED_AS_WORDS.iter().position(|word| *word == how).unwrap_or(0);
     LOADED_AS.store(index as u8, Relaxed);
-    let wanted = if how == "session" { guc::take_wanted_tenant() } else { None };
+    let wanted = if how == "session" { guc::wanted_tenant() } else { None };
     guc::install();
     if how == "shared" {
         monitor::install();
     }
     cache::install();
     pg::session::install(pg::session::Callbacks {
+        on_commit: context::on_commit,
         on_end: context::on_transaction_end,
         on_subtransaction_start: hooks::running::on_subtransaction_start,
         on_subtransaction_end: context::on_subtransaction_end,

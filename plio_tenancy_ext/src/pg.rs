@@ -5,11 +5,14 @@
 
 pub mod autovacuum;
 pub mod catalog;
+pub mod deferred;
 pub mod depend;
+pub mod errors;
 pub mod foreign;
 pub mod function;
 pub mod guc;
 pub mod jsonb;
+pub mod limit;
 pub mod lock;
 pub mod log;
 pub mod nodes;
@@ -21,7 +24,9 @@ pub mod rows;
 pub mod scan;
 pub mod session;
 pub mod shmem;
+pub mod since;
 pub mod spool;
+pub mod types;
 pub mod wire;
 pub mod worker;
 

@@ -41,7 +41,7 @@ pub(crate) fn selftest() -> TableIterator<
         name!(detail, Option<String>),
     ),
 > {
-    let rows = error::or_raise(run());
+    let rows = pg::errors::unchanged(|| error::or_raise(run()));
     TableIterator::new(
         rows.into_iter()
             .map(|(attack, verdict, code, detail)| (attack.to_owned(), verdict.to_owned(), code, detail)),

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod path;
+
 use crate::error::{Error, Result};
 use crate::lifecycle::begin_management;
 use crate::pg::{catalog, quote_identifier, session};
@@ -76,7 +78,9 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
         message: format!("\"{mode}\" is no mode to share in"),
         hint: "Use 'read' or 'write'.",
     })?;
-    match resolve(object)? {
+    let target = resolve(object)?;
+    ensure_may_open(&target, mode)?;
+    match target {
         Target::Schema { name } => {
             registry::upsert_share(&name, None, mode)?;
             settle_schema(&name)?;
@@ -90,7 +94,27 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
             }
         }
     }
-    registry::record("share", None, json!({ "object": object, "mode": mode.as_str() }))
+    registry::record("share", None, json!({ "object": object, "mode": mode.as_str() }))?;
+    path::open().map(drop)
+}
+
+/// Whoever may write what a stronger role trusts (its job table, say) is as strong. So a plain administrator shares it to read
+/// only, unless he may write it himself.
+fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
+    let caller = session::outer_user();
+    if mode == ShareMode::Read || catalog::is_superuser(caller) {
+        return Ok(());
+    }
+    let (schema, relation) = match target {
+        Target::Schema { name } => (name, None),
+        Target::Relation { schema, name, .. } => (schema, Some(name.as_str())),
+    };
+    for object in registry::unwritable(schema, relation, caller)? {
+        if registry::strength_of(object.owner_oid)?.is_some() {
+            return Err(Error::TakenFromStronger { what: object.what, owner: object.owner });
+        }
+    }
+    Ok(())
 }
 
 /// Takes a share back.

@@ -57,7 +57,7 @@ AS $registry$
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname

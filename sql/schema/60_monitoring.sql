@@ -24,9 +24,10 @@ COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when i
 COMMENT ON COLUMN plio.denials.times IS 'How often: the same in the same session is counted in one row for a minute, or until it is in the history';
 COMMENT ON COLUMN plio.denials.last_at IS 'When for the last time';
 
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+-- Whoever is in a tenant holds a share lock on its schema to the end of the transaction, with a sub-object number that
+-- PostgreSQL itself never locks (plio_tenancy_ext/src/pg/lock.rs, OURS); on a standby, a relation's lock with the schema's
+-- oid. So this needs no shared memory of ours and costs the sessions nothing. Runs as its owner: others' rows of
+-- pg_stat_activity are hidden from an auditor.
 CREATE FUNCTION plio._activity()
 RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
                wait_event_type text, wait_event text, application_name text, client_addr inet)
@@ -38,12 +39,14 @@ AS $activity$
            a.application_name, a.client_addr
       FROM pg_locks l
       JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n WHERE n.oid = l.relation LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
      CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
 $activity$;
 REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;

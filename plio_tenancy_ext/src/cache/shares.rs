@@ -18,6 +18,14 @@ pub struct Shares {
     pub(super) path_tail: String,
 }
 
+impl Shares {
+    /// The row that stands for an object.
+    pub(super) fn row_of(&self, object: Oid) -> Option<ShareRow> {
+        let row = self.rows.iter().find(|(of, _)| *of == Some(object));
+        row.map(|(_, row)| row.clone())
+    }
+}
+
 /// Reads what is shared from the registry.
 pub(super) fn load(location: &Location) -> Shares {
     let mut shares = Shares::default();

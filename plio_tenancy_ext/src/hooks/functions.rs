@@ -35,6 +35,7 @@ unsafe extern "C-unwind" fn on_look_up(function: Oid) -> bool {
         if is_interesting(function) {
             check(function);
         }
+        planner::note_look_up(function);
         (planner::is_running() && is_kept_whole(function))
             || PREVIOUS_NEEDS.is_some_and(|previous| previous(function))
     }

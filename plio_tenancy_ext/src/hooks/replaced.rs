@@ -1,7 +1,7 @@
-//! Functions of PostgreSQL's that are exchanged for checked ones of ours as a query is planned: `pg_notify()` everywhere
-//! (notify.rs), and in a tenant without a role those on sequences by oid (sequences.rs).
+//! Functions of PostgreSQL's that are exchanged for checked ones of ours as a query is planned: `pg_notify()` (notify.rs) and
+//! `set_config()` (settings.rs) everywhere, and in a tenant without a role those on sequences by oid (sequences.rs).
 //!
-//! `pg_notify()` is exchanged without a tenant, too: a plan that is kept may run inside one. Bodies of SQL functions that name
+//! The first two are exchanged without a tenant, too: a plan that is kept may run inside one. Bodies of SQL functions that name
 //! it are kept from being inlined ([`holds_replaced`]), since what the planner inlines is not seen here; run as functions,
 //! they are planned by themselves. What is left (defaults and checks that COPY or ALTER TABLE evaluates, the protocol's
 //! function call) announces itself to the object access hook.
@@ -35,7 +35,7 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, are_sequences: *mut c_
                 if tag == NodeTag::T_FuncExpr {
                     let call = node.cast::<pg_sys::FuncExpr>();
                     let function = (*call).funcid.to_u32();
-                    if function == pg_sys::F_PG_NOTIFY
+                    if ALWAYS.contains(&function)
                         || (*are_sequences.cast::<bool>()
                             && one_layer::SEQUENCE_FUNCTIONS.contains(&function))
                     {
@@ -65,6 +65,7 @@ fn checked(function: u32) -> (&'static CStr, &'static [Oid]) {
     use pg_sys::{BOOLOID, INT8OID, REGCLASSOID, TEXTOID};
     match function {
         pg_sys::F_PG_NOTIFY => (c"_notify", &[TEXTOID, TEXTOID]),
+        pg_sys::F_SET_CONFIG => (c"_set_config", &[TEXTOID, TEXTOID, BOOLOID]),
         one_layer::NEXTVAL => (c"_nextval", &[REGCLASSOID]),
         one_layer::CURRVAL => (c"_currval", &[REGCLASSOID]),
         one_layer::SETVAL => (c"_setval", &[REGCLASSOID, INT8OID]),
@@ -73,11 +74,25 @@ fn checked(function: u32) -> (&'static CStr, &'static [Oid]) {
     }
 }
 
-/// Whether the body of a SQL function may name `pg_notify`.
+/// What is exchanged whatever tenant is active.
+const ALWAYS: [u32; 2] = [pg_sys::F_PG_NOTIFY, pg_sys::F_SET_CONFIG];
+
+/// Whether the checked form of that function is there: not before ALTER EXTENSION .. UPDATE.
+pub fn has_checked_form(function: u32) -> bool {
+    let (name, types) = checked(function);
+    cache::location().is_some_and(|at| catalog::function_oid(name, types, at.schema).is_some())
+}
+
+/// Whether the body of a SQL function may name one of them.
 pub fn holds_replaced(function: Oid) -> bool {
     match catalog::sql_body(function) {
-        Some(SqlBody::Text(body)) => body.to_ascii_lowercase().contains("notify"),
-        Some(SqlBody::Parsed(nodes)) => nodes.contains(&format!(":funcid {} ", pg_sys::F_PG_NOTIFY)),
+        Some(SqlBody::Text(body)) => {
+            let body = body.to_ascii_lowercase();
+            body.contains("notify") || body.contains("set_config")
+        }
+        Some(SqlBody::Parsed(nodes)) => {
+            ALWAYS.iter().any(|function| nodes.contains(&format!(":funcid {function} ")))
+        }
         None => false,
     }
 }

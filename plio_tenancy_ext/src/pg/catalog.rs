@@ -9,7 +9,7 @@ pub use self::roles::{
     ensure_may_execute, has_privileges_of, is_named_in_schema_acl, is_role_used_elsewhere, is_superuser,
     is_tenant_role, role_name, role_oid,
 };
-pub use self::stored::{SqlBody, has_plain_types_only, sql_body, stored_expressions};
+pub use self::stored::{SqlBody, has_plain_types_only, is_in_c, sql_body, stored_expressions};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;
@@ -82,6 +82,15 @@ pub fn type_kind(oid: pg_sys::Oid) -> Option<char> {
     (kind != 0).then_some(char::from(kind as u8))
 }
 
+/// A type's schema.
+pub fn type_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    const SCHEMA: usize = pg_sys::Anum_pg_type_typnamespace as usize;
+    let mut schema = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(pg_sys::TypeOidIndexId), columns: &[(1, oid)] };
+    scan::for_each_row(pg_sys::TypeRelationId, &key, |row| schema = row.oid(SCHEMA));
+    schema
+}
+
 /// What an array type is of.
 pub fn element_type(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any oid may be asked for; InvalidOid when it is no array.
@@ -150,6 +159,12 @@ const EXTENSION_BY_OID: u32 = 3080;
 pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
     // SAFETY: any class and object may be asked for.
     valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
+}
+
+/// The extension that an object is a member of.
+pub fn extension_of(class: pg_sys::Oid, object: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any class and object may be asked for.
+    valid(unsafe { pg_sys::getExtensionOfObject(class, object) })
 }
 
 /// A relation's owner, if the relation is a member of that extension.
@@ -244,6 +259,24 @@ pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 /// The sequences that columns of a table own, as (schema, name).
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
+}
+
+/// The tables whose foreign keys point at one of these, these left out.
+pub fn referencing(relations: &[pg_sys::Oid]) -> Vec<pg_sys::Oid> {
+    // SAFETY: a list of oids, freed with the current memory context; any relations may be asked for.
+    unsafe {
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for relation in relations {
+            list = pg_sys::lappend_oid(list, *relation);
+        }
+        oids(pg_sys::heap_truncate_find_FKs(list))
+    }
+}
+
+/// The type of a relation's rows.
+pub fn row_type(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any relation may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_rel_type_id(relation) })
 }
 
 /// A relation, and all that inherits from it or is a partition of it, however deep.

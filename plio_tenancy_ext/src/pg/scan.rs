@@ -85,6 +85,17 @@ pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, each: impl FnMut(&Row)) {
     }
 }
 
+/// The same, with the rows that the command which is running has written so far.
+pub fn for_each_unfinished_row(table: pg_sys::Oid, key: &Key<'_>, each: impl FnMut(&Row)) {
+    // SAFETY: any oid may be asked for; closed by `read`; PostgreSQL's own static snapshot.
+    unsafe {
+        let relation = pg_sys::try_table_open(table, pg_sys::AccessShareLock as i32);
+        if !relation.is_null() {
+            read_as_of(relation, key, &raw mut pg_sys::SnapshotSelfData, each);
+        }
+    }
+}
+
 /// Calls `each` for every row of a catalog that all databases share; also where no database is connected to.
 pub fn for_each_shared_row(catalog: pg_sys::Oid, each: impl FnMut(&Row)) {
     // SAFETY: these catalogs are always there; closed by `read`.
@@ -95,15 +106,26 @@ pub fn for_each_shared_row(catalog: pg_sys::Oid, each: impl FnMut(&Row)) {
 ///
 /// # Safety
 /// The relation is open, locked against being dropped.
-unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, mut each: impl FnMut(&Row)) {
+unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, each: impl FnMut(&Row)) {
+    let newest = std::ptr::null_mut();
+    // SAFETY: the caller's promise.
+    unsafe { read_as_of(relation, key, newest, each) };
+}
+
+/// As [`read`], with a snapshot; NULL for the newest.
+unsafe fn read_as_of(
+    relation: pg_sys::Relation,
+    key: &Key<'_>,
+    snapshot: pg_sys::Snapshot,
+    mut each: impl FnMut(&Row),
+) {
     let mut keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
     // SAFETY: the caller's promise; the scan keys outlive the scan; deformed values point into a tuple that is valid until
     // the next call of systable_getnext.
     unsafe {
         let (index, count) = key.fill(&mut keys);
         let use_index = index != pg_sys::InvalidOid;
-        let newest = std::ptr::null_mut();
-        let scan = pg_sys::systable_beginscan(relation, index, use_index, newest, count, keys.as_mut_ptr());
+        let scan = pg_sys::systable_beginscan(relation, index, use_index, snapshot, count, keys.as_mut_ptr());
         let descriptor = (*relation).rd_att;
         let width = (*descriptor).natts as usize;
         let mut values = vec![pg_sys::Datum::null(); width];

@@ -5,7 +5,8 @@
 mod leftovers;
 
 pub use self::leftovers::{
-    close_large_objects, drop_statement_of_sql, drop_temporary_tables, forget_sequences, unlisten,
+    close_large_objects, drop_statement_of_sql, drop_temporary_objects, forget_sequences, has_statement,
+    has_touched_temporary, unlisten,
 };
 use super::{owned, raw};
 use pgrx::pg_sys;
@@ -92,10 +93,35 @@ pub fn is_starting() -> bool {
     is_initializing || !is_in_progress()
 }
 
-/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running, of whatever extension.
 pub fn is_creating_extension() -> bool {
     // SAFETY: reads a global.
     unsafe { pg_sys::creating_extension }
+}
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE of that extension is running, or pg_upgrade.
+pub fn is_making(extension: pg_sys::Oid) -> bool {
+    // SAFETY: reads globals.
+    unsafe {
+        pg_sys::IsBinaryUpgrade || pg_sys::creating_extension && pg_sys::CurrentExtensionObject == extension
+    }
+}
+
+/// How deep the transaction is nested: 1 outside subtransactions.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
+/// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).
+pub fn is_without_event_triggers() -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: reads a setting's value.
+    unsafe {
+        !pg_sys::event_triggers
+    }
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    false
 }
 
 /// The database's oid.
@@ -170,6 +196,18 @@ pub fn check_for_interrupts() {
     }
 }
 
+/// Waits; ends the statement if it is cancelled meanwhile.
+pub fn pause(length: std::time::Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: the process's own latch, as pg_sleep() waits on it (misc.c).
+    unsafe {
+        let milliseconds = length.as_millis().min(1000) as std::ffi::c_long;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_for_interrupts();
+}
+
 /// Runs `f` in a transaction: the one that is open, or one of its own.
 pub fn in_transaction(f: impl FnOnce()) {
     let is_open = is_in_progress();
@@ -242,8 +280,10 @@ fn as_user<R>(as_whom: pg_sys::Oid, flags: u32, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// What to call when transactions of this process begin and end. None may raise.
+/// What to call when transactions of this process begin and end. Only the first may raise.
 pub struct Callbacks {
+    /// A transaction is about to be committed; whatever was deferred has been done.
+    pub on_commit: fn(),
     /// A transaction has ended; whether it was committed.
     pub on_end: fn(bool),
     /// A subtransaction has begun.
@@ -259,11 +299,23 @@ pub fn install(callbacks: Callbacks) {
         event: pg_sys::XactEvent::Type,
         _argument: *mut std::ffi::c_void,
     ) {
-        use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-        if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(callbacks)) =
-            (event, CALLBACKS.get())
-        {
-            (callbacks.on_end)(event != XACT_EVENT_ABORT);
+        use pg_sys::XactEvent::{
+            XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE,
+        };
+        let Some(callbacks) = CALLBACKS.get() else { return };
+        match event {
+            // SAFETY: plain data only in this frame.
+            XACT_EVENT_PRE_COMMIT => unsafe { before_commit() },
+            XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
+                (callbacks.on_end)(event != XACT_EVENT_ABORT);
+            }
+            _ => {}
+        }
+    }
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn before_commit() {
+        if let Some(callbacks) = CALLBACKS.get() {
+            (callbacks.on_commit)();
         }
     }
     unsafe extern "C-unwind" fn on_subtransaction(

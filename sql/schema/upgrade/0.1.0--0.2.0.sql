@@ -11,3 +11,6 @@ CREATE OR REPLACE VIEW plio.denials AS
            d.times, d.last_at
       FROM plio._kept_denials(0, false) d;
 DROP FUNCTION plio._denials(bigint);
+
+-- unassign_role() may be told who is to own the schema.
+DROP FUNCTION plio.unassign_role(text);

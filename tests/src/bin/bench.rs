@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "bench/ddl.rs"]
+mod ddl;
 #[path = "bench/denials.rs"]
 mod denials;
 #[path = "bench/report_views.rs"]
@@ -50,7 +52,7 @@ struct Args {
     /// Seconds of each run.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
-    /// Tenants for the statistics.
+    /// Tenants for the statistics, and at most for DDL.
     #[arg(long, default_value_t = 1000)]
     tenants: usize,
     /// Measure what watches all tenants with 5,000 of them, too: some minutes.
@@ -59,6 +61,9 @@ struct Args {
     /// Measure only what watches all tenants.
     #[arg(long)]
     only_scale: bool,
+    /// DDL alone.
+    #[arg(long)]
+    ddl: bool,
     /// Fail when a ratio is below its target.
     #[arg(long)]
     check: bool,
@@ -100,6 +105,9 @@ fn run(args: &Args) -> Outcome<bool> {
         "per second (medians)", "plio_tenancy", "plain", "ratio", "quartiles"
     );
     let mut good = true;
+    if args.ddl {
+        return ddl::run(args);
+    }
     println!("BEGIN; ...; PK SELECT; COMMIT:");
     for (what, over, target, enter, path) in [
         ("  set_tenant() | SET LOCAL search_path", Over::Socket, Some(0.95), ENTER, PATH),
@@ -124,6 +132,7 @@ fn run(args: &Args) -> Outcome<bool> {
     good &= denials::run(args)?;
     good &= report_views::run(args)?;
     good &= scale::run(args)?;
+    good &= ddl::run(args)?;
     Ok(good)
 }
 
