@@ -40,6 +40,8 @@ const DROPPED: &str = "
 /// # Errors
 /// 42501, 55000.
 pub fn on_command_end() -> Result<()> {
+    // A command that left the registry unreadable is refused here.
+    hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };
     let changed = changed_objects()?;
     let renaming = cache::take_renaming();
@@ -134,6 +136,7 @@ fn ensure_no_tenants(object: &Changed) -> Result<()> {
 /// # Errors
 /// As [`on_command_end`].
 pub fn on_drop() -> Result<()> {
+    hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };
     let own = context::active_schema().and_then(catalog::schema_name);
     let shared = location.shares();

@@ -49,7 +49,13 @@ extension_sql_file!("../../sql/schema/20_registry.sql", name = "registry", requi
 extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
-    requires = ["registry", api::_loaded_as, monitor::api::_shared_totals, monitor::flush::_flush_state]
+    requires = [
+        "registry",
+        api::_cluster,
+        api::_loaded_as,
+        monitor::api::_shared_totals,
+        monitor::flush::_flush_state
+    ]
 );
 extension_sql_file!(
     "../../sql/schema/40_event_triggers.sql",

@@ -109,7 +109,7 @@ fn as_one(query: &str, function: &str) -> Result<String> {
 /// # Errors
 /// 42602, 42704: one of those that were named is no org, or not there.
 pub fn expected(orgs: Option<&[String]>) -> Result<Vec<String>> {
-    let location = cache::location().ok_or(Error::NotInstalled)?;
+    let location = cache::ensure_location()?;
     session::accept_invalidations();
     let Some(orgs) = orgs else {
         return Ok(location.every_tenant().into_iter().map(|tenant| tenant.org).collect());

@@ -4,15 +4,15 @@ REVOKE ALL ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as()
+    plio.share(text, text), plio.unshare(text), plio.repair(),
+    plio._cluster(), plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text)
+    plio.share(text, text), plio.unshare(text), plio.repair()
     TO plio_admin;
 GRANT EXECUTE ON FUNCTION plio.health() TO plio_admin, plio_auditor;
 GRANT SELECT ON plio.tenants, plio.access, plio.shares, plio.history TO plio_admin, plio_auditor;
@@ -36,6 +36,8 @@ COMMENT ON FUNCTION plio.grant_access_to_every_tenant(text) IS
 COMMENT ON FUNCTION plio.revoke_access_to_every_tenant(text) IS 'Takes plio.grant_access_to_every_tenant() back';
 COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation) or a whole schema to all tenants: ''read'' or ''write''';
+COMMENT ON FUNCTION plio.repair() IS
+    'Ties access and tenants to this cluster''s roles, after a restore or after roles were renamed elsewhere; one row for each thing done';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
 SELECT plio._enable_preload();

@@ -8,7 +8,7 @@ use crate::tenant::TenantId;
 use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Who ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,37 +28,51 @@ pub struct State {
     pub role: u32,
     /// The registry's key.
     pub tenant: TenantId,
+    /// The role that was admitted; 0 in what a parallel worker is handed for a transaction's tenant.
+    pub entered_as: u32,
+    /// Counts the states of this process up, for [`is_spoilt`].
+    pub serial: u64,
     /// Who ends it.
     pub scope: Scope,
 }
 
 impl State {
     /// No tenant.
-    pub const NONE: Self = Self { schema: 0, role: 0, tenant: TenantId(0), scope: Scope::Transaction };
+    pub const NONE: Self = Self {
+        schema: 0,
+        role: 0,
+        tenant: TenantId(0),
+        entered_as: 0,
+        serial: u64::MAX,
+        scope: Scope::Transaction,
+    };
 
-    /// The setting's value for this state and the org it belongs to.
+    /// The setting's value for this state and the org it belongs to. A transaction's tenant is checked once, when it is
+    /// entered: its value does not say who was admitted, and so it is the same for every role.
     pub fn value(&self, org: &str) -> CString {
-        let scope = match self.scope {
-            Scope::Transaction => "transaction",
-            Scope::Session => "session",
+        let (scope, entered_as) = match self.scope {
+            Scope::Transaction => ("transaction", 0),
+            Scope::Session => ("session", self.entered_as),
         };
-        let value = format!("{org} {} {} {} {scope}", self.schema, self.role, self.tenant.0);
+        let value = format!("{org} {} {} {} {entered_as} {scope}", self.schema, self.role, self.tenant.0);
         // An org holds no NUL, so neither does the value.
         CString::new(value).unwrap_or_default()
     }
 
-    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <scope>`; `None` unless this module wrote it.
+    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <entered_as> <scope>`; `None` unless this module wrote it.
     pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split(' ').skip(1);
         let schema = words.next()?.parse().ok()?;
         let role = words.next()?.parse().ok()?;
         let tenant = TenantId(words.next()?.parse().ok()?);
+        let entered_as = words.next()?.parse().ok()?;
         let scope = match words.next()? {
             "transaction" => Scope::Transaction,
             "session" => Scope::Session,
             _ => return None,
         };
-        words.next().is_none().then_some(Self { schema, role, tenant, scope })
+        let serial = u64::MAX;
+        words.next().is_none().then_some(Self { schema, role, tenant, entered_as, serial, scope })
     }
 }
 
@@ -68,6 +82,12 @@ static SCHEMA: AtomicU32 = AtomicU32::new(0);
 static ROLE: AtomicU32 = AtomicU32::new(0);
 /// A session's tenant was checked against the registry, and locked, in this transaction.
 static IS_CONFIRMED: AtomicBool = AtomicBool::new(false);
+
+/// The serial of the state that was made last.
+static LAST_SERIAL: AtomicU64 = AtomicU64::new(0);
+/// The last state that was there when a change of the tenant was refused. Not undone by a rollback: the application may not
+/// have noticed.
+static SPOILT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
@@ -79,6 +99,39 @@ pub fn assign(state: State) {
     SCHEMA.store(state.schema, Relaxed);
     ROLE.store(state.role, Relaxed);
     IS_CONFIRMED.store(state.scope == Scope::Transaction, Relaxed);
+}
+
+/// A serial for a new state.
+pub(super) fn next_serial() -> u64 {
+    let serial = LAST_SERIAL.load(Relaxed) + 1;
+    LAST_SERIAL.store(serial, Relaxed);
+    serial
+}
+
+/// A change of the tenant is refused, unless [`restore_spoilt`] is given what this gives: no session's tenant that there is
+/// now will be entered again.
+pub(super) fn spoil() -> u64 {
+    let before = SPOILT.load(Relaxed);
+    SPOILT.store(LAST_SERIAL.load(Relaxed), Relaxed);
+    forget_confirmation();
+    before
+}
+
+/// The change was made after all.
+pub(super) fn restore_spoilt(before: u64) {
+    SPOILT.store(before, Relaxed);
+}
+
+/// Whether a session's tenant is in force that the application wanted to change since, in vain.
+pub(super) fn is_spoilt() -> bool {
+    let state = STATE.get();
+    state.scope == Scope::Session && state.serial <= SPOILT.load(Relaxed)
+}
+
+/// The role that was admitted to the active tenant.
+pub(super) fn entered_as() -> Option<Oid> {
+    let state = STATE.get();
+    (state.entered_as != 0).then(|| Oid::from(state.entered_as))
 }
 
 /// The state itself.

@@ -52,7 +52,8 @@ pub fn run_in<R>(org: &Org, f: impl FnOnce(&str) -> R) -> Result<R> {
     }
     part::bound_waits(LONGEST_WAIT);
     // The report's own rules say who may.
-    let (tenant, schema) = super::lock_open(org, |_| Ok(()))?;
+    let (tenant, schema) =
+        super::lock_open(org, || Error::UnknownTenant { org: org.to_string() }, |_| Ok(()))?;
     let name =
         catalog::schema_name(schema).ok_or_else(|| Error::Broken { org: org.to_string(), what: "schema" })?;
     part::forbid_writes();

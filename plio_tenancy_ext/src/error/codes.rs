@@ -49,6 +49,8 @@ impl Error {
             | Self::ReportWrites
             | Self::PartialReport { .. }
             | Self::NotInstalled
+            | Self::RegistryBroken
+            | Self::ChangeRefused
             | Self::CannotAdopt { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Locked { .. }
@@ -57,6 +59,7 @@ impl Error {
             | Self::InQuery
             | Self::UnderFunctionSet { .. }
             | Self::InDefinerFunction
+            | Self::RoleOfTransaction
             | Self::ReportInDefiner
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,

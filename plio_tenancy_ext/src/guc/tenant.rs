@@ -32,6 +32,7 @@ pub(super) unsafe extern "C-unwind" fn check(
     }
     let is_harmless = text.is_empty() && !context::is_active();
     if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
+        context::note_refused_change();
         Error::TenantSettingRefused.raise();
     }
     if text.is_empty() {
@@ -60,6 +61,7 @@ thread_local! {
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn assign(value: *const c_char, extra: *mut c_void) {
     if is_foreign_change() {
+        context::note_refused_change();
         Error::LockedSetting { setting: "plio.tenant" }.raise();
     }
     // SAFETY: the extra is NULL or what `check` handed out for this value.

@@ -149,7 +149,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
     if access == Type::OAT_DROP && class == pg_sys::ExtensionRelationId {
         or_raise(preload::on_extension_drop(object));
     }
-    if cache::location().is_none() {
+    // A part of the registry may be going at this moment, with the extension.
+    let is_change = matches!(access, Type::OAT_DROP | Type::OAT_POST_ALTER);
+    if is_change && cache::location().is_none() || !or_raise(hooks::has_registry()) {
         return;
     }
     let is_judged = hooks::is_judged();

@@ -6,6 +6,7 @@
 //! they are planned by themselves. What is left (defaults and checks that COPY or ALTER TABLE evaluates, the protocol's
 //! function call) announces itself to the object access hook.
 
+use crate::error::or_raise;
 use crate::pg::catalog::{self, SqlBody};
 use crate::pg::{nodes, raw};
 use crate::{cache, context, hooks, one_layer};
@@ -52,6 +53,9 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, are_sequences: *mut c_
 unsafe extern "C-unwind" fn replace_call(call: *mut pg_sys::FuncExpr) {
     // SAFETY: the caller passes a FuncExpr that may be changed.
     unsafe {
+        if !or_raise(hooks::has_registry()) {
+            return;
+        }
         let Some(location) = cache::location() else { return };
         let (name, types) = checked((*call).funcid.to_u32());
         if let Some(checked) = catalog::function_oid(name, types, location.schema) {

@@ -9,6 +9,7 @@
 //! then given a SET that changes nothing, with the text of the real one.
 
 mod allowed;
+mod broken;
 mod code;
 mod locks;
 mod renamed;
@@ -95,7 +96,10 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
     }
     // SAFETY: the tag says what the node is.
     let tag = unsafe { nodes::tag(statement) };
-    if cache::location().is_none() {
+    // SAFETY: as above; a DropStmt's kind is read for that tag alone.
+    let may_run_broken = broken::may_run(tag, unsafe { is_drop_extension(tag, statement) });
+    let is_there = if may_run_broken { cache::location().is_some() } else { or_raise(hooks::has_registry()) };
+    if !is_there {
         return false;
     }
     // SAFETY: as above.
@@ -120,6 +124,13 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
             }
         }
     }
+}
+
+unsafe fn is_drop_extension(tag: NodeTag, statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a statement with that tag.
+    tag == NodeTag::T_DropStmt
+        && unsafe { (*statement.cast::<pg_sys::DropStmt>()).removeType }
+            == pg_sys::ObjectType::OBJECT_EXTENSION
 }
 
 /// BEGIN, COMMIT, savepoints and the like: nothing to judge. Two-phase commit is on no list of what may run in a tenant: what

@@ -27,7 +27,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
-        | Error::RawNotify => Some(Kind::Statement),
+        | Error::RawNotify
+        | Error::RegistryBroken => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
         Error::PreparedTexts => Some(Kind::PreparedTexts),
@@ -36,9 +37,11 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
-        Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
+        Error::NotPermitted { exists: false, .. } | Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
+        Error::NotPermitted { exists: true, .. } | Error::NotReporter | Error::ReportInDefiner => {
+            Some(Kind::Enter)
+        }
         Error::Suspended { .. } => Some(Kind::Suspended),
-        Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
@@ -57,6 +60,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::Broken { .. }
         | Error::NotPreloaded
         | Error::NotInstalled
+        | Error::ChangeRefused
+        | Error::RoleOfTransaction
         | Error::Encoding
         | Error::OpenCursors
         | Error::CursorsInReport

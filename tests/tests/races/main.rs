@@ -3,6 +3,7 @@
 
 mod behind;
 mod extension;
+mod overtaken;
 mod sessions;
 mod standby;
 

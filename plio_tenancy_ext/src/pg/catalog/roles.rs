@@ -73,11 +73,34 @@ pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
 const SHDEPEND: u32 = 1214;
 const SHDEPEND_BY_REFERENCE: u32 = 1233;
 
-/// Whether a role is a tenant's: a member of the group `plio_tenant`.
+/// Whether a role is a tenant's: a direct member of the group `plio_tenant`. Whoever is a member of a tenant's role is not.
 pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
-    role_oid("plio_tenant")
-        // SAFETY: any oids may be asked for.
-        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+    let Some(group) = role_oid("plio_tenant") else { return false };
+    let columns = [(MEMBERS_ROLE, group), (MEMBERS_ROLE + 1, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(MEMBERS_BY_ROLE), columns: &columns };
+    let mut is_member = false;
+    scan::for_each_row(pg_sys::Oid::from(MEMBERS), &key, |_| is_member = true);
+    is_member
+}
+
+/// pg_auth_members, its index on (roleid, member, ..), and where the two columns begin (pg_auth_members.h).
+const MEMBERS: u32 = 1261;
+const MEMBERS_BY_ROLE: u32 = 2694;
+#[cfg(feature = "pg15")]
+const MEMBERS_ROLE: i16 = 1;
+#[cfg(not(feature = "pg15"))]
+const MEMBERS_ROLE: i16 = 2;
+
+/// Whether a session of `user` may SET ROLE to `role`, as PostgreSQL's own check decides (`check_role`, variable.c).
+pub fn may_set_role(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        let may = pg_sys::is_member_of_role(user, role);
+        #[cfg(not(feature = "pg15"))]
+        let may = pg_sys::member_can_set_role(user, role);
+        may
+    }
 }
 
 /// Raises PostgreSQL's own error unless the current user may run that function.
