@@ -104,7 +104,9 @@ pub fn installed() -> Installed {
     if let Some(known) = store::read(|cache| cache.installed) {
         return known;
     }
-    store::fill(registry::locate, |cache, found| cache.installed = Some(*found))
+    // That it is broken is never kept: nothing announces that DROP EXTENSION has ended.
+    let keep = |found: &Installed| (*found != Installed::Broken).then_some(*found);
+    store::fill(registry::locate, |cache, found| cache.installed = keep(found))
 }
 
 /// Where the registry is; `None` when it cannot be read. Who judges by it asks [`crate::hooks::has_registry`] before.

@@ -209,9 +209,21 @@ fn ensure_may_set() -> Result<()> {
     }
 }
 
-/// A change of `plio.tenant` was refused before it came here.
+/// The session's tenant was to end, and stays.
 pub fn note_refused_change() {
     state::spoil();
+}
+
+/// The refusal of a change of `plio.tenant` by a way that does not lead here: it counts as any refused change.
+pub fn refused_setting() -> Error {
+    state::spoil();
+    Error::TenantSettingRefused
+}
+
+/// As [`refused_setting`], where the setting is locked.
+pub fn locked_setting() -> Error {
+    state::spoil();
+    Error::LockedSetting { setting: "plio.tenant" }
 }
 
 /// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.

@@ -35,18 +35,24 @@ pub(super) fn ensure_role_stays() -> Result<()> {
     if is_local && !state::is_active() { Err(Error::RoleOfTransaction) } else { Ok(()) }
 }
 
-/// A change of the tenant that has begun. Until it is [`Change::done`], it counts as refused: then a session's tenant that
-/// was in force before is not entered again, whatever became of the error.
-pub(super) struct Change(u64);
+/// A change of the tenant that has begun. Unless it comes to [`Change::done`], it was refused, by us or by an error of
+/// PostgreSQL's: then a session's tenant that is in force is not entered again, whatever becomes of the error.
+pub(super) struct Change(());
 
 impl Change {
     /// It begins.
     pub(super) fn begin() -> Self {
-        Self(state::spoil())
+        Self(())
     }
 
     /// It succeeded.
     pub(super) fn done(self) {
-        state::restore_spoilt(self.0);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        state::spoil();
     }
 }

@@ -108,18 +108,10 @@ pub(super) fn next_serial() -> u64 {
     serial
 }
 
-/// A change of the tenant is refused, unless [`restore_spoilt`] is given what this gives: no session's tenant that there is
-/// now will be entered again.
-pub(super) fn spoil() -> u64 {
-    let before = SPOILT.load(Relaxed);
+/// A change of the tenant was refused: no session's tenant that there is now will be entered again.
+pub(super) fn spoil() {
     SPOILT.store(LAST_SERIAL.load(Relaxed), Relaxed);
     forget_confirmation();
-    before
-}
-
-/// The change was made after all.
-pub(super) fn restore_spoilt(before: u64) {
-    SPOILT.store(before, Relaxed);
 }
 
 /// Whether a session's tenant is in force that the application wanted to change since, in vain.

@@ -32,8 +32,7 @@ pub(super) unsafe extern "C-unwind" fn check(
     }
     let is_harmless = text.is_empty() && !context::is_active();
     if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
-        context::note_refused_change();
-        Error::TenantSettingRefused.raise();
+        context::refused_setting().raise();
     }
     if text.is_empty() {
         return true;
@@ -61,8 +60,7 @@ thread_local! {
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn assign(value: *const c_char, extra: *mut c_void) {
     if is_foreign_change() {
-        context::note_refused_change();
-        Error::LockedSetting { setting: "plio.tenant" }.raise();
+        context::locked_setting().raise();
     }
     // SAFETY: the extra is NULL or what `check` handed out for this value.
     let state = if extra.is_null() { State::NONE } else { unsafe { extra.cast::<State>().read() } };

@@ -17,10 +17,11 @@ mod schemas;
 mod targets;
 
 use crate::denial::{self, Subject};
-use crate::error::{Error, Result, or_raise};
+use crate::error::{Result, or_raise};
 use crate::hooks::{notify, sequences};
 use crate::pg::{borrowed, nodes, owned, raw, session};
-use crate::{access, cache, context, hooks};
+use crate::registry::Installed;
+use crate::{access, cache, context, hooks, lifecycle};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::borrow::Cow;
@@ -96,12 +97,19 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
     }
     // SAFETY: the tag says what the node is.
     let tag = unsafe { nodes::tag(statement) };
-    // SAFETY: as above; a DropStmt's kind is read for that tag alone.
-    let may_run_broken = broken::may_run(tag, unsafe { is_drop_extension(tag, statement) });
-    let is_there = if may_run_broken { cache::location().is_some() } else { or_raise(hooks::has_registry()) };
-    if !is_there {
-        return false;
-    }
+    let is_there = match cache::installed() {
+        Installed::No => return false,
+        Installed::Whole(_) => true,
+        Installed::Broken => {
+            // SAFETY: as above; a DropStmt's kind is read for that tag alone.
+            if !lifecycle::is_managing()
+                && !broken::may_run(tag, unsafe { is_drop_extension(tag, statement) })
+            {
+                or_raise(hooks::has_registry());
+            }
+            false
+        }
+    };
     // SAFETY: as above.
     unsafe {
         match tag {
@@ -110,6 +118,7 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                 or_raise(on_discard(statement.cast()));
                 false
             }
+            _ if !is_there => false,
             _ => {
                 if hooks::is_judged() {
                     or_raise(denial::decide(allowed::ensure_allowed(tag, statement), Subject::Statement));
@@ -155,7 +164,10 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
     let (kind, name, is_local) =
         unsafe { ((*statement).kind, borrowed((*statement).name), (*statement).is_local) };
     if kind == Kind::VAR_RESET_ALL {
-        if !context::is_locked() {
+        if context::is_locked() {
+            // PostgreSQL carries it out as far as the locked settings let it; the session's tenant stays.
+            context::note_refused_change();
+        } else {
             context::leave_session()?;
         }
         return Ok(false);
@@ -176,11 +188,11 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
                         context::enter_session(value)?;
                     }
                 }
-                None => return Err(Error::TenantSettingRefused),
+                None => return Err(context::refused_setting()),
             }
         }
         Kind::VAR_SET_DEFAULT | Kind::VAR_RESET => context::leave_session()?,
-        _ => return Err(Error::TenantSettingRefused),
+        _ => return Err(context::refused_setting()),
     }
     Ok(true)
 }
