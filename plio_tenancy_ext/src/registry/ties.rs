@@ -59,11 +59,11 @@ const FOLLOW: [&str; 2] = [
 /// Gives every row of plio.access its role's present name: roles are renamed in other databases, too.
 pub fn follow_roles() -> Result<Vec<Mended>> {
     let cluster = session::cluster();
-    Spi::run_with_args(ADOPT, &[cluster.into()]).map_err(bug)?;
+    super::change(ADOPT, &[cluster.into()]).map_err(bug)?;
     let renamed = mended("access_follows_role", RENAMED)?;
     if !renamed.is_empty() {
         for statement in [IN_THE_WAY].into_iter().chain(FOLLOW) {
-            Spi::run_with_args(statement, &[cluster.into()]).map_err(bug)?;
+            super::change(statement, &[cluster.into()]).map_err(bug)?;
         }
     }
     Ok(renamed)
@@ -71,7 +71,7 @@ pub fn follow_roles() -> Result<Vec<Mended>> {
 
 /// A role has just been renamed; its rows from another cluster that fitted still fit.
 pub fn adopt_renamed(old: &str, role: Oid) -> Result<()> {
-    Spi::run_with_args(
+    super::change(
         "UPDATE plio.access SET cluster = $1 WHERE cluster <> $1 AND role_name = $2 AND role_oid = $3",
         &[session::cluster().into(), old.into(), role.into()],
     )
@@ -86,7 +86,7 @@ pub fn tie_by_name() -> Result<Vec<Mended>> {
           WHERE a.cluster IS DISTINCT FROM $1 OR a.role_oid IS NULL",
     )?;
     if !found.is_empty() {
-        Spi::run_with_args(
+        super::change(
             "UPDATE plio.access a SET role_oid = r.oid, cluster = $1 FROM pg_catalog.pg_roles r
               WHERE (a.cluster IS DISTINCT FROM $1 OR a.role_oid IS NULL) AND r.rolname = a.role_name",
             &[session::cluster().into()],
@@ -110,7 +110,7 @@ pub fn follow_owners() -> Result<Vec<Mended>> {
          SELECT role_name, owner, org FROM owned WHERE tenants = 1 AND owner <> role_name",
     )?;
     let update = |statement, one: &Mended| {
-        Spi::run_with_args(statement, &[one.org.as_deref().into(), one.new.as_str().into()]).map_err(bug)
+        super::change(statement, &[one.org.as_deref().into(), one.new.as_str().into()]).map_err(bug)
     };
     for one in &found {
         update(
