@@ -25,8 +25,8 @@ use crate::{cache, context, hooks, house, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-/// No operators in these: they would be looked up in the session's search_path. For the first command of a session that
-/// loaded the library late: its hooks have seen nothing.
+/// No operators in these: they would be looked up in the session's search_path. For tenants without a role (ddl/upkeep.rs),
+/// and for the first command of a session that loaded the library late: its hooks have seen nothing.
 const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()";
 const DROPPED: &str = "
     SELECT schema_name, object_name, object_type, object_identity FROM pg_catalog.pg_event_trigger_dropped_objects()";
@@ -58,7 +58,10 @@ pub fn on_command_end() -> Result<()> {
         denial::decide(targets, Subject::Statement)?;
         let is_move = renaming.as_ref().is_some_and(|renaming| renaming.is_move);
         denial::decide(ties::ensure_untied(&changed, is_move), Subject::Statement)?;
-        denial::decide(upkeep::ensure_unused(&changed), Subject::Statement)?;
+        if context::is_one_layer() {
+            // As PostgreSQL lists it: without row types, defaults and other parts, which are no code of their own.
+            denial::decide(upkeep::ensure_unused(&listed_objects()?), Subject::Statement)?;
+        }
     }
     if changed.iter().any(|object| object.address.0 == pg_sys::ExtensionRelationId) {
         // What belongs to an extension is open to tenants, and its schema is on their path.
@@ -84,9 +87,9 @@ fn settle_shares(changed: &[Touched], renaming: Option<&cache::Renaming>) -> Res
     Ok(())
 }
 
-/// What the command changed, by PostgreSQL's own list, with what lives inside.
-fn changed_objects() -> Result<Vec<Touched>> {
-    let listed = Spi::connect(|client| {
+/// What the command changed, by PostgreSQL's own list.
+fn listed_objects() -> Result<Vec<Touched>> {
+    Spi::connect(|client| {
         let rows = client.select(CHANGED, None, &[])?;
         let mut changed: Vec<Touched> = Vec::new();
         for row in rows {
@@ -99,7 +102,12 @@ fn changed_objects() -> Result<Vec<Touched>> {
         }
         Ok(changed)
     })
-    .map_err(bug)?;
+    .map_err(bug)
+}
+
+/// The same with what lives inside.
+fn changed_objects() -> Result<Vec<Touched>> {
+    let listed = listed_objects()?;
     let mut changed = listed.clone();
     for object in listed {
         let inside = depend::dependents_of(object.address).into_iter();

@@ -253,6 +253,10 @@ pub fn inheritors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     let mut found = vec![relation];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
+        if !has_heirs(parent) {
+            next += 1;
+            continue;
+        }
         let key = Key::Oids { index: pg_sys::Oid::from(INHERITS_BY_PARENT), columns: &[(2, parent)] };
         scan::for_each_row(pg_sys::Oid::from(INHERITS), &key, |row| {
             found.extend(row.oid(1).filter(|child| !found.contains(child)));
@@ -260,6 +264,23 @@ pub fn inheritors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
         next += 1;
     }
     found
+}
+
+/// Whether a relation has, or once had, heirs or parts.
+fn has_heirs(relation: pg_sys::Oid) -> bool {
+    let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
+    // SAFETY: any oid may be looked up; the tuple is a pg_class row, released before it is gone.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, relation.into());
+        if tuple.is_null() {
+            return false;
+        }
+        let data = (*tuple).t_data;
+        let row = data.cast::<u8>().add(usize::from((*data).t_hoff)).cast::<pg_sys::FormData_pg_class>();
+        let has_heirs = (*row).relhassubclass;
+        pg_sys::ReleaseSysCache(tuple);
+        has_heirs
+    }
 }
 
 /// pg_inherits and its index on inhparent, column 2; column 1 is inhrelid (pg_inherits.h).

@@ -44,8 +44,8 @@ fn ensure_one_altered(relation: Oid) -> Result<()> {
     }
 }
 
-/// Judges what the commands of an ALTER TABLE reach beyond the table: a table that is attached, and the other ends of foreign
-/// keys that are checked.
+/// Judges the relation of an ALTER TABLE with its heirs and parts, and what the commands reach beyond: a table that is
+/// attached, and the other ends of foreign keys that are checked.
 ///
 /// # Errors
 /// 42501, 55000.
@@ -55,15 +55,18 @@ fn ensure_one_altered(relation: Oid) -> Result<()> {
 pub unsafe fn ensure_alter_table(statement: *const pg_sys::AlterTableStmt) -> Result<()> {
     use pg_sys::AlterTableType as Kind;
     // SAFETY: the caller's promise; `cmds` is a list of AlterTableCmd nodes.
-    let (table, commands, is_type) = unsafe {
+    let (relation, commands, is_type) = unsafe {
         let is_type = (*statement).objtype == pg_sys::ObjectType::OBJECT_TYPE;
-        (
-            nodes::relation_of((*statement).relation),
-            nodes::pointers::<pg_sys::AlterTableCmd>((*statement).cmds),
-            is_type,
-        )
+        ((*statement).relation, nodes::pointers::<pg_sys::AlterTableCmd>((*statement).cmds), is_type)
     };
+    // SAFETY: as above; the relation is a RangeVar.
+    let (table, inherits) = unsafe { (nodes::relation_of(relation), (*relation).inh) };
     let Some(table) = table else { return Ok(()) };
+    if inherits {
+        ensure_altered_with_heirs(table)?
+    } else {
+        ensure_one_altered(table)?
+    }
     if is_type {
         ensure_rows_of_type(catalog::row_type(table))?;
     }
