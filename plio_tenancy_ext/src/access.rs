@@ -8,8 +8,8 @@ use crate::lifecycle::begin_management;
 use crate::pg::{catalog, quote_identifier, session};
 use crate::registry;
 use crate::registry::ties::{self, Mended};
-use crate::tenant::Org;
 use crate::shares;
+use crate::tenant::Org;
 use serde_json::json;
 
 /// A role was renamed by somebody: its access follows.

@@ -17,9 +17,9 @@ pub use self::owners::{
 };
 pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
-    delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access, insert_access,
-    insert_tenant, join_group_without_lock, record, rename_owner, rename_role, rename_share, update_names, update_status,
-    upsert_share,
+    delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access,
+    insert_access, insert_tenant, join_group_without_lock, record, rename_owner, rename_role, rename_share,
+    update_names, update_status, upsert_share,
 };
 use crate::error::{Error, Result};
 use crate::pg::{catalog, quote_identifier, scan, session};

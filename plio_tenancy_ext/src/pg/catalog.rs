@@ -12,9 +12,12 @@ pub use self::code::{
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{
     ensure_may_execute, has_privileges_of, is_member_of, is_named_in_schema_acl, is_role_used_elsewhere,
-    is_superuser, is_tenant_role, may_execute, may_set_role, reads_everything, relations_of, role_name, role_oid, with_groups,
+    is_superuser, is_tenant_role, may_execute, may_set_role, reads_everything, relations_of, role_name,
+    role_oid, with_groups,
 };
-pub use self::stored::{Default, SqlBody, defaults, has_plain_types_only, is_in_c, sql_body, stored_expressions};
+pub use self::stored::{
+    Default, SqlBody, defaults, has_plain_types_only, is_in_c, sql_body, stored_expressions,
+};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;

@@ -115,11 +115,8 @@ pub fn rename_role(old: &str, new: &str) -> Result<bool> {
 
 /// A role that owned an adopted tenant's objects has another name now.
 pub fn rename_owner(old: &str, new: &str) -> Result<()> {
-    change(
-        "UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1",
-        &[old.into(), new.into()],
-    )
-    .map_err(bug)
+    change("UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1", &[old.into(), new.into()])
+        .map_err(bug)
 }
 
 /// Shares a relation, a function or a whole schema; a second time changes the mode.

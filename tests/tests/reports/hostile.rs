@@ -197,29 +197,24 @@ fn a_worker_has_one_layer_as_its_leader() {
             "SELECT plio.grant_access('{owner}', 'old');
              SET ROLE {owner}; BEGIN; SELECT plio.set_tenant('old');
              CREATE FUNCTION peek() RETURNS text STABLE PARALLEL SAFE LANGUAGE plpgsql AS $f$
-             DECLARE told text;
-             BEGIN
-                 BEGIN
-                     told := (SELECT string_agg(most_common_vals::text, ' ') FROM pg_stats WHERE schemaname = 'other');
-                 EXCEPTION WHEN OTHERS THEN told := SQLSTATE; END;
-                 RETURN pg_backend_pid() || ' ' || coalesce(told, 'nothing');
-             END $f$;
-             CREATE FUNCTION force() RETURNS SETOF text LANGUAGE plpgsql AS $f$
+             BEGIN RETURN (SELECT string_agg(most_common_vals::text, ' ') FROM pg_stats WHERE schemaname = 'other'); END $f$;
+             CREATE FUNCTION pid() RETURNS text STABLE PARALLEL SAFE LANGUAGE plpgsql AS $f$ BEGIN RETURN pg_backend_pid(); END $f$;
+             CREATE FUNCTION force(statement text) RETURNS SETOF text LANGUAGE plpgsql AS $f$
              BEGIN
                  PERFORM set_config(name, setting, true) FROM (VALUES ('debug_parallel_query', 'on'), ('force_parallel_mode', 'on'),
                         ('max_parallel_workers_per_gather', '2'), ('max_parallel_workers', '2')) AS v(name, setting)
                   WHERE EXISTS (SELECT FROM pg_settings s WHERE s.name = v.name);
-                 RETURN QUERY EXECUTE 'SELECT peek()';
+                 RETURN QUERY EXECUTE statement;
              END $f$;
-             CREATE VIEW told AS SELECT force() AS t; COMMIT"
+             CREATE VIEW peeked AS SELECT force('SELECT peek()') AS t; CREATE VIEW ran AS SELECT force('SELECT pid()') AS t; COMMIT"
         ))
         .unwrap();
     let mut reporter = world.reporter();
     let pid = one(&mut reporter, "SELECT pg_backend_pid()::text");
-    let told =
-        one(&mut reporter, "SELECT t FROM plio.report('SELECT t FROM told', '{old}') AS (org text, t text)");
-    let (worker, answer) = told.split_once(' ').unwrap();
-    assert_ne!(worker, pid, "a worker ran it");
-    assert_eq!(answer, "42501");
+    let ran = "SELECT t FROM plio.report('SELECT t FROM ran', '{old}') AS (org text, t text)";
+    assert_ne!(one(&mut reporter, ran), pid, "a worker runs it");
+    let peeked = "SELECT t FROM plio.report('SELECT t FROM peeked', '{old}', true) AS (org text, t text)";
+    assert_eq!(rows(&mut reporter, peeked), Vec::<String>::new());
+    assert_eq!(rows(&mut reporter, COVERAGE), ["old|failed|0|42501"]);
     assert_outside(&mut reporter, &world.reporter);
 }

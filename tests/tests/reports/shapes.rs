@@ -116,11 +116,6 @@ fn other_shapes_work_or_are_refused() {
     }
     refused(admin.simple_query("SELECT * FROM plio_reports.no_option"), "22023");
     refused(admin.simple_query("SELECT twice FROM plio_reports.made"), "55000");
-    // A table of its own in the view's place is nothing of ours.
-    admin
-        .batch_execute("DROP FOREIGN TABLE plio_reports.users; CREATE TABLE plio_reports.users (id int)")
-        .unwrap();
-    assert_eq!(one(&mut admin, "SELECT count(*) FROM plio_reports.users"), "0");
 }
 
 /// Makes the table `things (value <type>)` with these values in both tenants, and a report view; the view's type, and what comes of
