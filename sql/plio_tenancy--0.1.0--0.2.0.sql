@@ -450,6 +450,26 @@ CREATE OR REPLACE VIEW plio.stat_tenants AS
 
 COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
 
+CREATE OR REPLACE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
+
 CREATE OR REPLACE VIEW plio.metrics AS
     WITH totals AS (SELECT * FROM plio._shared_totals()),
     tenants AS MATERIALIZED (SELECT s.*, pg_catalog.jsonb_build_object('org', s.org) AS labels FROM plio.stat_tenants s)
@@ -1160,7 +1180,7 @@ AS $audit$
     UNION ALL
     SELECT 'critical', 'planted_object', NULL, o.name,
            format('%s %s was made the extension''s after the installation', o.kind, o.name),
-           format('SET plio.enforcement = off; ALTER EXTENSION plio_tenancy DROP %s %s; DROP %1$s %2$s; RESET plio.enforcement', upper(o.kind), o.name)
+           format('if a missing_object is this one, give it its name back; else ALTER EXTENSION plio_tenancy DROP %s %s, and DROP it', upper(o.kind), o.name)
       FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
     UNION ALL
     SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),

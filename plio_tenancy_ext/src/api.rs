@@ -58,7 +58,7 @@ pub extern "C" fn pg_finfo_set_tenant_wrapper() -> &'static pg_sys::Pg_finfo_rec
 pub unsafe extern "C-unwind" fn set_tenant_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: plain data only in this frame; the call's record is PostgreSQL's. What is deferred may fire, since that was asked.
     unsafe {
-        if fires_deferred(call) {
+        if context::deferred::can_fire() && (!context::is_active() || fires_deferred(call)) {
             deferred::fire();
         }
         set_tenant(call)
@@ -85,7 +85,9 @@ unsafe extern "C-unwind" fn fires_deferred(call: pg_sys::FunctionCallInfo) -> bo
 
 #[pg_guard]
 unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    let is_alone = !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(call);
+    // SAFETY: as above, here and below.
+    let is_nested = unsafe { session::is_in_nested_query(call) };
+    let is_alone = !session::is_in_block() && session::is_outside_spi() && !is_nested;
     // SAFETY: as above.
     let org = unsafe { wanted_org(call) };
     or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
