@@ -98,7 +98,13 @@ pub const ATTACKS: &[Attack] = &[
     reads("size by name", Inside, "SELECT pg_catalog.pg_relation_size('{other}.users')::text"),
     does("search_path", Inside, "SET LOCAL search_path = {other}"),
     does("search_path by set_config", Inside, "SELECT pg_catalog.set_config('search_path', '{other}', true)"),
-    does("search_path by reset", Inside, "RESET search_path"),
+    // The path is free within the tenant's reach.
+    then_reads(
+        "search_path by reset",
+        Inside,
+        &["RESET search_path"],
+        "SELECT string_agg(s, ',') FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) s WHERE quote_ident(s) = '{other}'",
+    ),
     does("role by reset", Inside, "RESET ROLE"),
     does("role by set_config", Inside, "SELECT pg_catalog.set_config('role', NULL, true)"),
     does("the other tenant's role", Inside, "SET LOCAL ROLE {role}"),
