@@ -39,7 +39,7 @@ pub fn is_client_backend() -> bool {
 /// Whether the server is this one process (`postgres --single`).
 pub fn is_single_user() -> bool {
     // SAFETY: reads a global that is set when the process starts.
-    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_STANDALONE_BACKEND }
+    unsafe { !pg_sys::IsPostmasterEnvironment }
 }
 
 /// Whether a parallel worker is being given its leader's state.
