@@ -18,6 +18,12 @@ DROP FUNCTION plio._denials(bigint);
 -- unassign_role() may be told who is to own the schema.
 DROP FUNCTION plio.unassign_role(text);
 
+-- A tenant may be partly dropped.
+ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
+    ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
+
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
+
 CREATE OR REPLACE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -73,6 +79,15 @@ CREATE OR REPLACE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
 STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_denials_left_out_wrapper';
+
+CREATE OR REPLACE FUNCTION "_drop_tenant_step"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS bool /* bool */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_drop_tenant_step_wrapper';
 
 CREATE OR REPLACE FUNCTION "_kept_denials"(
 	"first" bigint, /* i64 */
@@ -280,6 +295,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -1202,6 +1221,39 @@ AS $audit$
      WHERE plio._severity_rank(a.severity) <= plio._severity_rank(severity_at_least)
      ORDER BY plio._severity_rank(a.severity), a.check_name, a.org NULLS FIRST, a.object, a.detail
 $audit$;
+
+CREATE OR REPLACE PROCEDURE plio.drop_tenant_in_steps(org text, confirm text)
+LANGUAGE plpgsql AS $steps$
+BEGIN
+    WHILE plio._drop_tenant_step(org, confirm) LOOP
+        COMMIT;
+    END LOOP;
+END
+$steps$;
+
+COMMENT ON PROCEDURE plio.drop_tenant_in_steps(text, text) IS
+    'Drops a tenant that is too large for plio.drop_tenant(), committing after each step; to be called again if it was cut off';
+
+REVOKE ALL ON FUNCTION
+    plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
+    plio.grant_access(text, text), plio.revoke_access(text, text),
+    plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
+    plio.share(text, text), plio.unshare(text),
+    plio._enable_preload(), plio._loaded_as()
+    FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text),
+    plio.grant_access(text, text), plio.revoke_access(text, text),
+    plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
+    TO plio_admin;
+
+REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
+
+GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
 
 COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded; plio.health() says when the SQL objects are of another';
 

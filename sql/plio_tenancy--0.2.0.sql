@@ -37,7 +37,7 @@ CREATE TABLE plio.tenants (
     schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
     role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
     status      text NOT NULL DEFAULT 'active'
-                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping')),
     settings    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -47,7 +47,7 @@ COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the 
 COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
 COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
 COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
-COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
 COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
@@ -282,6 +282,17 @@ CREATE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
 STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_denials_left_out_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_drop_tenant_step
+CREATE FUNCTION "_drop_tenant_step"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS bool /* bool */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_drop_tenant_step_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_enable_preload
@@ -839,6 +850,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -2157,10 +2172,23 @@ COMMENT ON FUNCTION plio.audit(text) IS
 --   reports
 
 -- finalize
+-- Only a procedure commits: what one transaction cannot lock is dropped in several. It runs with the caller's rights and on
+-- his path, so it names nothing without its schema, and uses no operator.
+CREATE PROCEDURE plio.drop_tenant_in_steps(org text, confirm text)
+LANGUAGE plpgsql AS $steps$
+BEGIN
+    WHILE plio._drop_tenant_step(org, confirm) LOOP
+        COMMIT;
+    END LOOP;
+END
+$steps$;
+COMMENT ON PROCEDURE plio.drop_tenant_in_steps(text, text) IS
+    'Drops a tenant that is too large for plio.drop_tenant(), committing after each step; to be called again if it was cut off';
+
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.
 REVOKE ALL ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
-    plio.rename_tenant(text, text), plio.drop_tenant(text, text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
     plio.share(text, text), plio.unshare(text),
@@ -2171,8 +2199,10 @@ GRANT EXECUTE ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text)
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
     TO plio_admin;
+REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
+GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
 GRANT EXECUTE ON FUNCTION plio.health() TO plio_admin, plio_auditor;
 GRANT SELECT ON plio.tenants, plio.access, plio.shares, plio.history TO plio_admin, plio_auditor;
 

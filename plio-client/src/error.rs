@@ -38,6 +38,8 @@ pub enum ErrorKind {
     TransactionLocked,
     /// 55006: the tenant is in use; also any object that is.
     InUse,
+    /// 53400: a tenant holds more objects than one transaction can lock; also any configured limit that is exceeded.
+    LimitExceeded,
     /// `2BP01`: something else requires the object; a tenant's schema or role changes only through plio's functions.
     StillRequired,
     /// 25P01: the tenant can be set inside a transaction only; also any command for which that holds.
@@ -46,6 +48,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// 0A000: CREATE EXTENSION in a database whose encoding is not UTF8; also anything that PostgreSQL does not support.
     NotSupported,
+    /// 42809: not a sequence, to a function on sequences; also any object of another kind than the statement needs.
+    WrongObject,
     /// 39P01: a trigger's function, called by hand.
     TriggerOnly,
     /// 39P03: an event trigger's function, called by hand.
@@ -68,10 +72,12 @@ pub const SQLSTATES: &[(ErrorKind, &str)] = &[
     (ErrorKind::NotReady, "55000"),
     (ErrorKind::TransactionLocked, "25001"),
     (ErrorKind::InUse, "55006"),
+    (ErrorKind::LimitExceeded, "53400"),
     (ErrorKind::StillRequired, "2BP01"),
     (ErrorKind::NoTransaction, "25P01"),
     (ErrorKind::InvalidArgument, "22023"),
     (ErrorKind::NotSupported, "0A000"),
+    (ErrorKind::WrongObject, "42809"),
     (ErrorKind::TriggerOnly, "39P01"),
     (ErrorKind::EventTriggerOnly, "39P03"),
     (ErrorKind::Internal, "XX000"),

@@ -58,7 +58,7 @@ pub extern "C" fn pg_finfo_set_tenant_wrapper() -> &'static pg_sys::Pg_finfo_rec
 pub unsafe extern "C-unwind" fn set_tenant_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: plain data only in this frame; the call's record is PostgreSQL's. What is deferred may fire, since that was asked.
     unsafe {
-        if fires_deferred(call) {
+        if context::deferred::can_fire() && (!context::is_active() || fires_deferred(call)) {
             deferred::fire();
         }
         set_tenant(call)
@@ -85,7 +85,9 @@ unsafe extern "C-unwind" fn fires_deferred(call: pg_sys::FunctionCallInfo) -> bo
 
 #[pg_guard]
 unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    let is_alone = !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(call);
+    // SAFETY: as above, here and below.
+    let is_nested = unsafe { session::is_in_nested_query(call) };
+    let is_alone = !session::is_in_block() && session::is_outside_spi() && !is_nested;
     // SAFETY: as above.
     let org = unsafe { wanted_org(call) };
     or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
@@ -146,8 +148,18 @@ fn rename_tenant(org: Option<&str>, new_org: Option<&str>) {
 fn drop_tenant(org: Option<&str>, confirm: Option<&str>) {
     or_raise((|| {
         let org = parse_org(org, "drop_tenant", "org")?;
-        lifecycle::drop(&org, required(confirm, "drop_tenant", "confirm")?)
+        lifecycle::dropping::drop(&org, required(confirm, "drop_tenant", "confirm")?)
     })());
+}
+
+/// One step of the procedure `plio.drop_tenant_in_steps`; true while something is left.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn _drop_tenant_step(org: Option<&str>, confirm: Option<&str>) -> bool {
+    or_raise((|| {
+        let org = parse_org(org, "drop_tenant_in_steps", "org")?;
+        lifecycle::dropping::step(&org, required(confirm, "drop_tenant_in_steps", "confirm")?)
+    })())
 }
 
 #[pg_extern(volatile, parallel_unsafe, security_definer)]

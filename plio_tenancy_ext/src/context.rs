@@ -116,12 +116,28 @@ pub fn enter(org: &str, is_alone: bool) -> Result<()> {
     ensure_may_leave()?;
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
+    enter_admitted(&tenant, schema)
+}
+
+#[inline]
+fn enter_admitted(tenant: &Tenant, schema: Oid) -> Result<()> {
     ensure_not_executing(tenant.id)?;
     residue::clear(tenant.id)?;
     session::close_large_objects();
     temporary::note_beneath(tenant.id);
-    apply(&tenant, schema, Scope::Transaction);
+    apply(tenant, schema, Scope::Transaction);
     Ok(())
+}
+
+/// As [`enter`], for plio.selftest(), in a tenant that it has made itself and granted to nobody.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_throw_away(org: &Org) -> Result<()> {
+    ensure_may_leave()?;
+    ensure_may_set()?;
+    let (tenant, schema) = lock_open(org, |_| Ok(()))?;
+    enter_admitted(&tenant, schema)
 }
 
 /// `SET plio.tenant`: the tenant of this session, until it is changed or reset.
@@ -289,7 +305,7 @@ fn lock_open(org: &Org, ensure_permitted: impl Fn(&Tenant) -> Result<()>) -> Res
             if again.has_lost_role {
                 return Err(lost("role"));
             }
-            if again.status == Status::Suspended {
+            if again.status != Status::Active {
                 return Err(Error::Suspended { org: org.to_string() });
             }
             return Ok((again, schema));

@@ -132,23 +132,13 @@ const LOCKED: [&str; 7] = [
     "plio.denials_log_rate",
     "plio.enforcement",
     "plio.tenant",
-    ROLE,
-    SESSION_AUTHORIZATION,
+    "role",
+    "session_authorization",
 ];
-const ROLE: &str = "role";
-const SESSION_AUTHORIZATION: &str = "session_authorization";
 
 /// The setting of that name, if the active tenant locks it whatever the value is.
 pub fn locked_setting(name: &str) -> Option<&'static str> {
-    LOCKED.into_iter().find(|locked| {
-        locked.eq_ignore_ascii_case(name)
-            && (is_role_locked() || !matches!(*locked, ROLE | SESSION_AUTHORIZATION))
-    })
-}
-
-/// Whether the session's role is not to be changed: a session's tenant without a role of its own has no need of that.
-fn is_role_locked() -> bool {
-    context::is_locked() || context::holds_role()
+    LOCKED.into_iter().find(|locked| locked.eq_ignore_ascii_case(name))
 }
 
 /// Whether an administrator listed a foreign server, or an extension that opens connections, for use inside tenants.
@@ -253,15 +243,16 @@ locked_by_tenant!(check_allow_partial_reports, "plio.allow_partial_reports", boo
 locked_by_tenant!(check_allowed_connections, "plio.allowed_connections", *mut c_char);
 locked_by_tenant!(check_enforcement, "plio.enforcement", i32);
 
-/// A configuration file may change it at any time, a running tenant included: it is in force there when the tenant ends.
+/// A configuration file may change it at any time, a running tenant included: it is in force there when the tenant ends. A
+/// parallel worker takes its leader's value over, whatever comes first.
 unsafe extern "C-unwind" fn assign_enforcement(value: i32, _extra: *mut c_void) {
-    if !context::is_active() {
+    if !context::is_active() || session::is_initializing_worker() {
         put_in_force(Enforcement::from_ordinal(value));
     }
 }
 
 /// The tenant has changed, or ended.
-fn on_tenant_change() {
+pub fn on_tenant_change() {
     put_in_force(ENFORCEMENT.get());
 }
 

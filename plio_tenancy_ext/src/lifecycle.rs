@@ -1,10 +1,11 @@
-//! Creating, suspending, renaming and dropping tenants, each in the caller's one transaction.
+//! Creating, suspending and renaming tenants (dropping.rs drops them), each in the caller's one transaction.
 //!
 //! Whoever changes a tenant holds its lock exclusively, so nothing runs half across a request: `set_tenant` holds it
 //! shared (lifecycle/locks.rs). What happens to a tenant's schema or role by other means is refused while enforcement is on.
 
 #![forbid(unsafe_code)]
 
+pub mod dropping;
 pub mod locks;
 
 use crate::cache::{self, SchemaKind, Tenant};
@@ -87,18 +88,38 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<S
     }
     let role = free_role_name(org);
     managing(|| {
-        let (quoted_role, quoted_schema) = (quote_identifier(&role), quote_identifier(&schema));
-        registry::run(&format!("CREATE ROLE {quoted_role} NOLOGIN IN ROLE plio_tenant"))?;
-        registry::run(&format!("CREATE SCHEMA {quoted_schema} AUTHORIZATION {quoted_role}"))?;
-        // Names may be looked up by everybody, so that a look-up from outside meets our refusal, with its hint, and
-        // not PostgreSQL's, which tells an existing schema from a missing one. Nothing in the schema is granted.
-        registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
-        registry::insert_tenant(org, &schema, Some(&role), settings)?;
+        registry::run(&format!("CREATE ROLE {} NOLOGIN IN ROLE plio_tenant", quote_identifier(&role)))?;
+        make(org, &schema, &role, settings)?;
         monitor::give_counters_back();
         registry::record("create_tenant", Some(org), json!({ "schema_name": schema, "role_name": role }))
     })?;
     shares::path::open()?;
     Ok(schema)
+}
+
+/// The schema, owned by the role, and the registry's row.
+fn make(org: &Org, schema: &str, role: &str, settings: Jsonb) -> Result<()> {
+    let (quoted_role, quoted_schema) = (quote_identifier(role), quote_identifier(schema));
+    registry::run(&format!("CREATE SCHEMA {quoted_schema} AUTHORIZATION {quoted_role}"))?;
+    // Names may be looked up by everybody, so that a look-up from outside meets our refusal, with its hint, and
+    // not PostgreSQL's, which tells an existing schema from a missing one. Nothing in the schema is granted.
+    registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
+    registry::insert_tenant(org, schema, Some(role), settings)
+}
+
+/// A tenant for plio.selftest(), which rolls it back: made without any lock or row that management waits for.
+///
+/// # Errors
+/// As [`create`].
+pub fn make_throw_away(org: &Org) -> Result<(String, String)> {
+    session::ensure_may_write("selftest");
+    let (schema, role) = (org.default_schema_name(), free_role_name(org));
+    managing(|| {
+        registry::run(&format!("CREATE ROLE {} NOLOGIN", quote_identifier(&role)))?;
+        registry::join_group_without_lock(&role)?;
+        make(org, &schema, &role, Jsonb::empty())
+    })?;
+    Ok((schema, role))
 }
 
 /// "$user" in a search_path is a schema with the role's own name: what a tenant made there, that role would run.
@@ -191,37 +212,6 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
     })
 }
 
-/// Drops a tenant with its schema, everything in it, and its role. `confirm` repeats the org.
-///
-/// # Errors
-/// 22023 (confirm differs), 42704, 55006, 25001.
-pub fn drop(org: &Org, confirm: &str) -> Result<()> {
-    prepare("drop_tenant")?;
-    if confirm != org.as_str() {
-        return Err(Error::BadArgument {
-            message: "argument \"confirm\" of drop_tenant() does not repeat the organization".to_owned(),
-            hint: "Pass the organization a second time; its data are lost for good.",
-        });
-    }
-    let tenant = locks::tenant(org)?;
-    managing(|| {
-        if let Some(role) = &tenant.role {
-            let role = quote_identifier(&role.name.to_string_lossy());
-            registry::run(&format!("DROP OWNED BY {role} CASCADE"))?;
-        }
-        if let Some(schema) = tenant.schema.and_then(catalog::schema_name) {
-            registry::run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", quote_identifier(&schema)))?;
-        }
-        // A copy of this database in the same cluster names the same role: the last one to drop it does.
-        if let Some(role) = tenant.role.as_ref().filter(|role| !catalog::is_role_used_elsewhere(role.oid)) {
-            registry::run(&format!("DROP ROLE {}", quote_identifier(&role.name.to_string_lossy())))?;
-        }
-        registry::delete_tenant(org)?;
-        monitor::note_dropped();
-        registry::record("drop_tenant", Some(org), json!({}))
-    })
-}
-
 /// The name of the tenant's schema.
 ///
 /// # Errors
@@ -237,6 +227,9 @@ pub fn schema_name_of(tenant: &Tenant) -> Result<String> {
 /// 42704, 55000, 55006.
 pub fn lock(org: &Org) -> Result<Rc<Tenant>> {
     let tenant = locks::tenant(org)?;
+    if tenant.status == Status::Dropping {
+        return Err(Error::BeingDropped { org: org.to_string() });
+    }
     schema_name_of(&tenant)?;
     Ok(tenant)
 }

@@ -45,8 +45,11 @@ pub fn forget_error_context() {
 }
 
 /// A C string of PostgreSQL's as an owned Rust string; `None` for NULL. Invalid UTF-8 is replaced.
-pub fn owned(text: *const c_char) -> Option<String> {
-    // SAFETY: a non-null `char *` from PostgreSQL is NUL-terminated and lives at least as long as this call.
+///
+/// # Safety
+/// `text` is NULL or a C string.
+pub unsafe fn owned(text: *const c_char) -> Option<String> {
+    // SAFETY: the caller's promise; it lives at least as long as this call.
     unsafe { borrowed(text) }.map(Cow::into_owned)
 }
 

@@ -6,19 +6,22 @@
 
 #![forbid(unsafe_code)]
 
+use crate::hooks::running;
 use crate::pg::{deferred, session};
 
-/// Whether what is deferred must fire before `org` is entered, for the transaction only or for the session. Where the tenant
-/// is locked nothing is entered.
+/// Whether what is deferred must fire before `org` is entered, for the transaction or for the session: not where it is the
+/// active tenant already.
 pub fn must_fire_before(org: &str) -> bool {
-    can_fire() && !super::is_locked() && super::active_org().as_deref() != Some(org)
+    can_fire() && super::active_org().as_deref() != Some(org)
 }
 
 /// Whether what is deferred must fire before a session's tenant is left.
 pub fn must_fire_before_leaving() -> bool {
-    can_fire() && super::is_active() && !super::is_locked()
+    can_fire() && super::is_active()
 }
 
-fn can_fire() -> bool {
-    session::is_in_progress() && !deferred::is_in_trigger() && !crate::hooks::running::is_any()
+/// Whether the tenant can change here at all: it is not locked, and neither a trigger nor a plan on tables is running. Looks at
+/// plain data.
+pub fn can_fire() -> bool {
+    session::is_in_progress() && !super::is_locked() && !deferred::is_in_trigger() && !running::is_any()
 }

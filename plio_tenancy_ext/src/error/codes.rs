@@ -28,6 +28,8 @@ impl Error {
             | Self::ForeignChannels
             | Self::ChannelOfTenant { .. }
             | Self::RawNotify
+            | Self::RawSequence { is_active: true, .. }
+            | Self::UntrustedCode { .. }
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
@@ -50,7 +52,8 @@ impl Error {
             Self::ReservedChannel
             | Self::SchemaOfRole { .. }
             | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
-            Self::NoTenantSet
+            Self::RawSequence { is_active: false, .. }
+            | Self::NoTenantSet
             | Self::Suspended { .. }
             | Self::Broken { .. }
             | Self::NotPreloaded
@@ -59,6 +62,7 @@ impl Error {
             | Self::ReportChanged { .. }
             | Self::PartialReport { .. }
             | Self::NotInstalled
+            | Self::BeingDropped { .. }
             | Self::CannotAdopt { .. }
             | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -72,6 +76,7 @@ impl Error {
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
             Self::InUse { .. } | Self::RegistryInUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::TooManyLocks { .. } => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }
@@ -79,6 +84,7 @@ impl Error {
             | Self::ReportColumn { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotASequence { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::NotAnEventTrigger => Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
             Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,

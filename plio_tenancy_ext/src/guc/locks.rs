@@ -114,7 +114,7 @@ unsafe extern "C-unwind" fn check_session_authorization(
 /// clause included: nobody needs one, and it would leave the tenant's role.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_value(lock: usize, source: pg_sys::GucSource::Type) {
-    if is_foreign_change(source) && (context::is_locked() || context::holds_role()) {
+    if is_foreign_change(source) {
         refuse(Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } });
     }
 }
@@ -138,7 +138,8 @@ unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char, source: pg
     if !is_foreign_change(source) || !hooks::is_judged() {
         return;
     }
-    let Some(path) = owned(value) else { return };
+    // SAFETY: the value that PostgreSQL passed.
+    let Some(path) = (unsafe { owned(value) }) else { return };
     for name in catalog::split_identifiers(&path) {
         let Some(schema) = catalog::schema_oid(&name) else { continue };
         let place = cache::place_of_schema(schema, context::active_schema());

@@ -19,9 +19,9 @@ mod targets;
 use crate::ddl::collected;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{notify, running, sequences, settings};
+use crate::hooks::{notify, replaced, running, sequences, settings};
 use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
-use crate::{access, cache, context, hooks};
+use crate::{access, cache, context, guc, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::borrow::Cow;
@@ -68,8 +68,9 @@ unsafe extern "C-unwind" fn on_utility(
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         let planned = settings::with_own_lifetime(notify::with_own_channel(planned));
+        let planned = replaced::with_checked_arguments(planned, query);
         let after = if is_followed_up(statement) { follow_up(statement) } else { After::Nothing };
-        let table = sequences::enter_utility(statement);
+        let table = sequences::enter_utility((*planned).utilityStmt);
         let counts = running::enter_utility(statement);
         let place = collected::enter(is_wide_drop(statement));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
@@ -345,8 +346,12 @@ unsafe fn on_deallocate(statement: *const pg_sys::DeallocateStmt, is_clients: bo
     // SAFETY: the caller passes a DeallocateStmt; the name is NULL or a C string.
     let name = unsafe { (*statement).name };
     if name.is_null() {
-        context::prepared::drop_own(tenant);
-        return Ok(true);
+        // Where enforcement only reports, the application goes on as before.
+        let is_enforced = !guc::is_only_reporting();
+        if is_enforced {
+            context::prepared::drop_own(tenant);
+        }
+        return Ok(is_enforced);
     }
     // SAFETY: as above.
     let verdict = context::prepared::ensure_own(unsafe { CStr::from_ptr(name) }, tenant);
@@ -374,7 +379,8 @@ unsafe extern "C-unwind" fn after_role_rename(old: *const c_char, new: *const c_
     if !session::is_in_progress() || cache::location().is_none() {
         return;
     }
-    if let (Some(old), Some(new)) = (owned(old), owned(new)) {
+    // SAFETY: the names in the statement.
+    if let (Some(old), Some(new)) = unsafe { (owned(old), owned(new)) } {
         or_raise(access::on_role_rename(&old, &new));
     }
 }

@@ -30,7 +30,8 @@ pub struct Frame {
 
 /// Runs `f`. What PostgreSQL raises in it leaves the guard around this call with all its fields.
 pub fn unchanged<R>(f: impl FnOnce() -> R) -> R {
-    let frame = push(false);
+    // SAFETY: taken off below, unless an error passes by.
+    let frame = unsafe { push(false) };
     let outcome =
         PgTryBuilder::new(AssertUnwindSafe(|| Ok(f()))).catch_others(|cause| Err(Box::new(cause))).execute();
     match outcome {
@@ -54,10 +55,13 @@ pub fn unchanged<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Puts a frame on top of the stack. `is_insisting`: a cancellation that is caught above it is raised again.
-pub fn push(is_insisting: bool) -> *mut Frame {
+///
+/// # Safety
+/// It is taken off before the memory context that is current now ends, unless an error does so: whoever catches that puts back
+/// its own stack.
+pub unsafe fn push(is_insisting: bool) -> *mut Frame {
     let memory = memory_below_current(c"plio errors");
-    // SAFETY: the memory is large enough, and filled before it is used; the frame stays on the stack until it is taken off, or until
-    // whoever catches an error puts back its own stack.
+    // SAFETY: the memory is large enough, and filled before it is used; the rest is the caller's promise.
     unsafe {
         let frame = pg_sys::MemoryContextAlloc(memory, size_of::<Frame>()).cast::<Frame>();
         frame.write(Frame {

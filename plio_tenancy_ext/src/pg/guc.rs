@@ -17,7 +17,7 @@ pub fn is_ours() -> bool {
 /// The value that a setting got before anybody defined it.
 pub fn placeholder(name: &CStr) -> Option<String> {
     // SAFETY: missing_ok is set; the value is copied at once.
-    super::owned(unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) })
+    unsafe { super::owned(pg_sys::GetConfigOption(name.as_ptr(), true, false)) }
 }
 
 /// How long a new value lives.

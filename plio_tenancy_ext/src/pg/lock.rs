@@ -114,6 +114,13 @@ fn relation_conflicts(relation: Oid, mode: i32) -> i32 {
     count
 }
 
+/// How many locks the server's sessions can hold together, without the few more for which shared memory may be left
+/// (lock.c, NLOCKENTS) and those of prepared transactions.
+pub fn capacity() -> i64 {
+    // SAFETY: reads a setting, and what was computed of others when the server started.
+    unsafe { i64::from(pg_sys::max_locks_per_xact) * i64::from(pg_sys::MaxBackends) }
+}
+
 /// Runs `f`, which takes locks, in a subtransaction: `f` says whether it got them. False when it did not, or when one of them
 /// was not to be had within `longest`; then all that it took are released.
 ///

@@ -62,7 +62,8 @@ fn run<R>(
 ) -> Result<R, Failure> {
     // SAFETY: reads the memory context and the resource owner, which are put back below, as plpgsql does (pl_exec.c).
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
-    let frame = errors::push(true);
+    // SAFETY: taken off below.
+    let frame = unsafe { errors::push(true) };
     // SAFETY: in a transaction; the subtransaction ends below on every way out of `work`.
     unsafe {
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
@@ -114,7 +115,7 @@ fn first_line(message: &str) -> String {
 /// A packed SQLSTATE as text.
 pub fn text(code: i32) -> String {
     // SAFETY: any number will do; the result is a static buffer, copied at once.
-    owned(unsafe { pg_sys::unpack_sql_state(code) }).unwrap_or_default()
+    unsafe { owned(pg_sys::unpack_sql_state(code)) }.unwrap_or_default()
 }
 
 /// Makes the (sub)transaction read only: nobody can take that back inside it.

@@ -24,6 +24,12 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// How deep in subtransactions we are; 1 in none.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
 /// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
 pub fn statement_start() -> i64 {
     // SAFETY: reads a global.
@@ -107,12 +113,6 @@ pub fn is_making(extension: pg_sys::Oid) -> bool {
     }
 }
 
-/// How deep the transaction is nested: 1 outside subtransactions.
-pub fn nest_level() -> i32 {
-    // SAFETY: reads the transaction state.
-    unsafe { raw::GetCurrentTransactionNestLevel() }
-}
-
 /// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).
 pub fn is_without_event_triggers() -> bool {
     #[cfg(any(feature = "pg17", feature = "pg18"))]
@@ -139,7 +139,7 @@ pub fn is_database_utf8() -> bool {
 /// The database's name.
 pub fn database_name() -> Option<String> {
     // SAFETY: reads the catalog; NULL when it is gone.
-    owned(unsafe { pg_sys::get_database_name(database_oid()) })
+    unsafe { owned(pg_sys::get_database_name(database_oid())) }
 }
 
 /// Whether the SPI stack is empty, that is: no procedural language's code is calling.
@@ -155,7 +155,10 @@ pub fn is_outside_spi() -> bool {
 ///
 /// A SQL function runs its statements without SPI, each in an executor state of its own; a function's call record
 /// lives in the memory of the executor that calls it (execExpr.c), so the client's own query is told by that.
-pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+///
+/// # Safety
+/// The call's record, or NULL.
+pub unsafe fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     // SAFETY: the active portal, its query and the call's flinfo are valid while the call runs, or NULL.
     unsafe {
         let portal = pg_sys::ActivePortal;

@@ -16,14 +16,28 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// The statement that gives it to a role. The identity is PostgreSQL's own, with its schema and quoted.
-    pub fn change_owner(&self, role: &str) -> String {
-        let kind = match self.kind.as_str() {
+    /// As PostgreSQL identifies it.
+    pub fn new(kind: Option<String>, identity: Option<String>) -> Self {
+        Self { kind: kind.unwrap_or_default(), identity: identity.unwrap_or_default() }
+    }
+
+    /// Its kind, as ALTER and DROP spell it.
+    fn keyword(&self) -> &str {
+        match self.kind.as_str() {
             "function" | "procedure" | "aggregate" => "ROUTINE",
             "statistics object" => "STATISTICS",
             kind => kind,
-        };
-        format!("ALTER {kind} {} OWNER TO {}", self.identity, quote_identifier(role))
+        }
+    }
+
+    /// The statement that drops it and what depends on it; it may be gone with another.
+    pub fn drop(&self) -> String {
+        format!("DROP {} IF EXISTS {} CASCADE", self.keyword(), self.identity)
+    }
+
+    /// The statement that gives it to a role. The identity is PostgreSQL's own, with its schema and quoted.
+    pub fn change_owner(&self, role: &str) -> String {
+        format!("ALTER {} {} OWNER TO {}", self.keyword(), self.identity, quote_identifier(role))
     }
 }
 
@@ -89,13 +103,15 @@ pub fn everything_in(schema: Oid) -> Result<Vec<OwnedBy>> {
     owned_by(query, &[schema.into()])
 }
 
-/// The relations in a schema, or one of them, that the role may not write.
-pub fn unwritable(schema: &str, relation: Option<&str>, role: Oid) -> Result<Vec<OwnedBy>> {
+/// The relations of extensions in a schema, or one of them, that the role may not open to be written.
+pub fn extension_tables_closed_to(schema: &str, relation: Option<&str>, role: Oid) -> Result<Vec<OwnedBy>> {
     let query = "
         SELECT pg_catalog.format('relation %I.%I', n.nspname, c.relname), c.relowner, pg_catalog.pg_get_userbyid(c.relowner)::text
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE n.oid = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ($2::text IS NULL OR c.relname = $2)
-           AND NOT pg_catalog.has_table_privilege($3, c.oid, 'INSERT WITH GRANT OPTION')";
+           AND NOT pg_catalog.has_table_privilege($3, c.oid, 'INSERT WITH GRANT OPTION')
+           AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')";
     let oid = crate::pg::catalog::schema_oid(schema).unwrap_or(Oid::INVALID);
     owned_by(query, &[oid.into(), relation.into(), role.into()])
 }

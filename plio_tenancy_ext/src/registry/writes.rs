@@ -17,6 +17,21 @@ pub fn insert_tenant(org: &Org, schema_name: &str, role_name: Option<&str>, sett
     .map_err(bug)
 }
 
+/// Makes a role a member of the group for as long as the subtransaction lasts that will be rolled back. GRANT would lock the
+/// group's role from 16 on, and so keep create_tenant() waiting; a row that nobody else ever sees needs no lock.
+pub fn join_group_without_lock(role: &str) -> Result<()> {
+    // Of these columns 15 has the first four. Oids come from one counter: the new role's is free.
+    Spi::run_with_args(
+        "INSERT INTO pg_catalog.pg_auth_members
+         SELECT (pg_catalog.jsonb_populate_record(NULL::pg_catalog.pg_auth_members, pg_catalog.jsonb_build_object(
+                'roleid', g.oid, 'member', r.oid, 'grantor', 10, 'admin_option', false,
+                'oid', r.oid, 'inherit_option', true, 'set_option', true))).*
+           FROM pg_catalog.pg_roles g, pg_catalog.pg_roles r WHERE g.rolname = 'plio_tenant' AND r.rolname = $1",
+        &[role.into()],
+    )
+    .map_err(bug)
+}
+
 /// Opens or closes the tenant.
 pub fn update_status(org: &Org, status: Status) -> Result<()> {
     change(
@@ -95,24 +110,38 @@ pub fn rename_role(old: &str, new: &str) -> Result<bool> {
     Ok(count.map_err(bug)?.unwrap_or(0) > 0)
 }
 
-/// Shares a relation or a whole schema; a second time changes the mode.
-pub fn upsert_share(schema_name: &str, relation_name: Option<&str>, mode: ShareMode) -> Result<()> {
+/// Shares a relation, a function or a whole schema; a second time changes the mode.
+pub fn upsert_share(
+    schema_name: &str,
+    relation_name: Option<&str>,
+    mode: ShareMode,
+    is_function: bool,
+) -> Result<()> {
     change(
-        "INSERT INTO plio.shares (schema_name, relation_name, mode) VALUES ($1, $2, $3)
+        "INSERT INTO plio.shares (schema_name, relation_name, mode, is_function) VALUES ($1, $2, $3, $4)
          ON CONFLICT (schema_name, relation_name) DO UPDATE SET mode = excluded.mode",
-        &[schema_name.into(), relation_name.into(), mode.as_str().into()],
+        &[schema_name.into(), relation_name.into(), mode.as_str().into(), is_function.into()],
     )
     .map_err(bug)
 }
 
 /// Takes a share back; true when there was one.
-pub fn delete_share(schema_name: &str, relation_name: Option<&str>) -> Result<bool> {
+pub fn delete_share(schema_name: &str, relation_name: Option<&str>, is_function: bool) -> Result<bool> {
     let query = "WITH gone AS (DELETE FROM plio.shares
-                       WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2 RETURNING 1)
+                       WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2 AND is_function = $3 RETURNING 1)
          SELECT count(*) FROM gone";
-    let count =
-        changing(|| Spi::get_one_with_args::<i64>(query, &[schema_name.into(), relation_name.into()]));
+    let arguments = [schema_name.into(), relation_name.into(), is_function.into()];
+    let count = changing(|| Spi::get_one_with_args::<i64>(query, &arguments));
     Ok(count.map_err(bug)?.unwrap_or(0) > 0)
+}
+
+/// The function that a text such as `public.f(integer)` names.
+pub fn function_of_text(text: &str) -> Result<Option<pgrx::pg_sys::Oid>> {
+    Spi::get_one_with_args::<pgrx::pg_sys::Oid>(
+        "SELECT pg_catalog.to_regprocedure($1)::pg_catalog.oid",
+        &[text.into()],
+    )
+    .map_err(bug)
 }
 
 /// A shared relation or schema has another name now.

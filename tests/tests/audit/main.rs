@@ -16,3 +16,4 @@ mod roles;
 mod scale;
 mod several;
 mod ties;
+mod trust;

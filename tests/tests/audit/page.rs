@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::case::Case;
-use crate::{code, objects, outside, privileges, registry, roles, ties};
+use crate::{code, objects, outside, privileges, registry, roles, ties, trust};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -30,7 +30,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "29_health_limits",
     "30_views",
     "51_audit_ties",
@@ -40,6 +40,7 @@ const SOURCES: [&str; 9] = [
     "55_audit_outside",
     "56_audit_registry",
     "58_audit_objects",
+    "58_audit_trust",
 ];
 
 /// A fragment without comments and line breaks.
@@ -77,6 +78,7 @@ fn tried() -> BTreeMap<String, BTreeSet<String>> {
         registry::CASES,
         roles::CASES,
         ties::CASES,
+        trust::CASES,
     ];
     let cases = every.iter().flat_map(|cases: &&[Case]| cases.iter().map(|case| (case.check, case.severity)));
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

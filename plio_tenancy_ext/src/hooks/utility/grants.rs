@@ -80,7 +80,7 @@ unsafe fn schemas_of(names: *mut pg_sys::List) -> Vec<Oid> {
     // SAFETY: the caller passes a list of String nodes.
     let names = unsafe { nodes::pointers::<pg_sys::String>(names) };
     // SAFETY: as above.
-    names.iter().filter_map(|name| catalog::schema_oid(&owned(unsafe { (**name).sval })?)).collect()
+    names.iter().filter_map(|name| catalog::schema_oid(&unsafe { owned((**name).sval) }?)).collect()
 }
 
 unsafe fn privileges(given: *mut pg_sys::List) -> Privileges {
@@ -91,7 +91,7 @@ unsafe fn privileges(given: *mut pg_sys::List) -> Privileges {
     unsafe { nodes::pointers::<pg_sys::AccessPriv>(given) }
         .iter()
         // SAFETY: as above.
-        .map(|privilege| owned(unsafe { (**privilege).priv_name }))
+        .map(|privilege| unsafe { owned((**privilege).priv_name) })
         .collect()
 }
 
