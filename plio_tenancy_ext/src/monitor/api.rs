@@ -52,12 +52,12 @@ pub(crate) fn _kept_denials(
     or_raise(context::ensure_no_tenant("_kept_denials"));
     let here = session::database_oid().to_u32();
     let first = u64::try_from(first).unwrap_or_default();
-    let kept: Vec<Kept> = match super::ring() {
-        Some(ring) if for_good => ring.sealed_from(first).collect(),
-        Some(ring) => ring.entries_from(first).collect(),
-        None => Vec::new(),
+    let kept: Box<dyn Iterator<Item = Kept>> = match super::ring() {
+        Some(ring) if for_good => Box::new(ring.sealed_from(first)),
+        Some(ring) => Box::new(ring.entries_from(first)),
+        None => Box::new(std::iter::empty()),
     };
-    let rows = kept.into_iter().filter_map(move |kept| {
+    let rows = kept.filter_map(move |kept| {
         let denial = Denial::decode(&kept.entry).filter(|denial| denial.database == here)?;
         Some((
             bigint(kept.id),

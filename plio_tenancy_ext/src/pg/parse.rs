@@ -1,6 +1,6 @@
 //! PostgreSQL's own grammar: the names in a text of SQL statements, and whether it is one SELECT.
 
-use super::{memory_below_current, nodes, owned, session, sqlstate_text};
+use super::{memory_below_current, nodes, owned, raw, session, sqlstate_text};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -146,25 +146,14 @@ unsafe fn note(names: &mut Names, parts: *mut pg_sys::List, at_least: usize) {
     }
 }
 
-#[cfg(feature = "pg15")]
+/// Has the walker see each node right below this one.
+///
+/// # Safety
+/// A node of a raw parse tree, and the list that the walker expects.
 unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    // Not in pgrx's bindings for 15, whose header declares the walker without its arguments.
-    unsafe extern "C-unwind" {
-        fn raw_expression_tree_walker(
-            node: *mut pg_sys::Node,
-            walker: unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> bool,
-            context: *mut c_void,
-        ) -> bool;
-    }
     // SAFETY: nodeFuncs.c calls the walker with these two; the boundary turns its errors into unwinds, as pgrx's own
     // bindings do.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw_expression_tree_walker(node, wait, context)) }
-}
-
-#[cfg(not(feature = "pg15"))]
-unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    // SAFETY: a node of a raw parse tree, and the context that the walker expects.
-    unsafe { pg_sys::raw_expression_tree_walker_impl(node, Some(wait), context) }
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw::raw_expression_tree_walker(node, Some(wait), context)) }
 }
 
 /// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.

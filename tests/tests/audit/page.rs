@@ -98,6 +98,7 @@ fn every_check_is_documented_and_tried_with_its_severities() {
         "adoption/adopt.rs",
         "adoption/report.rs",
         "audit/objects.rs",
+        "lifecycle/steps.rs",
         "monitoring/budget.rs",
         "monitoring/denials.rs",
         "monitoring/flush.rs",

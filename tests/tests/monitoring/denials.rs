@@ -52,7 +52,7 @@ const ATTEMPTS: &[(&str, bool, &str)] = &[
     ("CREATE VIEW v AS SELECT * FROM tenant_bravo.users", true, "other_tenant"),
     ("SELECT plio.set_tenant('bravo')", true, "second_tenant"),
     ("SET search_path = tenant_bravo", true, "other_tenant"),
-    ("SET search_path = public", true, "locked_setting"),
+    ("RESET ROLE", true, "locked_setting"),
     ("SELECT plio.set_tenant('canary')", false, "unknown_tenant"),
     ("SELECT plio.set_tenant('closed')", false, "suspended"),
     ("SELECT plio.set_tenant('locked-out')", false, "enter"),
