@@ -9,7 +9,9 @@ pub use self::roles::{
     ensure_may_execute, has_privileges_of, is_named_in_schema_acl, is_role_used_elsewhere, is_superuser,
     is_tenant_role, role_name, role_oid,
 };
-pub use self::stored::{SqlBody, has_plain_types_only, is_in_c, sql_body, stored_expressions};
+pub use self::stored::{
+    C_LANGUAGE, SQL_LANGUAGE, SqlBody, has_plain_types_only, language_of, sql_body, stored_expressions,
+};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;
