@@ -1,5 +1,6 @@
 #!/bin/sh
-# schema.sh write | check: generates the install script with cargo-pgrx; check compares it with the committed one.
+# schema.sh write | check: generates the install script with cargo-pgrx, and the upgrade scripts to it; check compares them
+# with the committed ones.
 set -eu
 cd "$(dirname "$0")/.."
 mode=$1
@@ -20,7 +21,7 @@ if [ "$("$tools/bin/cargo-pgrx" pgrx --version 2>/dev/null)" != "cargo-pgrx $car
 fi
 
 new=$(mktemp)
-trap 'rm -f "$new" "$new.dot" "$new.sql"' EXIT
+trap 'rm -f "$new" "$new.dot" "$new.sql" "$new.upgrade"' EXIT
 
 # The entities are read from the very library that is installed (Rust marks their section as used, so the
 # linker keeps it); the lock is that of install.sh.
@@ -40,15 +41,26 @@ if grep -n -F -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" "$new.sql" >&2; then
     exit 1
 fi
 
-if [ "$mode" = write ]; then
-    if cmp -s "$new.sql" "$committed"; then
-        echo "$committed is up to date" >&2
-    else
-        mkdir -p sql
-        install -m 644 "$new.sql" "$committed"
-        echo "wrote $committed" >&2
+# settle MADE COMMITTED: writes the committed file, or compares it.
+settle() {
+    if [ "$mode" = write ]; then
+        if cmp -s "$1" "$2"; then
+            echo "$2 is up to date" >&2
+        else
+            install -m 644 "$1" "$2"
+            echo "wrote $2" >&2
+        fi
+    elif ! diff -u "$2" "$1"; then
+        echo "check-schema: $2 is out of date, run: make schema" >&2
+        exit 1
     fi
-elif ! diff -u "$committed" "$new.sql"; then
-    echo "check-schema: $committed is out of date, run: make schema" >&2
-    exit 1
-fi
+}
+
+settle "$new.sql" "$committed"
+# The upgrades to this version. Those between older releases are never written again.
+for hand in sql/schema/upgrade/*--"$version".sql; do
+    from=${hand##*/}
+    from=${from%%--*}
+    "${PYTHON:-python3}" scripts/upgrade.py "sql/plio_tenancy--$from.sql" "$new.sql" "$hand" "$from" "$version" > "$new.upgrade"
+    settle "$new.upgrade" "sql/plio_tenancy--$from--$version.sql"
+done

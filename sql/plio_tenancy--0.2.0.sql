@@ -37,7 +37,7 @@ CREATE TABLE plio.tenants (
     schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
     role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
     status      text NOT NULL DEFAULT 'active'
-                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping')),
     settings    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -47,7 +47,7 @@ COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the 
 COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
 COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
 COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
-COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
 COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
@@ -57,11 +57,16 @@ CREATE TABLE plio.access (
     org        text COLLATE "C",
     granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     granted_by text NOT NULL DEFAULT SESSION_USER,
+    -- A name may be another role's tomorrow: the oid says whose the row is, in the cluster whose oids it counts in.
+    role_oid   oid,
+    cluster    bigint,
     CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
 );
 REVOKE ALL ON plio.access FROM PUBLIC;
 COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
-COMMENT ON COLUMN plio.access.role_name IS 'The role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.role_name IS 'The name of the role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.role_oid IS 'The role itself: renamed, it keeps its access';
+COMMENT ON COLUMN plio.access.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
 COMMENT ON COLUMN plio.access.granted_at IS 'When it was granted';
 COMMENT ON COLUMN plio.access.granted_by IS 'The session''s user who granted it';
 COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';
@@ -72,6 +77,7 @@ CREATE TABLE plio.shares (
     mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
     shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
     shared_by     text NOT NULL DEFAULT SESSION_USER,
+    is_function   boolean NOT NULL DEFAULT false,
     CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
@@ -80,7 +86,8 @@ COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that
 COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
 COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
 COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
-COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
 
 CREATE TABLE plio.history (
     history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -184,7 +191,8 @@ COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was
 SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
 
 -- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
--- their table or type; not the members of extensions.
+-- their table or type; not the constructors of range types, which PostgreSQL makes as the bootstrap superuser's; not the
+-- members of extensions.
 CREATE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -199,7 +207,9 @@ AS $objects$
         SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
          WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
            AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
-        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace = $1
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
         UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
         UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
         UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
@@ -218,18 +228,20 @@ AS $objects$
 $objects$;
 REVOKE ALL ON FUNCTION plio._owned_objects(oid) FROM PUBLIC;
 
--- The checked forms of PostgreSQL's functions on sequences, which the planner hook puts into plans where a tenant has no
--- role. They judge their argument and then do as the originals.
+-- The checked forms of PostgreSQL's functions on sequences, for which the planner hook exchanges them. They judge their argument
+-- and then do as the originals.
 CREATE FUNCTION plio._nextval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_nextval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_nextval';
 CREATE FUNCTION plio._currval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_currval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_currval';
 CREATE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval';
 CREATE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval3_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval3';
 CREATE FUNCTION plio._sequence_last_value(regclass) RETURNS bigint
     STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_last_value_wrapper';
+CREATE FUNCTION plio._sequence_in_reach(regclass) RETURNS regclass
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_in_reach_wrapper';
 
 CREATE FUNCTION plio.adopt_tenant(
     org text, schema_name text, settings jsonb DEFAULT '{}', allow_ties boolean DEFAULT false)
@@ -241,19 +253,19 @@ CREATE FUNCTION plio.release_tenant(org text, confirm text)
 CREATE FUNCTION plio.assign_role(org text)
     RETURNS text VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'assign_role_wrapper';
-CREATE FUNCTION plio.unassign_role(org text)
+CREATE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
     RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_wrapper';
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
 CREATE FUNCTION plio.schema_ties(schema_name text) RETURNS TABLE (object text, depends_on text)
     STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'schema_ties_wrapper';
 REVOKE ALL ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     TO plio_admin;
 COMMENT ON FUNCTION plio.adopt_tenant(text, text, jsonb, boolean) IS
     'Makes an existing schema a tenant without a role of its own; its owner and grants stay as they are';
@@ -261,9 +273,17 @@ COMMENT ON FUNCTION plio.release_tenant(text, text) IS
     'Takes plio.adopt_tenant() back: the schema is no tenant any more, and stays as it is; the second argument repeats the org';
 COMMENT ON FUNCTION plio.assign_role(text) IS
     'Gives an adopted tenant a role of its own, which owns its schema and all in it from then on; returns the role''s name';
-COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: every object is its previous owner''s again';
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
 COMMENT ON FUNCTION plio.schema_ties(text) IS
     'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_cluster
+CREATE FUNCTION "_cluster"() RETURNS bigint /* i64 */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_cluster_wrapper';
 
 -- plio_tenancy_ext/src/audit.rs
 -- plio_tenancy::audit::_connecting_extensions
@@ -273,25 +293,22 @@ LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_connecting_extensions_wrapper';
 
 -- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_denials
-CREATE FUNCTION "_denials"(
-	"first" bigint /* i64 */
-) RETURNS TABLE (
-	"denial_id" bigint,  /* i64 */
-	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"pid" INT,  /* i32 */
-	"session_id" TEXT,  /* Option < String > */
-	"login_role" TEXT,  /* Option < String > */
-	"org" TEXT,  /* Option < String > */
-	"kind" TEXT,  /* String */
-	"message" TEXT,  /* String */
-	"sqlstate" TEXT,  /* String */
-	"query_id" bigint,  /* Option < i64 > */
-	"enforced" bool  /* bool */
-)
+-- plio_tenancy::monitor::api::_denials_left_out
+CREATE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
 STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_denials_wrapper';
+AS 'MODULE_PATHNAME', '_denials_left_out_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_drop_tenant_step
+CREATE FUNCTION "_drop_tenant_step"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS bool /* bool */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_drop_tenant_step_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_enable_preload
@@ -313,9 +330,33 @@ STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_flush_state_wrapper';
 
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_kept_denials
+CREATE FUNCTION "_kept_denials"(
+	"first" bigint, /* i64 */
+	"for_good" bool /* bool */
+) RETURNS TABLE (
+	"denial_id" bigint,  /* i64 */
+	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"pid" INT,  /* i32 */
+	"session_id" TEXT,  /* Option < String > */
+	"login_role" TEXT,  /* Option < String > */
+	"org" TEXT,  /* Option < String > */
+	"kind" TEXT,  /* String */
+	"message" TEXT,  /* String */
+	"sqlstate" TEXT,  /* String */
+	"query_id" bigint,  /* Option < i64 > */
+	"enforced" bool,  /* bool */
+	"times" bigint,  /* i64 */
+	"last_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_kept_denials_wrapper';
+
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_loaded_as
-CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* & '_ str */
+CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* String */
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
@@ -330,13 +371,43 @@ VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_notify_wrapper';
 
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_process_kind
+CREATE FUNCTION "_process_kind"() RETURNS TEXT /* & '_ str */
+STRICT STABLE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_process_kind_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   api::_process_kind
+--   monitor::api::_denials_left_out
+
+-- For health(): what cannot be judged in this session, or be believed.
+CREATE FUNCTION plio._health_limits() RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $limits$
+    SELECT 'critical', 'single_user', 'the server runs in single-user mode: nothing is refused, and every statement runs as a superuser',
+           'end this session, and start the server as usual'
+      FROM plio._process_kind() AS kind WHERE kind = 'single-user'
+    UNION ALL
+    SELECT 'warning', 'denials_left_out',
+           format('%s denials were not written to plio.denials_history since the server started: it is full, or the share of a login role is',
+                  plio._denials_left_out()),
+           'raise plio.denials_history_rows, or lower plio.denials_history_retention; find in plio.denials who is refused so often'
+     WHERE plio._denials_left_out() > 0
+$limits$;
+REVOKE ALL ON FUNCTION plio._denials_left_out(), plio._process_kind(), plio._health_limits() FROM PUBLIC;
+
 -- plio_tenancy_ext/src/audit.rs
 -- plio_tenancy::audit::_schemas_in_code
 CREATE FUNCTION "_schemas_in_code"(
 	"language" TEXT, /* & str */
 	"source" TEXT /* & str */
 ) RETURNS TABLE (
-	"name" TEXT,  /* String */
+	"name" TEXT,  /* Option < String > */
 	"is_guess" bool  /* bool */
 )
 IMMUTABLE STRICT PARALLEL RESTRICTED
@@ -365,12 +436,331 @@ STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_shared_totals_wrapper';
 
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_tenant_counters
+CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
+	"tenant_id" bigint,  /* i64 */
+	"commits" bigint,  /* i64 */
+	"rollbacks" bigint,  /* i64 */
+	"denials" bigint  /* i64 */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::create_report_view
+CREATE FUNCTION "create_report_view"(
+	"name" TEXT, /* Option < & str > */
+	"table_name" TEXT, /* Option < & str > */
+	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::create_tenant
+CREATE FUNCTION "create_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
+	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
+) RETURNS TEXT /* String */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::current_tenant
+CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::drop_report_view
+CREATE FUNCTION "drop_report_view"(
+	"name" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::drop_tenant
+CREATE FUNCTION "drop_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
+
+-- plio_tenancy_ext/src/monitor/flush.rs
+-- plio_tenancy::monitor::flush::flush_denials
+CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access
+CREATE FUNCTION "grant_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::grant_access_to_every_tenant
+CREATE FUNCTION "grant_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::rename_tenant
+CREATE FUNCTION "rename_tenant"(
+	"org" TEXT, /* Option < & str > */
+	"new_org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::repair
+CREATE FUNCTION "repair"() RETURNS TABLE (
+	"action" TEXT,  /* String */
+	"old_name" TEXT,  /* String */
+	"role_name" TEXT,  /* String */
+	"org" TEXT  /* Option < String > */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'repair_wrapper';
+
+-- plio_tenancy_ext/src/report_api.rs
+-- plio_tenancy::report_api::report_coverage
+CREATE FUNCTION "report_coverage"() RETURNS TABLE (
+	"org" TEXT,  /* String */
+	"outcome" TEXT,  /* String */
+	"rows" bigint,  /* i64 */
+	"sqlstate" TEXT,  /* Option < String > */
+	"message" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   roles
+--   registry
+--   report_api::report_coverage
+--   report_api::create_report_view
+--   report_api::drop_report_view
+
+-- Reports across tenants: who may make them is checked in the functions, too, whatever is granted here.
+
+CREATE FUNCTION plio.report(query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report';
+REVOKE ALL ON FUNCTION plio.report(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report(text, text[], boolean) TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report(text, text[], boolean) IS
+    'Runs one SELECT in each tenant, read only, and returns the rows with the organization in front; needs a column definition list';
+
+CREATE FUNCTION plio.report_json(
+    query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false, OUT org text, OUT "row" jsonb)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_json';
+REVOKE ALL ON FUNCTION plio.report_json(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
+    'As plio.report(), each row as one jsonb';
+
+-- For `plio report`, which prints the columns in the query's order: json keeps it, jsonb does not.
+CREATE FUNCTION plio._report_ordered(
+    query text, orgs text[], allow_partial boolean, OUT org text, OUT "row" json)
+    RETURNS SETOF record
+    VOLATILE PARALLEL UNSAFE
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_ordered';
+REVOKE ALL ON FUNCTION plio._report_ordered(text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._report_ordered(text, text[], boolean) TO plio_reporter, plio_auditor;
+
+REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;
+COMMENT ON FUNCTION plio.report_coverage() IS
+    'The tenants of this session''s last report: counted, or suspended, gone, drifted, failed, with the SQLSTATE';
+
+CREATE FUNCTION plio._report_handler() RETURNS fdw_handler
+    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_handler';
+REVOKE ALL ON FUNCTION plio._report_handler() FROM PUBLIC;
+CREATE FOREIGN DATA WRAPPER plio_tenants HANDLER plio._report_handler;
+COMMENT ON FOREIGN DATA WRAPPER plio_tenants IS 'plio_tenancy: reads report views, inside each tenant in turn';
+CREATE SERVER plio_tenants FOREIGN DATA WRAPPER plio_tenants;
+COMMENT ON SERVER plio_tenants IS 'plio_tenancy: the tenants of this very database';
+
+CREATE SCHEMA plio_reports;
+REVOKE ALL ON SCHEMA plio_reports FROM PUBLIC;
+GRANT USAGE ON SCHEMA plio_reports TO plio_reporter, plio_auditor;
+COMMENT ON SCHEMA plio_reports IS 'plio_tenancy: the report views that plio.create_report_view() makes';
+
+REVOKE ALL ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) TO plio_admin;
+COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
+    'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
+COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::require_tenant
+CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::resume_tenant
+CREATE FUNCTION "resume_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access
+CREATE FUNCTION "revoke_access"(
+	"role" TEXT, /* Option < & str > */
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::revoke_access_to_every_tenant
+CREATE FUNCTION "revoke_access_to_every_tenant"(
+	"role" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
+
+-- plio_tenancy_ext/src/selftest.rs
+-- plio_tenancy::selftest::selftest
+CREATE FUNCTION "selftest"() RETURNS TABLE (
+	"attack" TEXT,  /* String */
+	"verdict" TEXT,  /* String */
+	"sqlstate" TEXT,  /* Option < String > */
+	"detail" TEXT  /* Option < String > */
+)
+STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'selftest_wrapper';
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   registry
+--   selftest::selftest
+
+-- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
+-- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
+GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
+COMMENT ON FUNCTION plio.selftest() IS
+    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::share
+CREATE FUNCTION "share"(
+	"object" TEXT, /* Option < & str > */
+	"mode" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'share_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::suspend_tenant
+CREATE FUNCTION "suspend_tenant"(
+	"org" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::unshare
+CREATE FUNCTION "unshare"(
+	"object" TEXT /* Option < & str > */
+) RETURNS void
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'unshare_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::version
+CREATE FUNCTION "version"() RETURNS TEXT /* & '_ str */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   health_limits
+--   api::_cluster
 --   api::_loaded_as
+--   api::version
 --   monitor::api::_shared_totals
 --   monitor::flush::_flush_state
+
+-- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
+-- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
+CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
+-- Whom each row of plio.access is for, as cache.rs decides it: tied (by oid), fits (another cluster's, with the same name and
+-- oid here), untied (another cluster's, or of release 0.1.0) or gone. The oid is null in the last two.
+CREATE FUNCTION plio._access_ties() RETURNS TABLE (role_name text, org text, role_oid oid, present_name text, state text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.role_name, a.org, CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, o.rolname::text, t.state
+      FROM plio.access a
+      LEFT JOIN pg_roles o ON o.oid = a.role_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = a.role_name THEN 'fits' ELSE 'untied' END) t (state)
+$$;
+REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
 
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
@@ -379,9 +769,8 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $health$
     WITH loading AS (
-        SELECT plio._loaded_as() AS how,
-               'plio_tenancy' = ANY (regexp_split_to_array(
-                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+        -- Not by the setting: only superusers may read it, and the installer may be none any more.
+        SELECT plio._loaded_as() AS how, plio._loaded_as() = 'shared' AS is_shared,
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
@@ -392,10 +781,19 @@ AS $health$
                     ELSE 'shared_preload_libraries is better where a restart is possible' END
           FROM loading WHERE is_shared OR is_session
         UNION ALL
+        SELECT l.severity, l.finding, l.detail, l.fix FROM plio._health_limits() l
+        UNION ALL
         SELECT 'critical', 'not_preloaded',
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
                format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
           FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'warning', 'update_due',
+               format('the library is %s, its SQL objects in this database are %s', plio.version(), x.extversion),
+               CASE WHEN string_to_array(plio.version(), '.')::int[] > string_to_array(x.extversion, '.')::int[]
+                    THEN 'ALTER EXTENSION plio_tenancy UPDATE'
+                    ELSE 'install the newer package again: an older library does not know these SQL objects' END
+          FROM pg_extension x WHERE x.extname = 'plio_tenancy' AND x.extversion <> plio.version()
         UNION ALL
         SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
                'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
@@ -412,7 +810,7 @@ AS $health$
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
         SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
                'add plio_tenancy to shared_preload_libraries and restart'
          WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
         UNION ALL
@@ -476,14 +874,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -493,6 +891,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -507,26 +909,74 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
-          FROM (SELECT DISTINCT role_name FROM plio.access) a
-         WHERE NOT EXISTS (
-               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
-                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
+          FROM plio._access_ties() a
+         WHERE a.state = 'gone'
+            OR (a.role_oid IS NOT NULL AND NOT EXISTS (
+               SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
+        UNION ALL
+        SELECT DISTINCT 'warning', 'untied_access',
+               format('access of role %I was granted in another cluster, to a role with another oid: it is without effect here', a.role_name),
+               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
+          FROM plio._access_ties() a WHERE a.state = 'untied'
+        UNION ALL
+        SELECT 'info', 'access_of_another_cluster',
+               format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
+               'SELECT * FROM plio.repair() makes them this cluster''s, so that they follow their roles'
+          FROM plio._access_ties() a WHERE a.state = 'fits' HAVING count(*) > 0
+        UNION ALL
+        SELECT DISTINCT 'info', 'role_renamed', format('role %I of plio.access is called %I now, renamed in another database', a.role_name, a.present_name),
+               'SELECT * FROM plio.repair() brings the names up to date; access is the same'
+          FROM plio._access_ties() a WHERE a.state = 'tied' AND a.present_name <> a.role_name
+        UNION ALL
+        SELECT 'critical', 'role_not_owner',
+               format('role %I of tenant "%s" does not own schema %I, which belongs to %I: nobody may enter', t.role_name, t.org, t.schema_name, o.rolname),
+               CASE WHEN EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid AND g.rolname = 'plio_tenant'
+                                  WHERE m.member = n.nspowner)
+                    THEN 'SELECT * FROM plio.repair(), if that is the tenant''s role under another name'
+                    ELSE format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %I; RESET plio.enforcement', t.schema_name, t.role_name) END
+          FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name JOIN pg_roles o ON o.oid = n.nspowner
+          JOIN pg_roles r ON r.rolname = t.role_name
+         WHERE n.nspowner <> r.oid
+        UNION ALL
+        SELECT 'critical', 'installer_not_superuser',
+               format('role %I owns the functions of plio_tenancy and is no superuser: audit(), create_tenant() and other functions fail for everybody', r.rolname),
+               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
+                   r.rolname, r.rolname, r.rolname)
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'plio' JOIN pg_roles r ON r.oid = p.proowner
+         WHERE p.proname = 'health' AND NOT r.rolsuper
+        UNION ALL
+        SELECT 'warning', 'replication_unjudged',
+               format('role %I has REPLICATION: on a connection with replication=database nothing of its SQL is judged, since session_preload_libraries is not for these', r.rolname),
+               format('add plio_tenancy to shared_preload_libraries and restart, or ALTER ROLE %I NOREPLICATION', r.rolname)
+          FROM pg_roles r, loading WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper AND NOT loading.is_shared
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
         UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
+        UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
-                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
-                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+                            WHERE n.nspname = s.schema_name AND NOT s.is_function
+                              AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+           AND NOT EXISTS (SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                            WHERE n.nspname = s.schema_name AND s.is_function
+                              AND (pg_identify_object('pg_proc'::regclass, p.oid, 0)).identity
+                                  = format('%I.%s', s.schema_name, s.relation_name))
     )
     SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
@@ -546,6 +996,302 @@ CREATE FUNCTION plio.set_tenant(org text) RETURNS void
 -- The checked form of set_config(), which the planner hook puts into plans.
 CREATE FUNCTION plio._set_config(text, text, boolean) RETURNS text
     VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_set_config_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
+--   monitor::api::_kept_denials
+--   monitor::api::_shared_totals
+--   monitor::api::_tenant_counters
+
+-- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
+REVOKE ALL ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+           d.times, d.last_at
+      FROM plio._kept_denials(0, false) d;
+REVOKE ALL ON plio.denials FROM PUBLIC;
+GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.denials IS
+    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
+COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
+COMMENT ON COLUMN plio.denials.at IS 'When; for the first time, if it happened again';
+COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
+COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
+COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
+COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
+COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+COMMENT ON COLUMN plio.denials.times IS 'How often: the same in the same session is counted in one row for a minute, or until it is in the history';
+COMMENT ON COLUMN plio.denials.last_at IS 'When for the last time';
+
+-- Whoever is in a tenant holds a share lock on its schema to the end of the transaction, with a sub-object number that
+-- PostgreSQL itself never locks (plio_tenancy_ext/src/pg/lock.rs, OURS); on a standby, a relation's lock with the schema's
+-- oid. So this needs no shared memory of ours and costs the sessions nothing. Runs as its owner: others' rows of
+-- pg_stat_activity are hidden from an auditor.
+CREATE FUNCTION plio._activity()
+RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
+               wait_event_type text, wait_event text, application_name text, client_addr inet)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $activity$
+    -- One look-up for each lock, however many tenants there are.
+    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM pg_locks l
+      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
+$activity$;
+REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
+
+CREATE VIEW plio.activity AS
+    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM plio._activity() a;
+REVOKE ALL ON plio.activity FROM PUBLIC;
+GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.activity IS
+    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
+COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
+COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.activity.org IS 'The tenant';
+COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
+COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
+COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
+COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
+
+-- Tenant by tenant, by the catalogs' indexes: pg_depend knows what lies in a schema, and pg_index the indexes of that. So one
+-- tenant costs one tenant. No file is looked at.
+CREATE VIEW plio.stat_tenants AS
+    WITH block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, unless tenants were counted together
+    -- for want of counters; null otherwise.
+    shared AS (SELECT CASE WHEN s.uncounted = 0 THEN 0::bigint END AS zero FROM plio._shared_totals() s),
+    sessions AS (
+        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
+          FROM plio._activity() a GROUP BY a.org
+    )
+    SELECT t.org, t.status,
+           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
+           COALESCE(k.rollbacks, h.zero) AS rollbacks,
+           COALESCE(k.denials, h.zero) AS denials,
+           COALESCE(r.tables, 0) AS tables,
+           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
+           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
+           (COALESCE(r.toast_pages, 0) * b.bytes)::bigint AS toast_bytes,
+           COALESCE(r.live_rows, 0)::bigint AS live_rows,
+           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
+           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
+           COALESCE(r.index_scans, 0)::bigint AS index_scans,
+           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
+           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
+           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
+           r.last_vacuum, r.last_analyze,
+           COALESCE(s.sessions, 0) AS sessions,
+           pg_catalog.clock_timestamp() - s.since AS longest_session
+      FROM plio.tenants t
+     CROSS JOIN block b
+      LEFT JOIN shared h ON true
+      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
+      LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+     CROSS JOIN LATERAL (
+           SELECT pg_catalog.count(*) AS tables,
+                  pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind <> 'p') AS table_pages,
+                  pg_catalog.sum(i.pages) FILTER (WHERE c.relkind <> 'p') AS index_pages,
+                  pg_catalog.sum(COALESCE(o.relpages, 0)::bigint + COALESCE(x.pages, 0)) AS toast_pages,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS live_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS dead_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind <> 'p') AS sequential_scans,
+                  pg_catalog.sum(i.scans) FILTER (WHERE c.relkind <> 'p') AS index_scans,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_inserted,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_updated,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_deleted,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_vacuum,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_analyze
+             FROM pg_catalog.pg_depend d
+             JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm', 'p')
+             LEFT JOIN pg_catalog.pg_class o ON o.oid = c.reltoastrelid
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages, pg_catalog.sum(pg_catalog.pg_stat_get_numscans(y.oid)) AS scans
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.oid) i
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.reltoastrelid) x
+            WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+              AND d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+           ) r
+      LEFT JOIN sessions s ON s.org = t.org;
+REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
+GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.stat_tenants IS
+    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
+COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
+COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
+COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
+COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
+COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
+COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
+COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
+COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
+COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
+COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
+COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
+COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
+COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
+COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
+COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
+COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
+
+-- Runs as its owner, who may look at every file.
+CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
+REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
+COMMENT ON FUNCTION plio.tenant_sizes(text) IS
+    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
+
+CREATE VIEW plio.metrics AS
+    WITH totals AS (SELECT * FROM plio._shared_totals()),
+    tenants AS MATERIALIZED (SELECT s.*, pg_catalog.jsonb_build_object('org', s.org) AS labels FROM plio.stat_tenants s)
+    SELECT m.name, s.labels, m.value::double precision AS value
+      FROM tenants s
+     CROSS JOIN LATERAL (VALUES
+           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
+           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
+           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
+           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
+           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
+           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
+           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
+           ('plio_tenant_sessions', s.sessions)
+           ) m (name, value)
+     WHERE m.value IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenant_longest_session_seconds', s.labels,
+           pg_catalog.date_part('epoch', s.longest_session)
+      FROM tenants s WHERE s.longest_session IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
+      FROM tenants s GROUP BY s.status
+    UNION ALL
+    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
+           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
+      FROM totals
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM totals t CROSS JOIN LATERAL (VALUES
+           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
+           ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
+           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
+    UNION ALL
+    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
+    UNION ALL
+    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
+           pg_catalog.count(h.finding)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity)
+      LEFT JOIN plio.health() h ON h.severity = w.severity GROUP BY w.severity;
+REVOKE ALL ON plio.metrics FROM PUBLIC;
+GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
+COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
+COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
+COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
+COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   monitoring
+--   monitor::flush::flush_denials
+
+-- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
+-- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
+CREATE TABLE plio.denials_history (
+    at         timestamptz NOT NULL,
+    denial_id  bigint NOT NULL,
+    pid        integer NOT NULL,
+    session_id text,
+    login_role text,
+    org        text,
+    kind       text NOT NULL,
+    message    text NOT NULL,
+    sqlstate   text NOT NULL,
+    query_id   bigint,
+    enforced   boolean NOT NULL,
+    times      bigint NOT NULL DEFAULT 1,
+    last_at    timestamptz,
+    PRIMARY KEY (at, denial_id)
+);
+-- How many rows a login role has.
+CREATE INDEX denials_history_login_role ON plio.denials_history (login_role);
+REVOKE ALL ON plio.denials_history FROM PUBLIC;
+GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.denials_history IS
+    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
+COMMENT ON COLUMN plio.denials_history.at IS 'When';
+COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
+COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
+COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
+COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
+COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
+COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
+COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
+COMMENT ON COLUMN plio.denials_history.times IS 'How often, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.last_at IS 'When for the last time; null in rows from before 0.2.0';
+
+-- What is older than the retention goes by itself; nothing else does.
+CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
+    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
+ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
+SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
+
+REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
+COMMENT ON FUNCTION plio.flush_denials() IS
+    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -586,7 +1332,7 @@ CREATE FUNCTION plio._entering_roles() RETURNS TABLE (role_oid oid, role_name na
     LANGUAGE sql STABLE PARALLEL RESTRICTED
 AS $$
     WITH RECURSIVE entering (oid) AS (
-        SELECT r.oid FROM plio.access a JOIN pg_catalog.pg_authid r ON r.rolname OPERATOR(pg_catalog.=) a.role_name
+        SELECT a.role_oid FROM plio._access_ties() a WHERE a.role_oid IS NOT NULL
         UNION
         SELECT m.member FROM entering e JOIN pg_catalog.pg_auth_members m ON m.roleid OPERATOR(pg_catalog.=) e.oid
     )
@@ -603,7 +1349,7 @@ REVOKE ALL ON FUNCTION plio._entering_roles() FROM PUBLIC;
 CREATE FUNCTION plio._audit_ties()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_nestloop = off
 AS $ties$
     WITH places AS MATERIALIZED (SELECT schema_oid, p.org FROM plio._places() p),
     relations AS MATERIALIZED (
@@ -748,7 +1494,7 @@ REVOKE ALL ON FUNCTION plio._audit_ties() FROM PUBLIC;
 CREATE FUNCTION plio._audit_code()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $code$
     WITH code AS MATERIALIZED (
         SELECT p.oid, p.pronamespace, p.prosrc, p.proconfig, p.prosecdef, p.proowner, l.lanname, s.org, s.role_oid,
@@ -761,18 +1507,23 @@ AS $code$
         SELECT n.nspname::text COLLATE "C" AS name, s.org
           FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
     ),
-    named AS (
-        SELECT c.oid, c.org, s.org AS other, s.name, bool_and(q.is_guess) AS is_guess
+    -- A row without a name: the text is too much to be read.
+    texts AS MATERIALIZED (
+        SELECT c.oid, c.org, q.name, q.is_guess
           FROM code c CROSS JOIN LATERAL plio._schemas_in_code(c.lanname::text, c.prosrc) q
-          JOIN schemas s ON s.name = q.name
-         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal') AND s.org IS DISTINCT FROM c.org
-         GROUP BY c.oid, c.org, s.org, s.name
+         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal')
+    ),
+    named AS (
+        SELECT x.oid, x.org, s.org AS other, s.name, bool_and(x.is_guess) AS is_guess
+          FROM texts x JOIN schemas s ON s.name = x.name
+         WHERE s.org IS DISTINCT FROM x.org
+         GROUP BY x.oid, x.org, s.org, s.name
     ),
     paths AS (
         SELECT c.oid, c.org, s.org AS other
           FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
-         CROSS JOIN LATERAL regexp_split_to_table(substr(o, 13), '\s*,\s*') e
-          JOIN schemas s ON s.name = btrim(e, '"')
+         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
+          JOIN schemas s ON s.name = btrim(btrim(e), '"')
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
     ),
     -- What may run a function: of the tenants without a role alone.
@@ -806,6 +1557,12 @@ AS $code$
                 ELSE format('DROP ROUTINE %s', n.oid::regprocedure) END
       FROM named n
     UNION ALL
+    SELECT 'warning', 'unread_code', x.org, x.oid::regprocedure::text,
+           format('the body of %s is too long or too deep to be read as a whole: whether it names other tenants'' schemas is not known',
+                  x.oid::regprocedure),
+           'read the function; if nobody needs it, drop it'
+      FROM texts x WHERE x.name IS NULL
+    UNION ALL
     SELECT 'critical', 'function_search_path', coalesce(p.org, p.other), p.oid::regprocedure::text,
            format('the search_path of %s leads into tenant "%s"', p.oid::regprocedure, p.other),
            format('ALTER ROUTINE %s RESET search_path', p.oid::regprocedure)
@@ -838,7 +1595,7 @@ REVOKE ALL ON FUNCTION plio._audit_code() FROM PUBLIC;
 CREATE FUNCTION plio._audit_privileges()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $privileges$
     WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
     objects AS MATERIALIZED (
@@ -884,7 +1641,7 @@ AS $privileges$
     ),
     judged AS (
         SELECT g.*, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
-               g.grantee = 0 OR r.rolname = 'plio_tenant' OR EXISTS (SELECT 1 FROM tenants x WHERE x.role_oid = g.grantee) AS is_wide
+               coalesce(g.grantee = 0 OR r.rolname = 'plio_tenant' OR g.grantee IN (SELECT x.role_oid FROM tenants x WHERE x.role_oid IS NOT NULL), false) AS is_wide
           FROM granted g LEFT JOIN pg_authid r ON r.oid = g.grantee
     )
     SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) OR o.kind = 'SCHEMA' THEN 'critical' ELSE 'warning' END,
@@ -912,7 +1669,10 @@ AS $privileges$
                        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END, w.whom)
       FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e
       JOIN pg_authid r ON r.oid = d.defaclrole
-      JOIN tenants t ON t.schema_oid = d.defaclnamespace OR (d.defaclnamespace = 0 AND t.role_oid = d.defaclrole)
+      -- A schema's are its tenant's; those of a whole database belong to whoever creates.
+      JOIN (SELECT t.schema_oid AS space, NULL::oid AS creator, t.org, t.role_oid FROM tenants t
+            UNION ALL SELECT 0, t.role_oid, t.org, t.role_oid FROM tenants t WHERE t.role_oid IS NOT NULL) t
+        ON t.space = d.defaclnamespace AND coalesce(t.creator, d.defaclrole) = d.defaclrole
       LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
       LEFT JOIN pg_authid g ON g.oid = e.grantee
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
@@ -928,6 +1688,20 @@ AS $privileges$
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
      WHERE e.grantee <> m.lomowner
      GROUP BY t.org, m.oid, e.grantee, w.whom
+    UNION ALL
+    -- Whoever owns a table is bound by its policies only where that is said, and inside a tenant the owner is at work.
+    SELECT 'warning', 'policy_unforced', p.org, p.oid::regclass::text,
+           format('the policies of %s of tenant "%s" bind nobody inside the tenant: %s', p.oid::regclass, p.org,
+                  CASE WHEN p.relrowsecurity THEN 'its owner is at work there, whom they bind only with FORCE'
+                       ELSE 'row level security of the table is not enabled' END),
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p.oid::regclass),
+                     format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p.oid::regclass), 'RESET plio.enforcement')
+      FROM (SELECT DISTINCT c.oid, c.relrowsecurity, t.org
+              FROM pg_policy y JOIN pg_class c ON c.oid = y.polrelid JOIN tenants t ON t.schema_oid = c.relnamespace
+             WHERE NOT c.relrowsecurity
+                OR (NOT c.relforcerowsecurity
+                    AND CASE WHEN t.role_oid IS NOT NULL THEN c.relowner = t.role_oid
+                             ELSE c.relowner IN (SELECT role_oid FROM plio._entering_roles()) END)) p
 $privileges$;
 REVOKE ALL ON FUNCTION plio._audit_privileges() FROM PUBLIC;
 
@@ -969,6 +1743,20 @@ AS $roles$
            format('ALTER ROLE %I NOBYPASSRLS', r.rolname)
       FROM pg_authid r
      WHERE r.rolbypassrls AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    SELECT CASE WHEN r.oid IN (SELECT role_oid FROM entering) THEN 'critical' ELSE 'warning' END, 'replication_role', NULL,
+           quote_ident(r.rolname),
+           format('%I may replicate: it can copy the whole cluster, and decode what every tenant writes', r.rolname),
+           format('ALTER ROLE %I NOREPLICATION', r.rolname)
+      FROM pg_authid r WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    -- From 16 on it gives only what the role was given with ADMIN.
+    SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+                  r.rolname),
+           format('ALTER ROLE %I NOCREATEROLE', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
     UNION ALL
     SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
            format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
@@ -1176,7 +1964,7 @@ REVOKE ALL ON FUNCTION plio._audit_outside() FROM PUBLIC;
 CREATE FUNCTION plio._audit_registry()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $registry$
     WITH places AS MATERIALIZED (SELECT * FROM plio._places()),
     tables AS MATERIALIZED (
@@ -1195,14 +1983,15 @@ AS $registry$
     names AS MATERIALIZED (
         SELECT relname, count(*) AS tenants, min(org) AS org FROM tables WHERE org IS NOT NULL GROUP BY relname
     ),
+    entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
-               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname
+               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
-               t.relowner IN (SELECT role_oid FROM plio._entering_roles())
+               t.relowner IN (SELECT role_oid FROM entering)
                OR EXISTS (SELECT 1 FROM aclexplode(t.relacl) a
-                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles())) AS is_reachable
+                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering)) AS is_reachable
           FROM tables t JOIN names n ON n.relname = t.relname
          WHERE t.org IS NULL
     )
@@ -1224,12 +2013,12 @@ AS $registry$
                 WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
                      SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
                        FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
-                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
+                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
       FROM shadows s
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
@@ -1253,12 +2042,6 @@ AS $registry$
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
      WHERE e.grantee <> p.proowner AND r.rolname IS DISTINCT FROM 'plio_admin'
     UNION ALL
-    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
-           format('the definition of %s was altered', p.oid::regprocedure),
-           format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
-      FROM managing p
-     WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
-    UNION ALL
     SELECT 'critical', 'event_trigger_altered', NULL, wanted.name,
            format('event trigger %s calls another function, or only for some commands', wanted.name),
            'DROP EXTENSION plio_tenancy after a dump of the registry, and create it again'
@@ -1281,12 +2064,233 @@ REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
+--   audit_base
+
+-- Whose code tenants may meet: what cache/code.rs refuses inside tenants, said before it bites.
+CREATE FUNCTION plio._audit_trust()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $trust$
+    WITH administrators AS MATERIALIZED (
+        SELECT oid FROM pg_authid WHERE rolsuper OR pg_has_role(oid, 'plio_admin', 'USAGE')
+    ),
+    -- What lies outside tenants and was not shared as a whole.
+    outside AS MATERIALIZED (
+        SELECT p.schema_oid, n.nspname FROM plio._places() p JOIN pg_namespace n ON n.oid = p.schema_oid
+         WHERE p.org IS NULL
+           AND NOT EXISTS (SELECT FROM plio.shares s WHERE s.schema_name = n.nspname AND s.relation_name IS NULL)
+    ),
+    code AS MATERIALIZED (
+        SELECT 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner, o.nspname
+          FROM pg_proc p JOIN outside o ON o.schema_oid = p.pronamespace
+        UNION ALL
+        SELECT 'pg_operator'::regclass, p.oid, p.oprowner, o.nspname
+          FROM pg_operator p JOIN outside o ON o.schema_oid = p.oprnamespace
+    ),
+    -- A login role trusts itself and its groups, a tenant its owner: whoever is neither to one of them is a stranger there.
+    strangers AS MATERIALIZED (
+        SELECT w.owner FROM (SELECT DISTINCT owner FROM code) w
+         WHERE w.owner NOT IN (SELECT oid FROM administrators)
+           AND EXISTS (SELECT FROM plio._entering_roles() e JOIN pg_authid r ON r.oid = e.role_oid
+                        WHERE r.rolcanlogin AND r.oid <> w.owner AND NOT pg_has_role(r.oid, w.owner, 'MEMBER'))
+           AND EXISTS (SELECT FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
+                        WHERE n.nspowner <> w.owner)
+    ),
+    named AS (
+        SELECT c.class, c.nspname, pg_get_userbyid(c.owner) AS owner, i.identity
+          FROM code c JOIN strangers USING (owner) CROSS JOIN LATERAL pg_identify_object(c.class, c.oid, 0) i
+    ),
+    on_path AS MATERIALIZED (
+        SELECT n.oid, n.nspname, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl
+          FROM pg_namespace n
+         WHERE n.nspname IN (SELECT schema_name FROM plio.shares)
+            OR n.oid IN (SELECT extnamespace FROM pg_extension
+                          WHERE extowner IN (SELECT oid FROM administrators) AND extname <> 'plio_tenancy')
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    )
+    SELECT 'warning', 'untrusted_code', NULL::text, n.identity,
+           format('%s belongs to %I: tenants'' sessions whose role is not a member of that are refused it', n.identity, n.owner),
+           CASE WHEN n.class = 'pg_proc'::regclass THEN format('SELECT plio.share(%L, ''read'')', n.identity)
+                ELSE format('SELECT plio.share(%L, ''read''), or ALTER OPERATOR .. OWNER TO an administrator', quote_ident(n.nspname)) END
+      FROM named n
+     WHERE n.class <> 'pg_proc'::regclass
+        OR NOT EXISTS (SELECT FROM plio.shares s
+                        WHERE s.is_function AND s.schema_name = n.nspname
+                          AND format('%I.%s', s.schema_name, s.relation_name) = n.identity)
+    UNION ALL
+    SELECT 'warning', 'open_schema', NULL, quote_ident(p.nspname),
+           format('%s may create in schema %I, which is on every tenant''s path: what is made there can stand in the way of what tenants call',
+                  w.whom, p.nspname),
+           format('REVOKE CREATE ON SCHEMA %I FROM %s', p.nspname, w.whom)
+      FROM on_path p CROSS JOIN LATERAL aclexplode(p.acl) a LEFT JOIN pg_authid r ON r.oid = a.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE a.privilege_type = 'CREATE'
+       AND (a.grantee = 0 OR r.rolname <> 'pg_database_owner' AND a.grantee NOT IN (SELECT oid FROM administrators))
+    UNION ALL
+    SELECT 'info', 'untrusted_extension', NULL, quote_ident(x.extname),
+           format('extension %I belongs to %I, who may put objects into it: its tables are not open to tenants, its schema is not on their path',
+                  x.extname, pg_get_userbyid(x.extowner)),
+           format('install it as an administrator, or SELECT plio.share(%L, ''read'')', x.extnamespace::regnamespace::text)
+      FROM pg_extension x
+     WHERE x.extowner NOT IN (SELECT oid FROM administrators)
+$trust$;
+REVOKE ALL ON FUNCTION plio._audit_trust() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- The extension's own objects: is each as the install script made it, and is nothing else in the schema plio? What the
+-- script made is remembered as its last step (90_grants.sql): an upgrade's script ends with the same step.
+CREATE TABLE plio._installed (
+    kind       text NOT NULL,
+    name       text NOT NULL,
+    properties jsonb NOT NULL,
+    -- The statement that makes it so again; null for a table.
+    definition text,
+    PRIMARY KEY (kind, name)
+);
+REVOKE ALL ON plio._installed FROM PUBLIC;
+COMMENT ON TABLE plio._installed IS 'The functions, tables and views of the extension as its install script made them: plio.audit() compares';
+
+-- They are compared by name: pg_upgrade gives functions other oids. A view's text differs between major versions, so it
+-- counts only where the version is that of the installation.
+CREATE FUNCTION plio._own_objects() RETURNS TABLE (kind text, name text, properties jsonb, definition text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH own AS MATERIALIZED (
+        SELECT d.classid, d.objid, x.extowner
+          FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+         WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+    )
+    SELECT 'function', p.oid::regprocedure::text,
+           jsonb_build_object(
+               'owner', p.proowner = o.extowner, 'body', md5(p.prosrc), 'language', l.lanname, 'library', p.probin,
+               'settings', p.proconfig, 'definer', p.prosecdef, 'kind', p.prokind, 'volatility', p.provolatile,
+               'strict', p.proisstrict, 'parallel', p.proparallel, 'result', pg_get_function_result(p.oid)),
+           pg_get_functiondef(p.oid)
+      FROM own o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+      JOIN pg_language l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'plio'::regnamespace
+    UNION ALL
+    SELECT CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END, c.oid::regclass::text,
+           jsonb_build_object(
+               'owner', c.relowner = o.extowner, 'kind', c.relkind, 'row security', c.relrowsecurity OR c.relforcerowsecurity,
+               'columns', (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull) ORDER BY a.attnum)
+                             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+               'triggers', (SELECT jsonb_agg(jsonb_build_array(t.tgname, t.tgfoid::regproc::text, t.tgtype) ORDER BY t.tgname)
+                              FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+               'rules', (SELECT count(*) FROM pg_rewrite w WHERE w.ev_class = c.oid),
+               'policies', (SELECT count(*) FROM pg_policy y WHERE y.polrelid = c.oid),
+               'heirs', (SELECT count(*) FROM pg_inherits h WHERE h.inhparent = c.oid OR h.inhrelid = c.oid))
+           || CASE WHEN c.relkind = 'v'
+                   THEN jsonb_build_object('text', jsonb_build_array(
+                        current_setting('server_version_num')::integer / 10000, md5(pg_get_viewdef(c.oid))))
+                   ELSE '{}' END,
+           CASE WHEN c.relkind = 'v' THEN format('CREATE OR REPLACE VIEW %s AS %s', c.oid::regclass, rtrim(pg_get_viewdef(c.oid), ';')) END
+      FROM own o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+     WHERE c.relnamespace = 'plio'::regnamespace AND c.relkind IN ('r', 'v')
+$objects$;
+REVOKE ALL ON FUNCTION plio._own_objects() FROM PUBLIC;
+
+-- The last step of an installation or an upgrade.
+CREATE FUNCTION plio._remember_objects(version text) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $remember$
+    DELETE FROM plio._installed;
+    INSERT INTO plio._installed (kind, name, properties, definition)
+    SELECT o.kind, o.name, o.properties, o.definition FROM plio._own_objects() o
+    UNION ALL
+    SELECT 'version', version, '{}', NULL;
+$remember$;
+REVOKE ALL ON FUNCTION plio._remember_objects(text) FROM PUBLIC;
+
+CREATE FUNCTION plio._audit_objects()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $audit$
+    WITH extension AS (
+        SELECT x.oid, x.extowner, quote_ident(r.rolname) AS owner
+          FROM pg_extension x JOIN pg_authid r ON r.oid = x.extowner WHERE x.extname = 'plio_tenancy'
+    ),
+    own AS MATERIALIZED (SELECT * FROM plio._own_objects()),
+    changed AS (
+        SELECT o.kind, o.name, i.definition,
+               (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM jsonb_each(o.properties) k
+                 WHERE k.value IS DISTINCT FROM i.properties -> k.key
+                   AND NOT coalesce(k.key = 'text' AND k.value -> 0 <> i.properties -> 'text' -> 0, false)) AS what
+          FROM own o JOIN plio._installed i USING (kind, name)
+    ),
+    -- What lies in the schema and is neither the extension's nor a part of what is.
+    planted (classid, objid) AS (
+        SELECT l.classid, l.objid
+          FROM (SELECT 'pg_class'::regclass::oid, oid FROM pg_class
+                 WHERE relnamespace = 'plio'::regnamespace AND relkind NOT IN ('i', 'I', 't')
+                UNION ALL SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE pronamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_type'::regclass, oid FROM pg_type WHERE typnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_operator'::regclass, oid FROM pg_operator WHERE oprnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_collation'::regclass, oid FROM pg_collation WHERE collnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_conversion'::regclass, oid FROM pg_conversion WHERE connamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext WHERE stxnamespace = 'plio'::regnamespace
+               ) l (classid, objid)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_depend d
+                            WHERE d.classid = l.classid AND d.objid = l.objid
+                              AND (d.deptype = 'i' OR (d.deptype = 'a' AND d.refobjsubid > 0)
+                                   OR (d.deptype = 'e' AND d.refobjid = (SELECT oid FROM extension))))
+    )
+    SELECT 'critical', 'altered_object', NULL::text, c.name,
+           format('%s %s is not as the install script made it: %s', c.kind, c.name, c.what),
+           -- The owner first: who makes it anew must own it.
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER %s %s OWNER TO %s', upper(c.kind), c.name, x.owner),
+                     c.definition, 'RESET plio.enforcement')
+      FROM changed c CROSS JOIN extension x WHERE c.what IS NOT NULL
+    UNION ALL
+    SELECT 'critical', 'missing_object', NULL, i.name,
+           format('%s %s is gone, or has another name', i.kind, i.name),
+           'give it its name back; or dump the database, DROP EXTENSION plio_tenancy, and restore the dump'
+      FROM plio._installed i WHERE i.kind <> 'version' AND NOT EXISTS (SELECT 1 FROM own o WHERE o.kind = i.kind AND o.name = i.name)
+    UNION ALL
+    SELECT 'critical', 'planted_object', NULL, i.identity,
+           format('%s lies in the schema of the extension, and is not the extension''s', pg_describe_object(p.classid, p.objid, 0)),
+           format('SET plio.enforcement = off; DROP %s %s; RESET plio.enforcement', upper(i.type), i.identity)
+      FROM planted p CROSS JOIN LATERAL pg_identify_object(p.classid, p.objid, 0) i
+    UNION ALL
+    SELECT 'critical', 'planted_object', NULL, o.name,
+           format('%s %s was made the extension''s after the installation', o.kind, o.name),
+           format('if a missing_object is this one, give it its name back; else ALTER EXTENSION plio_tenancy DROP %s %s, and DROP it', upper(o.kind), o.name)
+      FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
+    UNION ALL
+    SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
+           format('schema %I belongs to %I, not to the extension''s owner', n.nspname, r.rolname),
+           format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %s; RESET plio.enforcement', n.nspname, x.owner)
+      FROM pg_namespace n CROSS JOIN extension x JOIN pg_authid r ON r.oid = n.nspowner
+     WHERE n.nspname IN ('plio', 'plio_reports') AND n.nspowner <> x.extowner
+    UNION ALL
+    SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
+           format('%s may create objects in schema %I', w.whom, n.nspname),
+           format('SET plio.enforcement = off; REVOKE CREATE ON SCHEMA %I FROM %s; RESET plio.enforcement', n.nspname, w.whom)
+      FROM pg_namespace n CROSS JOIN extension x
+     CROSS JOIN LATERAL aclexplode(n.nspacl) e
+      LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE n.nspname IN ('plio', 'plio_reports') AND e.privilege_type = 'CREATE' AND e.grantee NOT IN (n.nspowner, x.extowner)
+$audit$;
+REVOKE ALL ON FUNCTION plio._audit_objects() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
 --   audit_ties
 --   audit_code
 --   audit_privileges
 --   audit_roles
 --   audit_outside
 --   audit_registry
+--   audit_objects
+--   audit_trust
 
 -- What crosses a boundary? What decides whether anything is protected at all is health()'s, and comes with it: one rule
 -- in one place.
@@ -1302,6 +2306,8 @@ AS $audit$
             UNION ALL SELECT * FROM plio._audit_roles()
             UNION ALL SELECT * FROM plio._audit_outside()
             UNION ALL SELECT * FROM plio._audit_registry()
+            UNION ALL SELECT * FROM plio._audit_objects()
+            UNION ALL SELECT * FROM plio._audit_trust()
             -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
             UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
                         FROM plio.health() h
@@ -1313,561 +2319,6 @@ REVOKE ALL ON FUNCTION plio.audit(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio.audit(text) TO plio_admin, plio_auditor;
 COMMENT ON FUNCTION plio.audit(text) IS
     'What crosses a boundary between tenants? One row a finding of at least that severity (critical, warning, info), and the SQL that mends it';
-
--- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_tenant_counters
-CREATE FUNCTION "_tenant_counters"() RETURNS TABLE (
-	"tenant_id" bigint,  /* i64 */
-	"commits" bigint,  /* i64 */
-	"rollbacks" bigint,  /* i64 */
-	"denials" bigint  /* i64 */
-)
-STRICT VOLATILE PARALLEL RESTRICTED
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_tenant_counters_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   views
---   monitor::api::_denials
---   monitor::api::_shared_totals
---   monitor::api::_tenant_counters
-
--- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.denials AS
-    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials(0) d;
-REVOKE ALL ON plio.denials FROM PUBLIC;
-GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.denials IS
-    'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
-COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
-COMMENT ON COLUMN plio.denials.at IS 'When';
-COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
-COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
-COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials.kind IS 'What was tried: other_tenant, no_tenant, not_shared, ...; docs/monitoring.md lists them';
-COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
-COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
-
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
-CREATE FUNCTION plio._activity()
-RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
-               wait_event_type text, wait_event text, application_name text, client_addr inet)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $activity$
-    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
-      JOIN plio.tenants t ON t.schema_name = n.nspname
-      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
-$activity$;
-REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
-
-CREATE VIEW plio.activity AS
-    SELECT a.pid, a.login_role, a.org, a.since, a.state, a.query_start, a.wait_event_type, a.wait_event,
-           a.application_name, a.client_addr
-      FROM plio._activity() a;
-REVOKE ALL ON plio.activity FROM PUBLIC;
-GRANT SELECT ON plio.activity TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.activity IS
-    'Which sessions have a transaction in which tenant now; a session''s tenant between its transactions is not seen';
-COMMENT ON COLUMN plio.activity.pid IS 'The session''s process';
-COMMENT ON COLUMN plio.activity.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.activity.org IS 'The tenant';
-COMMENT ON COLUMN plio.activity.since IS 'When the transaction began';
-COMMENT ON COLUMN plio.activity.state IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.query_start IS 'When the last statement began; its text is nobody''s business';
-COMMENT ON COLUMN plio.activity.wait_event_type IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
-COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
-
--- One pass over pg_class, one over its TOAST tables; no file is looked at.
-CREATE VIEW plio.stat_tenants AS
-    WITH tenants AS MATERIALIZED (
-        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
-          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
-    ),
-    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
-    relations AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
-               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
-          FROM pg_catalog.pg_class c
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    toast AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
-          FROM pg_catalog.pg_class c
-          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
-          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
-    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
-    sessions AS (
-        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
-          FROM plio._activity() a GROUP BY a.org
-    )
-    SELECT t.org, t.status,
-           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
-           COALESCE(k.rollbacks, h.zero) AS rollbacks,
-           COALESCE(k.denials, h.zero) AS denials,
-           COALESCE(r.tables, 0) AS tables,
-           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
-           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
-           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
-           COALESCE(r.live_rows, 0)::bigint AS live_rows,
-           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
-           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
-           COALESCE(r.index_scans, 0)::bigint AS index_scans,
-           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
-           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
-           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
-           r.last_vacuum, r.last_analyze,
-           COALESCE(s.sessions, 0) AS sessions,
-           pg_catalog.clock_timestamp() - s.since AS longest_session
-      FROM tenants t
-     CROSS JOIN block b
-      LEFT JOIN shared h ON true
-      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
-      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
-      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
-      LEFT JOIN sessions s ON s.org = t.org;
-REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
-GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.stat_tenants IS
-    'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
-COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
-COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
-COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
-COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
-COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
-COMMENT ON COLUMN plio.stat_tenants.table_bytes IS 'Estimate: pages as of the last VACUUM or ANALYZE; plio.tenant_sizes() looks at the files';
-COMMENT ON COLUMN plio.stat_tenants.index_bytes IS 'Of indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.toast_bytes IS 'Of TOAST tables and their indexes, likewise';
-COMMENT ON COLUMN plio.stat_tenants.live_rows IS 'Rows, as the statistics system counts them';
-COMMENT ON COLUMN plio.stat_tenants.dead_rows IS 'Dead rows, likewise';
-COMMENT ON COLUMN plio.stat_tenants.sequential_scans IS 'Sequential scans of its tables';
-COMMENT ON COLUMN plio.stat_tenants.index_scans IS 'Scans of its indexes';
-COMMENT ON COLUMN plio.stat_tenants.rows_inserted IS 'Rows inserted';
-COMMENT ON COLUMN plio.stat_tenants.rows_updated IS 'Rows updated';
-COMMENT ON COLUMN plio.stat_tenants.rows_deleted IS 'Rows deleted';
-COMMENT ON COLUMN plio.stat_tenants.last_vacuum IS 'The last VACUUM of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.last_analyze IS 'The last ANALYZE of any of its tables, by hand or not';
-COMMENT ON COLUMN plio.stat_tenants.sessions IS 'Sessions with a transaction in it now';
-COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest of these transactions has been open';
-
--- Runs as its owner, who may look at every file.
-CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
-RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
-LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $sizes$
-    SELECT t.org,
-           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
-           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
-           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
-      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
-     GROUP BY t.org ORDER BY t.org
-$sizes$;
-REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.tenant_sizes(text) TO plio_admin, plio_auditor;
-COMMENT ON FUNCTION plio.tenant_sizes(text) IS
-    'A tenant''s bytes on disk, or every tenant''s, by looking at each file: exact, and slow where there are many';
-
-CREATE VIEW plio.metrics AS
-    WITH totals AS (SELECT * FROM plio._shared_totals()),
-    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
-    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
-      FROM tenants s
-     CROSS JOIN LATERAL (VALUES
-           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
-           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
-           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
-           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
-           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
-           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
-           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
-           ('plio_tenant_sessions', s.sessions)
-           ) m (name, value)
-     WHERE m.value IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
-           pg_catalog.date_part('epoch', s.longest_session)
-      FROM tenants s WHERE s.longest_session IS NOT NULL
-    UNION ALL
-    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
-      FROM tenants s GROUP BY s.status
-    UNION ALL
-    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
-           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
-      FROM totals
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM totals t CROSS JOIN LATERAL (VALUES
-           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
-           ('plio_uncounted_total', t.uncounted)) m (name, value)
-    UNION ALL
-    SELECT m.name, '{}'::jsonb, m.value
-      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
-           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
-    UNION ALL
-    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
-    UNION ALL
-    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
-           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
-      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
-REVOKE ALL ON plio.metrics FROM PUBLIC;
-GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
-COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
-COMMENT ON COLUMN plio.metrics.name IS 'The metric; one that ends in _total only grows while the server runs';
-COMMENT ON COLUMN plio.metrics.labels IS 'Its labels: {"org": ...}, {"status": ...}, {"severity": ...} or none';
-COMMENT ON COLUMN plio.metrics.value IS 'Its value now';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::create_report_view
-CREATE FUNCTION "create_report_view"(
-	"name" TEXT, /* Option < & str > */
-	"table_name" TEXT, /* Option < & str > */
-	"org_column" TEXT DEFAULT 'org' /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::create_tenant
-CREATE FUNCTION "create_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"schema_name" TEXT DEFAULT NULL, /* Option < & str > */
-	"settings" jsonb DEFAULT '{}' /* Option < Jsonb > */
-) RETURNS TEXT /* String */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::current_tenant
-CREATE FUNCTION "current_tenant"() RETURNS TEXT /* Option < String > */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'current_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::drop_report_view
-CREATE FUNCTION "drop_report_view"(
-	"name" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_report_view_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::drop_tenant
-CREATE FUNCTION "drop_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"confirm" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'drop_tenant_wrapper';
-
--- plio_tenancy_ext/src/monitor/flush.rs
--- plio_tenancy::monitor::flush::flush_denials
-CREATE FUNCTION "flush_denials"() RETURNS bigint /* i64 */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_denials_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   monitoring
---   monitor::flush::flush_denials
-
--- Denials that outlive the ring: written by a worker (plio.denials_flush_interval) or by plio.flush_denials().
--- The time is in the key, too: ids begin at the clock's when a server starts, and a clock can be put back.
-CREATE TABLE plio.denials_history (
-    at         timestamptz NOT NULL,
-    denial_id  bigint NOT NULL,
-    pid        integer NOT NULL,
-    session_id text,
-    login_role text,
-    org        text,
-    kind       text NOT NULL,
-    message    text NOT NULL,
-    sqlstate   text NOT NULL,
-    query_id   bigint,
-    enforced   boolean NOT NULL,
-    PRIMARY KEY (at, denial_id)
-);
-REVOKE ALL ON plio.denials_history FROM PUBLIC;
-GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.denials_history IS
-    'What was refused in this database, as plio.denials had it: kept over crashes, for plio.denials_history_retention; only ever appended to';
-COMMENT ON COLUMN plio.denials_history.at IS 'When';
-COMMENT ON COLUMN plio.denials_history.denial_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.pid IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.session_id IS 'As in plio.denials';
-COMMENT ON COLUMN plio.denials_history.login_role IS 'The role that logged in';
-COMMENT ON COLUMN plio.denials_history.org IS 'The tenant in force; null when there was none';
-COMMENT ON COLUMN plio.denials_history.kind IS 'What was tried, as in plio.denials';
-COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never another tenant''s object or data';
-COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
-COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
-COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
-
--- What is older than the retention goes by itself; nothing else does.
-CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
-    FOR EACH STATEMENT EXECUTE FUNCTION plio._refuse_history_change();
-ALTER TABLE plio.denials_history ENABLE ALWAYS TRIGGER only_appended;
-SELECT pg_catalog.pg_extension_config_dump('plio.denials_history', '');
-
-REVOKE ALL ON FUNCTION plio.flush_denials() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.flush_denials() TO plio_admin;
-COMMENT ON FUNCTION plio.flush_denials() IS
-    'Writes this database''s denials from the ring to plio.denials_history now, and takes out what is too old; returns how many were new';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access
-CREATE FUNCTION "grant_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::grant_access_to_every_tenant
-CREATE FUNCTION "grant_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'grant_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::rename_tenant
-CREATE FUNCTION "rename_tenant"(
-	"org" TEXT, /* Option < & str > */
-	"new_org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rename_tenant_wrapper';
-
--- plio_tenancy_ext/src/report_api.rs
--- plio_tenancy::report_api::report_coverage
-CREATE FUNCTION "report_coverage"() RETURNS TABLE (
-	"org" TEXT,  /* String */
-	"outcome" TEXT,  /* String */
-	"rows" bigint,  /* i64 */
-	"sqlstate" TEXT,  /* Option < String > */
-	"message" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'report_coverage_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   roles
---   registry
---   report_api::report_coverage
---   report_api::create_report_view
---   report_api::drop_report_view
-
--- Reports across tenants: who may make them is checked in the functions, too, whatever is granted here.
-
-CREATE FUNCTION plio.report(query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false)
-    RETURNS SETOF record
-    VOLATILE PARALLEL UNSAFE
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report';
-REVOKE ALL ON FUNCTION plio.report(text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.report(text, text[], boolean) TO plio_reporter, plio_auditor;
-COMMENT ON FUNCTION plio.report(text, text[], boolean) IS
-    'Runs one SELECT in each tenant, read only, and returns the rows with the organization in front; needs a column definition list';
-
-CREATE FUNCTION plio.report_json(
-    query text, orgs text[] DEFAULT NULL, allow_partial boolean DEFAULT false, OUT org text, OUT "row" jsonb)
-    RETURNS SETOF record
-    VOLATILE PARALLEL UNSAFE
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_json';
-REVOKE ALL ON FUNCTION plio.report_json(text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.report_json(text, text[], boolean) TO plio_reporter, plio_auditor;
-COMMENT ON FUNCTION plio.report_json(text, text[], boolean) IS
-    'As plio.report(), each row as one jsonb';
-
--- For `plio report`, which prints the columns in the query's order: json keeps it, jsonb does not.
-CREATE FUNCTION plio._report_ordered(
-    query text, orgs text[], allow_partial boolean, OUT org text, OUT "row" json)
-    RETURNS SETOF record
-    VOLATILE PARALLEL UNSAFE
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_ordered';
-REVOKE ALL ON FUNCTION plio._report_ordered(text, text[], boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._report_ordered(text, text[], boolean) TO plio_reporter, plio_auditor;
-
-REVOKE ALL ON FUNCTION plio.report_coverage() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.report_coverage() TO plio_reporter, plio_auditor;
-COMMENT ON FUNCTION plio.report_coverage() IS
-    'The tenants of this session''s last report: counted, or suspended, gone, drifted, failed, with the SQLSTATE';
-
-CREATE FUNCTION plio._report_handler() RETURNS fdw_handler
-    LANGUAGE c AS 'MODULE_PATHNAME', 'plio_report_handler';
-REVOKE ALL ON FUNCTION plio._report_handler() FROM PUBLIC;
-CREATE FOREIGN DATA WRAPPER plio_tenants HANDLER plio._report_handler;
-COMMENT ON FOREIGN DATA WRAPPER plio_tenants IS 'plio_tenancy: reads report views, inside each tenant in turn';
-CREATE SERVER plio_tenants FOREIGN DATA WRAPPER plio_tenants;
-COMMENT ON SERVER plio_tenants IS 'plio_tenancy: the tenants of this very database';
-
-CREATE SCHEMA plio_reports;
-REVOKE ALL ON SCHEMA plio_reports FROM PUBLIC;
-GRANT USAGE ON SCHEMA plio_reports TO plio_reporter, plio_auditor;
-COMMENT ON SCHEMA plio_reports IS 'plio_tenancy: the report views that plio.create_report_view() makes';
-
-REVOKE ALL ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio.create_report_view(text, text, text), plio.drop_report_view(text) TO plio_admin;
-COMMENT ON FUNCTION plio.create_report_view(text, text, text) IS
-    'Keeps plio_reports.<name> over the tables of that name of all tenants, with a column for the organization in front';
-COMMENT ON FUNCTION plio.drop_report_view(text) IS 'Drops a report view';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::require_tenant
-CREATE FUNCTION "require_tenant"() RETURNS TEXT /* String */
-STRICT STABLE PARALLEL SAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'require_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::resume_tenant
-CREATE FUNCTION "resume_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'resume_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access
-CREATE FUNCTION "revoke_access"(
-	"role" TEXT, /* Option < & str > */
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::revoke_access_to_every_tenant
-CREATE FUNCTION "revoke_access_to_every_tenant"(
-	"role" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'revoke_access_to_every_tenant_wrapper';
-
--- plio_tenancy_ext/src/selftest.rs
--- plio_tenancy::selftest::selftest
-CREATE FUNCTION "selftest"() RETURNS TABLE (
-	"attack" TEXT,  /* String */
-	"verdict" TEXT,  /* String */
-	"sqlstate" TEXT,  /* Option < String > */
-	"detail" TEXT  /* Option < String > */
-)
-STRICT VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'selftest_wrapper';
-
--- plio_tenancy_ext/src/lib.rs
--- requires:
---   registry
---   selftest::selftest
-
--- Everybody may call it: it must be tried as the application's own login role, which is nobody special. It gives no right:
--- its tenants are gone when it returns, and what it does as a superuser takes nothing from the caller (selftest.rs).
-GRANT EXECUTE ON FUNCTION plio.selftest() TO PUBLIC;
-COMMENT ON FUNCTION plio.selftest() IS
-    'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::share
-CREATE FUNCTION "share"(
-	"object" TEXT, /* Option < & str > */
-	"mode" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'share_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::suspend_tenant
-CREATE FUNCTION "suspend_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'suspend_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::unshare
-CREATE FUNCTION "unshare"(
-	"object" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'unshare_wrapper';
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -1881,22 +2332,37 @@ AS 'MODULE_PATHNAME', 'unshare_wrapper';
 --   reports
 
 -- finalize
+-- Only a procedure commits: what one transaction cannot lock is dropped in several. It runs with the caller's rights and on
+-- his path, so it names nothing without its schema, and uses no operator.
+CREATE PROCEDURE plio.drop_tenant_in_steps(org text, confirm text)
+LANGUAGE plpgsql AS $steps$
+BEGIN
+    WHILE plio._drop_tenant_step(org, confirm) LOOP
+        COMMIT;
+    END LOOP;
+END
+$steps$;
+COMMENT ON PROCEDURE plio.drop_tenant_in_steps(text, text) IS
+    'Drops a tenant that is too large for plio.drop_tenant(), committing after each step; to be called again if it was cut off';
+
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.
 REVOKE ALL ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
-    plio.rename_tenant(text, text), plio.drop_tenant(text, text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as()
+    plio.share(text, text), plio.unshare(text), plio.repair(),
+    plio._cluster(), plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text)
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text), plio.repair()
     TO plio_admin;
+REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
+GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
 GRANT EXECUTE ON FUNCTION plio.health() TO plio_admin, plio_auditor;
 GRANT SELECT ON plio.tenants, plio.access, plio.shares, plio.history TO plio_admin, plio_auditor;
 
@@ -1904,6 +2370,7 @@ COMMENT ON FUNCTION plio.set_tenant(text) IS
     'Sets the tenant of this transaction: checked against the registry, locked until the transaction ends';
 COMMENT ON FUNCTION plio.current_tenant() IS 'The organization whose tenant is active; null when none is';
 COMMENT ON FUNCTION plio.require_tenant() IS 'The organization whose tenant is active; an error when none is';
+COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded; plio.health() says when the SQL objects are of another';
 COMMENT ON FUNCTION plio.create_tenant(text, text, jsonb) IS
     'Creates a tenant: registry row, NOLOGIN owner role and schema (tenant_<org> unless named); returns the schema''s name';
 COMMENT ON FUNCTION plio.suspend_tenant(text) IS 'Closes a tenant once the transactions in it have ended';
@@ -1918,8 +2385,11 @@ COMMENT ON FUNCTION plio.grant_access_to_every_tenant(text) IS
     'Lets a role and its members enter every tenant, those to come included';
 COMMENT ON FUNCTION plio.revoke_access_to_every_tenant(text) IS 'Takes plio.grant_access_to_every_tenant() back';
 COMMENT ON FUNCTION plio.share(text, text) IS
-    'Opens a table, view, sequence (schema.relation) or a whole schema to all tenants: ''read'' or ''write''';
+    'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
+COMMENT ON FUNCTION plio.repair() IS
+    'Ties access and tenants to this cluster''s roles, after a restore or after roles were renamed elsewhere; one row for each thing done';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
+DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;
 SELECT plio._enable_preload();
 GRANT USAGE ON SCHEMA plio TO PUBLIC;

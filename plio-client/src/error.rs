@@ -1,8 +1,8 @@
 //! [`Error`]: one opaque type; what it is follows from the SQLSTATE and from the call, never from a text.
 //!
 //! `plio_tenancy` reports with standard SQLSTATEs, so a code alone does not prove that the extension spoke:
-//! 42704 is an unknown organization when it comes from [`tenant`](crate::TenantClient::tenant), and a type
-//! misspelt when it comes from a query. Two questions, two answers: [`Error::kind`] is the SQLSTATE by a
+//! 42501 is an organization that this login may not enter, or that does not exist, when it comes from
+//! [`tenant`](crate::TenantClient::tenant), and a missing privilege when it comes from a query. Two questions, two answers: [`Error::kind`] is the SQLSTATE by a
 //! name that is true whoever raised it, and [`Error::origin`] is the call that failed.
 
 use std::error::Error as StdError;
@@ -19,10 +19,10 @@ use crate::org::InvalidOrg;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// 42501: this login may not enter the tenant, or what was touched is another tenant's or is not shared
+    /// 42501: this login may not enter the tenant or it does not exist, or what was touched is another tenant's or is not shared
     /// with tenants; also any privilege that is missing.
     PermissionDenied,
-    /// 42704: no such organization; also no such role, type or setting.
+    /// 42704: no such organization, for logins that may know which there are; also no such role, type or setting.
     NotFound,
     /// 42710: the organization exists already; also any object that does.
     AlreadyExists,
@@ -38,6 +38,8 @@ pub enum ErrorKind {
     TransactionLocked,
     /// 55006: the tenant is in use; also any object that is.
     InUse,
+    /// 53400: a tenant holds more objects than one transaction can lock; also any configured limit that is exceeded.
+    LimitExceeded,
     /// `2BP01`: something else requires the object; a tenant's schema or role changes only through plio's functions.
     StillRequired,
     /// 25P01: the tenant can be set inside a transaction only; also any command for which that holds.
@@ -46,6 +48,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// 0A000: CREATE EXTENSION in a database whose encoding is not UTF8; also anything that PostgreSQL does not support.
     NotSupported,
+    /// 42809: not a sequence, to a function on sequences; also any object of another kind than the statement needs.
+    WrongObject,
     /// 39P01: a trigger's function, called by hand.
     TriggerOnly,
     /// 39P03: an event trigger's function, called by hand.
@@ -68,10 +72,12 @@ pub const SQLSTATES: &[(ErrorKind, &str)] = &[
     (ErrorKind::NotReady, "55000"),
     (ErrorKind::TransactionLocked, "25001"),
     (ErrorKind::InUse, "55006"),
+    (ErrorKind::LimitExceeded, "53400"),
     (ErrorKind::StillRequired, "2BP01"),
     (ErrorKind::NoTransaction, "25P01"),
     (ErrorKind::InvalidArgument, "22023"),
     (ErrorKind::NotSupported, "0A000"),
+    (ErrorKind::WrongObject, "42809"),
     (ErrorKind::TriggerOnly, "39P01"),
     (ErrorKind::EventTriggerOnly, "39P03"),
     (ErrorKind::Internal, "XX000"),

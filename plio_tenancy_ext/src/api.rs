@@ -5,7 +5,7 @@ use crate::pg;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{deferred, session};
 use crate::tenant::Org;
-use crate::{access, context, lifecycle, preload, shares};
+use crate::{access, context, lifecycle, preload, registry, shares};
 use pgrx::prelude::*;
 
 /// An argument that must not be NULL.
@@ -85,7 +85,9 @@ unsafe extern "C-unwind" fn fires_deferred(call: pg_sys::FunctionCallInfo) -> bo
 
 #[pg_guard]
 unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    let is_alone = !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(call);
+    // SAFETY: as above, here and below.
+    let is_nested = unsafe { session::is_in_nested_query(call) };
+    let is_alone = !session::is_in_block() && session::is_outside_spi() && !is_nested;
     // SAFETY: as above.
     let org = unsafe { wanted_org(call) };
     or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
@@ -146,8 +148,18 @@ fn rename_tenant(org: Option<&str>, new_org: Option<&str>) {
 fn drop_tenant(org: Option<&str>, confirm: Option<&str>) {
     or_raise((|| {
         let org = parse_org(org, "drop_tenant", "org")?;
-        lifecycle::drop(&org, required(confirm, "drop_tenant", "confirm")?)
+        lifecycle::dropping::drop(&org, required(confirm, "drop_tenant", "confirm")?)
     })());
+}
+
+/// One step of the procedure `plio.drop_tenant_in_steps`; true while something is left.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn _drop_tenant_step(org: Option<&str>, confirm: Option<&str>) -> bool {
+    or_raise((|| {
+        let org = parse_org(org, "drop_tenant_in_steps", "org")?;
+        lifecycle::dropping::step(&org, required(confirm, "drop_tenant_in_steps", "confirm")?)
+    })())
 }
 
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
@@ -196,14 +208,65 @@ fn unshare(object: Option<&str>) {
     or_raise(required(object, "unshare", "object").and_then(shares::unshare));
 }
 
+/// What plio.repair() did: a word for it, the name that the registry had, the role's name, and the org if it is about one tenant.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
+fn repair() -> TableIterator<
+    'static,
+    (name!(action, String), name!(old_name, String), name!(role_name, String), name!(org, Option<String>)),
+> {
+    let done = or_raise(access::repair());
+    TableIterator::new(
+        done.into_iter().map(|one| (one.action.to_owned(), one.old, one.new, one.org)).collect::<Vec<_>>(),
+    )
+}
+
+/// The cluster, as plio.access names it.
+#[pg_extern(stable, parallel_safe)]
+pub(crate) fn _cluster() -> i64 {
+    session::cluster()
+}
+
 /// For the install script: protects every new session of this database.
 #[pg_extern(volatile, parallel_unsafe)]
 fn _enable_preload() {
     or_raise(preload::enable());
 }
 
-/// For health(): how the library came into this session: `shared`, `session`, `late` or `creating`.
-#[pg_extern(stable, parallel_restricted)]
-pub(crate) fn _loaded_as() -> &'static str {
-    crate::loaded_as()
+/// The library's version, as `major.minor.patch`.
+#[pg_extern(stable, parallel_safe)]
+pub(crate) fn version() -> &'static str {
+    registry::LIBRARY_VERSION
 }
+
+/// For health(): whether statements are judged in this process: `client`, `single-user` or `other`.
+#[pg_extern(stable, parallel_restricted)]
+pub(crate) fn _process_kind() -> &'static str {
+    if session::is_client_backend() {
+        "client"
+    } else if session::is_single_user() {
+        "single-user"
+    } else {
+        "other"
+    }
+}
+
+/// For health(): how the library came into this session: `shared`, `session`, `late` or `creating`. The health() of a
+/// release that did not compare versions shows this word: so it says there that an update is due.
+#[pg_extern(stable, parallel_restricted)]
+pub(crate) fn _loaded_as() -> String {
+    let how = crate::loaded_as();
+    match registry::installed_version() {
+        Some(installed) if installed == FIRST_VERSION && how != "late" => {
+            format!(
+                "{how} (the library is {}, its SQL objects are {installed}: run ALTER EXTENSION plio_tenancy UPDATE)",
+                registry::LIBRARY_VERSION
+            )
+        }
+        _ => how.to_owned(),
+    }
+}
+
+/// The only release whose health() does not compare versions.
+const FIRST_VERSION: &str = "0.1.0";

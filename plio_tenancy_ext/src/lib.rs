@@ -26,6 +26,7 @@ mod error;
 mod guc;
 mod history;
 mod hooks;
+mod house;
 mod lifecycle;
 mod monitor;
 mod one_layer;
@@ -47,9 +48,22 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
 extension_sql_file!("../../sql/schema/20_registry.sql", name = "registry", requires = ["roles"]);
 extension_sql_file!(
+    "../../sql/schema/29_health_limits.sql",
+    name = "health_limits",
+    requires = ["registry", api::_process_kind, monitor::api::_denials_left_out]
+);
+extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
-    requires = ["registry", api::_loaded_as, monitor::api::_shared_totals, monitor::flush::_flush_state]
+    requires = [
+        "registry",
+        "health_limits",
+        api::_cluster,
+        api::_loaded_as,
+        api::version,
+        monitor::api::_shared_totals,
+        monitor::flush::_flush_state
+    ]
 );
 extension_sql_file!("../../sql/schema/35_calls.sql", name = "calls", requires = ["views"]);
 extension_sql_file!(
@@ -62,7 +76,7 @@ extension_sql_file!(
     "../../sql/schema/60_monitoring.sql",
     name = "monitoring",
     requires =
-        ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
+        ["views", monitor::api::_kept_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
 );
 extension_sql_file!(
     "../../sql/schema/61_denials_history.sql",
@@ -97,11 +111,25 @@ extension_sql_file!(
     name = "selftest",
     requires = ["registry", selftest::selftest]
 );
+extension_sql_file!("../../sql/schema/58_audit_trust.sql", name = "audit_trust", requires = ["audit_base"]);
+extension_sql_file!(
+    "../../sql/schema/58_audit_objects.sql",
+    name = "audit_objects",
+    requires = ["audit_base"]
+);
 extension_sql_file!(
     "../../sql/schema/59_audit.sql",
     name = "audit",
-    requires =
-        ["audit_ties", "audit_code", "audit_privileges", "audit_roles", "audit_outside", "audit_registry"]
+    requires = [
+        "audit_ties",
+        "audit_code",
+        "audit_privileges",
+        "audit_roles",
+        "audit_outside",
+        "audit_registry",
+        "audit_objects",
+        "audit_trust"
+    ]
 );
 extension_sql_file!(
     "../../sql/schema/70_reports.sql",
@@ -150,6 +178,7 @@ pub extern "C-unwind" fn _PG_init() {
     } else {
         "late"
     };
+    pg::errors::forbid_backtraces();
     let index = LOADED_AS_WORDS.iter().position(|word| *word == how).unwrap_or(0);
     LOADED_AS.store(index as u8, Relaxed);
     let wanted = if how == "session" { guc::wanted_tenant() } else { None };

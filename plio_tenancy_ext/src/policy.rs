@@ -95,6 +95,31 @@ pub fn decide_relation(actor: Actor, context: Context, place: Place, access: Acc
     }
 }
 
+/// How strongly LOCK TABLE may lock a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MostLock {
+    /// As SELECT does.
+    AccessShare,
+    /// As INSERT, UPDATE and DELETE do.
+    RowExclusive,
+    /// In any mode.
+    Any,
+}
+
+/// LOCK TABLE inside a tenant: what is shared is locked as its use locks it, never against the other tenants.
+pub fn decide_lock(place: Place) -> MostLock {
+    match place {
+        Place::OwnTenant | Place::OwnTemporary => MostLock::Any,
+        Place::SharedWrite => MostLock::RowExclusive,
+        Place::System
+        | Place::SharedRead
+        | Place::ForeignTemporary
+        | Place::ForeignTenant
+        | Place::Registry
+        | Place::Elsewhere => MostLock::AccessShare,
+    }
+}
+
 /// Why a report across tenants is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoReport {
@@ -122,6 +147,35 @@ pub fn decide_code(actor: Actor, context: Context, place: Place) -> Verdict {
         (Place::ForeignTenant, Context::Tenant, _) => Verdict::Deny(Why::OtherTenant),
         (Place::ForeignTenant, Context::NoTenant, Actor::Ordinary) => Verdict::Deny(Why::NoTenantSet),
         _ => Verdict::Allow,
+    }
+}
+
+/// Who owns a function or an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeOwner {
+    /// A superuser, an administrator, the session's own login role or a role that it is a member of.
+    Trusted,
+    /// The active tenant.
+    Tenant,
+    /// Anybody else.
+    Stranger,
+}
+
+/// May code run inside a tenant, its owner and its place considered? Code of another tenant's is [`decide_code`]'s. A schema
+/// that is shared includes its code.
+pub fn is_code_trusted(place: Place, owner: CodeOwner) -> bool {
+    match (place, owner) {
+        (Place::OwnTenant | Place::SharedRead | Place::SharedWrite, _)
+        | (_, CodeOwner::Trusted | CodeOwner::Tenant) => true,
+        (
+            Place::System
+            | Place::OwnTemporary
+            | Place::ForeignTemporary
+            | Place::ForeignTenant
+            | Place::Registry
+            | Place::Elsewhere,
+            CodeOwner::Stranger,
+        ) => false,
     }
 }
 
@@ -169,6 +223,15 @@ pub fn is_inheritance_allowed(child: Home, parent: Home) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_a_tenants_own_is_locked_against_others() {
+        for place in PLACES {
+            let is_own = matches!(place, Place::OwnTenant | Place::OwnTemporary);
+            assert_eq!(decide_lock(place) == MostLock::Any, is_own, "{place:?}");
+        }
+        assert_eq!(decide_lock(Place::SharedWrite), MostLock::RowExclusive);
+    }
 
     const PLACES: [Place; 9] = [
         Place::System,
@@ -265,6 +328,15 @@ mod tests {
         }
         let verdict = decide_code(Actor::Ordinary, Context::NoTenant, Place::ForeignTenant);
         assert_eq!(verdict, Verdict::Deny(Why::NoTenantSet));
+    }
+
+    #[test]
+    fn a_strangers_code_runs_only_where_it_was_shared() {
+        for place in PLACES {
+            assert!(is_code_trusted(place, CodeOwner::Trusted) && is_code_trusted(place, CodeOwner::Tenant));
+            let is_open = matches!(place, Place::OwnTenant | Place::SharedRead | Place::SharedWrite);
+            assert_eq!(is_code_trusted(place, CodeOwner::Stranger), is_open, "{place:?}");
+        }
     }
 
     #[test]

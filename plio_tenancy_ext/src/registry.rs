@@ -6,29 +6,46 @@
 #![forbid(unsafe_code)]
 
 mod owners;
+mod sizes;
+pub mod ties;
 mod writes;
 
 pub use self::owners::{
-    default_privileges, forget_owners, objects_with_other_owners, owned_objects, owners_of, remember_owners,
-    schema_before, update_role,
+    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners, may_become,
+    objects_with_other_owners, owned_objects, owners_before, owners_of, remember_owners, schema_before,
+    strength_of, tables_with_unforced_policies, update_role,
 };
+pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
-    delete_access, delete_every_access, delete_share, delete_tenant, has_any_access, insert_access,
-    insert_tenant, record, rename_role, rename_share, update_names, update_status, upsert_share,
+    delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access,
+    insert_access, insert_tenant, join_group_without_lock, record, rename_owner, rename_role, rename_share,
+    update_names, update_status, upsert_share,
 };
 use crate::error::{Error, Result};
-use crate::pg::{catalog, scan, session};
+use crate::pg::{catalog, quote_identifier, scan, session};
 use crate::tenant::{ShareMode, Status, TenantId};
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use pgrx::spi::SpiError;
+use pgrx::spi::{SpiError, SpiResult};
+use std::cell::Cell;
 
 /// The extension's name in pg_extension.
 pub const EXTENSION: &std::ffi::CStr = c"plio_tenancy";
 
+/// The version of this library. The SQL objects may be older: after a package was replaced, until ALTER EXTENSION UPDATE.
+pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version of the SQL objects in this database; `None` when the extension is not installed here.
+pub fn installed_version() -> Option<String> {
+    catalog::extension_version(catalog::extension_oid(EXTENSION)?)
+}
+
 /// Where the registry lies in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
+    /// The extension.
+    pub extension: Oid,
     /// The schema `plio`.
     pub schema: Oid,
     tenants: Oid,
@@ -53,16 +70,49 @@ pub struct TenantRow {
 #[derive(Clone, Debug)]
 pub struct ShareRow {
     pub schema_name: String,
+    /// A relation's name, or a function's with its arguments; none for the whole schema.
     pub relation_name: Option<String>,
     pub mode: ShareMode,
+    pub is_function: bool,
 }
 
-/// Finds the registry; `None` when the extension is not (or not wholly) installed here.
-pub fn locate() -> Option<Location> {
-    catalog::extension_oid(EXTENSION)?;
+impl ShareRow {
+    /// What PostgreSQL calls a shared function.
+    pub fn identity(&self) -> String {
+        let signature = self.relation_name.as_deref().unwrap_or_default();
+        format!("{}.{signature}", quote_identifier(&self.schema_name))
+    }
+}
+
+/// Whether the extension is installed in this database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// It is not, or is being created at this moment.
+    No,
+    /// It is, but part of its registry is missing: who may enter what cannot be told.
+    Broken,
+    /// It is, and its registry is there.
+    Whole(Location),
+}
+
+/// Finds the registry.
+pub fn locate() -> Installed {
+    if catalog::extension_oid(EXTENSION).is_none() {
+        return Installed::No;
+    }
+    match find() {
+        Some(location) => Installed::Whole(location),
+        None if session::is_creating_extension() || session::is_binary_upgrade() => Installed::No,
+        None => Installed::Broken,
+    }
+}
+
+fn find() -> Option<Location> {
+    let extension = catalog::extension_oid(EXTENSION)?;
     let schema = catalog::schema_oid("plio")?;
     let relation = |name| catalog::relation_oid(name, schema);
     Some(Location {
+        extension,
         schema,
         tenants: relation("tenants")?,
         tenants_by_org: relation("tenants_org_key")?,
@@ -74,9 +124,16 @@ pub fn locate() -> Option<Location> {
 }
 
 impl Location {
-    /// Whether a change of that relation changes what the registry says.
-    pub fn has_table(&self, relation: Oid) -> bool {
-        [self.tenants, self.access, self.shares].contains(&relation)
+    /// Whether a change of that relation changes what the registry says, or whether it can be read.
+    pub fn has(&self, relation: Oid) -> bool {
+        let tables = [self.tenants, self.access, self.shares];
+        let indexes = [self.tenants_by_org, self.tenants_by_schema, self.access_by_org];
+        tables.contains(&relation) || indexes.contains(&relation)
+    }
+
+    /// Whether that is `plio.tenants`.
+    pub fn is_tenants(&self, relation: Oid) -> bool {
+        self.tenants == relation
     }
 
     /// Every relation that a look at the registry opens.
@@ -114,24 +171,22 @@ impl Location {
         found
     }
 
-    /// Every tenant, in the order of their orgs.
+    /// Every tenant.
     pub fn every_tenant(&self) -> Vec<TenantRow> {
         let mut tenants = Vec::new();
         scan::for_each_row(self.tenants, &scan::Key::All, |row| tenants.extend(tenant_of(row)));
-        tenants.sort_by(|one, other| one.org.cmp(&other.org));
         tenants
     }
 
-    /// The roles that may enter that org, by name; those who may enter every tenant included.
-    pub fn roles_with_access(&self, org: &str) -> Vec<String> {
-        let mut roles = Vec::new();
+    /// What grants access to that org, or to every tenant; with `None` to every tenant only.
+    pub fn access_to(&self, org: Option<&str>) -> Vec<AccessRow> {
+        let mut rows = Vec::new();
         let index = self.access_by_org;
-        for key in
-            [scan::Key::Text { index, attribute: 2, value: org }, scan::Key::Null { index, attribute: 2 }]
-        {
-            scan::for_each_row(self.access, &key, |row| roles.extend(row.text(1)));
+        let of_org = org.map(|value| scan::Key::Text { index, attribute: 2, value });
+        for key in of_org.into_iter().chain([scan::Key::Null { index, attribute: 2 }]) {
+            scan::for_each_row(self.access, &key, |row| rows.extend(access_of(row)));
         }
-        roles
+        rows
     }
 
     /// Everything that is shared.
@@ -141,12 +196,47 @@ impl Location {
             if let (Some(schema_name), Some(mode)) =
                 (row.text(1), row.text(3).and_then(|m| ShareMode::parse(&m)))
             {
-                shares.push(ShareRow { schema_name, relation_name: row.text(2), mode });
+                let is_function = row.bool(6).unwrap_or(false);
+                shares.push(ShareRow { schema_name, relation_name: row.text(2), mode, is_function });
             }
         });
         shares
     }
 }
+
+/// A row of plio.access: whom it is for.
+pub struct AccessRow {
+    role_name: String,
+    /// The role, and the cluster in which it has that oid. `None` in a row that nothing tied yet.
+    tie: Option<(Oid, i64)>,
+    /// The table is release 0.1.0's, which kept names only.
+    is_by_name: bool,
+}
+
+impl AccessRow {
+    /// The role that the row is for, if it is there. In the cluster in which access was granted the oid decides, whatever
+    /// the role is called now; in another one, where a dump was restored or which pg_upgrade made, the name must be of
+    /// that oid, too.
+    pub fn granted(&self) -> Option<Oid> {
+        match self.tie {
+            Some((role, cluster)) if cluster == session::cluster() => Some(role),
+            Some((role, _)) => catalog::role_oid(&self.role_name).filter(|named| *named == role),
+            None if self.is_by_name => catalog::role_oid(&self.role_name),
+            None => None,
+        }
+    }
+}
+
+fn access_of(row: &scan::Row) -> Option<AccessRow> {
+    Some(AccessRow {
+        role_name: row.text(1)?,
+        tie: row.oid(ACCESS_ROLE_OID).zip(row.bigint(ACCESS_CLUSTER)),
+        is_by_name: !row.has_column(ACCESS_ROLE_OID),
+    })
+}
+
+const ACCESS_ROLE_OID: usize = 5;
+const ACCESS_CLUSTER: usize = 6;
 
 fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
     Some(TenantRow {
@@ -154,13 +244,59 @@ fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
         org: row.text(2)?,
         schema_name: row.text(3)?,
         role_name: row.text(4),
-        status: if row.text(5)? == "active" { Status::Active } else { Status::Suspended },
+        status: Status::parse(&row.text(5)?),
     })
+}
+
+/// Every tenant that the running statement's snapshot knows, in the order of their orgs: key, org, name of the schema.
+///
+/// # Errors
+/// XX000.
+pub fn tenants_of_statement() -> Result<Vec<(TenantId, String, String)>> {
+    const TENANTS: &str =
+        "SELECT tenant_id, org, schema_name FROM plio.tenants ORDER BY org COLLATE pg_catalog.\"C\"";
+    Spi::connect(|client| {
+        let mut tenants = Vec::new();
+        for row in client.select(TENANTS, None, &[])? {
+            let (id, org, schema) = (row.get::<i64>(1)?, row.get::<String>(2)?, row.get::<String>(3)?);
+            if let (Some(id), Some(org), Some(schema)) = (id, org, schema) {
+                tenants.push((TenantId(id), org, schema));
+            }
+        }
+        SpiResult::Ok(tenants)
+    })
+    .map_err(bug)
 }
 
 /// SPI's own failures are bugs of ours: what a statement raises does not come back as one.
 pub fn bug(error: SpiError) -> Error {
     Error::Bug(error.to_string())
+}
+
+thread_local! {
+    static IS_CHANGING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether one of the extension's functions changes rows of its tables: nobody else may (house.rs).
+pub fn is_changing() -> bool {
+    IS_CHANGING.get()
+}
+
+/// Runs `f` while rows of the extension's tables may be changed by it.
+fn changing<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_CHANGING.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_CHANGING.replace(true));
+    f()
+}
+
+/// Runs a statement that changes rows of the extension's tables.
+fn change(statement: &str, arguments: &[DatumWithOid<'_>]) -> SpiResult<()> {
+    changing(|| Spi::run_with_args(statement, arguments))
 }
 
 /// Runs a statement of ours without parameters (DDL).

@@ -8,7 +8,7 @@ CREATE TABLE plio.tenants (
     schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
     role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
     status      text NOT NULL DEFAULT 'active'
-                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping')),
     settings    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -18,7 +18,7 @@ COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the 
 COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
 COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
 COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
-COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
 COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
@@ -28,11 +28,16 @@ CREATE TABLE plio.access (
     org        text COLLATE "C",
     granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     granted_by text NOT NULL DEFAULT SESSION_USER,
+    -- A name may be another role's tomorrow: the oid says whose the row is, in the cluster whose oids it counts in.
+    role_oid   oid,
+    cluster    bigint,
     CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
 );
 REVOKE ALL ON plio.access FROM PUBLIC;
 COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
-COMMENT ON COLUMN plio.access.role_name IS 'The role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.role_name IS 'The name of the role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.role_oid IS 'The role itself: renamed, it keeps its access';
+COMMENT ON COLUMN plio.access.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
 COMMENT ON COLUMN plio.access.granted_at IS 'When it was granted';
 COMMENT ON COLUMN plio.access.granted_by IS 'The session''s user who granted it';
 COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';
@@ -43,6 +48,7 @@ CREATE TABLE plio.shares (
     mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
     shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
     shared_by     text NOT NULL DEFAULT SESSION_USER,
+    is_function   boolean NOT NULL DEFAULT false,
     CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
@@ -51,7 +57,8 @@ COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that
 COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
 COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
 COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
-COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
 
 CREATE TABLE plio.history (
     history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,3 +1,28 @@
+-- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
+-- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
+CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
+-- Whom each row of plio.access is for, as cache.rs decides it: tied (by oid), fits (another cluster's, with the same name and
+-- oid here), untied (another cluster's, or of release 0.1.0) or gone. The oid is null in the last two.
+CREATE FUNCTION plio._access_ties() RETURNS TABLE (role_name text, org text, role_oid oid, present_name text, state text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.role_name, a.org, CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, o.rolname::text, t.state
+      FROM plio.access a
+      LEFT JOIN pg_roles o ON o.oid = a.role_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = a.role_name THEN 'fits' ELSE 'untied' END) t (state)
+$$;
+REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
+
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
@@ -5,9 +30,8 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $health$
     WITH loading AS (
-        SELECT plio._loaded_as() AS how,
-               'plio_tenancy' = ANY (regexp_split_to_array(
-                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+        -- Not by the setting: only superusers may read it, and the installer may be none any more.
+        SELECT plio._loaded_as() AS how, plio._loaded_as() = 'shared' AS is_shared,
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
@@ -18,10 +42,19 @@ AS $health$
                     ELSE 'shared_preload_libraries is better where a restart is possible' END
           FROM loading WHERE is_shared OR is_session
         UNION ALL
+        SELECT l.severity, l.finding, l.detail, l.fix FROM plio._health_limits() l
+        UNION ALL
         SELECT 'critical', 'not_preloaded',
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
                format('ALTER DATABASE %I SET session_preload_libraries = ''plio_tenancy''', current_database())
           FROM loading WHERE NOT (is_shared OR is_session)
+        UNION ALL
+        SELECT 'warning', 'update_due',
+               format('the library is %s, its SQL objects in this database are %s', plio.version(), x.extversion),
+               CASE WHEN string_to_array(plio.version(), '.')::int[] > string_to_array(x.extversion, '.')::int[]
+                    THEN 'ALTER EXTENSION plio_tenancy UPDATE'
+                    ELSE 'install the newer package again: an older library does not know these SQL objects' END
+          FROM pg_extension x WHERE x.extname = 'plio_tenancy' AND x.extversion <> plio.version()
         UNION ALL
         SELECT 'critical', 'loaded_late', 'this session ran before the library was loaded',
                'connect again; if it stays so, look for session_preload_libraries in pg_db_role_setting'
@@ -38,7 +71,7 @@ AS $health$
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
         SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
                'add plio_tenancy to shared_preload_libraries and restart'
          WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
         UNION ALL
@@ -102,14 +135,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -119,6 +152,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -133,26 +170,74 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
-          FROM (SELECT DISTINCT role_name FROM plio.access) a
-         WHERE NOT EXISTS (
-               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
-                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
+          FROM plio._access_ties() a
+         WHERE a.state = 'gone'
+            OR (a.role_oid IS NOT NULL AND NOT EXISTS (
+               SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
+        UNION ALL
+        SELECT DISTINCT 'warning', 'untied_access',
+               format('access of role %I was granted in another cluster, to a role with another oid: it is without effect here', a.role_name),
+               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
+          FROM plio._access_ties() a WHERE a.state = 'untied'
+        UNION ALL
+        SELECT 'info', 'access_of_another_cluster',
+               format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
+               'SELECT * FROM plio.repair() makes them this cluster''s, so that they follow their roles'
+          FROM plio._access_ties() a WHERE a.state = 'fits' HAVING count(*) > 0
+        UNION ALL
+        SELECT DISTINCT 'info', 'role_renamed', format('role %I of plio.access is called %I now, renamed in another database', a.role_name, a.present_name),
+               'SELECT * FROM plio.repair() brings the names up to date; access is the same'
+          FROM plio._access_ties() a WHERE a.state = 'tied' AND a.present_name <> a.role_name
+        UNION ALL
+        SELECT 'critical', 'role_not_owner',
+               format('role %I of tenant "%s" does not own schema %I, which belongs to %I: nobody may enter', t.role_name, t.org, t.schema_name, o.rolname),
+               CASE WHEN EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid AND g.rolname = 'plio_tenant'
+                                  WHERE m.member = n.nspowner)
+                    THEN 'SELECT * FROM plio.repair(), if that is the tenant''s role under another name'
+                    ELSE format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %I; RESET plio.enforcement', t.schema_name, t.role_name) END
+          FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name JOIN pg_roles o ON o.oid = n.nspowner
+          JOIN pg_roles r ON r.rolname = t.role_name
+         WHERE n.nspowner <> r.oid
+        UNION ALL
+        SELECT 'critical', 'installer_not_superuser',
+               format('role %I owns the functions of plio_tenancy and is no superuser: audit(), create_tenant() and other functions fail for everybody', r.rolname),
+               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
+                   r.rolname, r.rolname, r.rolname)
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'plio' JOIN pg_roles r ON r.oid = p.proowner
+         WHERE p.proname = 'health' AND NOT r.rolsuper
+        UNION ALL
+        SELECT 'warning', 'replication_unjudged',
+               format('role %I has REPLICATION: on a connection with replication=database nothing of its SQL is judged, since session_preload_libraries is not for these', r.rolname),
+               format('add plio_tenancy to shared_preload_libraries and restart, or ALTER ROLE %I NOREPLICATION', r.rolname)
+          FROM pg_roles r, loading WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper AND NOT loading.is_shared
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
         UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
+        UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
-                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
-                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+                            WHERE n.nspname = s.schema_name AND NOT s.is_function
+                              AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+           AND NOT EXISTS (SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                            WHERE n.nspname = s.schema_name AND s.is_function
+                              AND (pg_identify_object('pg_proc'::regclass, p.oid, 0)).identity
+                                  = format('%I.%s', s.schema_name, s.relation_name))
     )
     SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail

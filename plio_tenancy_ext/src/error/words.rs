@@ -1,6 +1,6 @@
 //! The words of [`Error`]: the hints, and the messages that depend on more than the kind of error.
 
-use super::Error;
+use super::{CodeKind, Error};
 use crate::policy::Why;
 use crate::tenant::{OrgFault, SchemaNameFault};
 
@@ -12,6 +12,11 @@ impl Error {
             Self::StatementRefused { .. } => {
                 "Run it in a transaction without a tenant, as an administrator.".to_owned()
             }
+            Self::LockRefused => {
+                "Inside a tenant ACCESS SHARE is the strongest mode for what is shared to read, ROW EXCLUSIVE for what is shared to write."
+                    .to_owned()
+            }
+            Self::PrepareRefused => "Commit it, or prepare a transaction that was in no tenant.".to_owned(),
             Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
             Self::ConnectionRefused { .. } => {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
@@ -31,6 +36,18 @@ impl Error {
                 "Whoever is to hear it must listen in the same tenant, set by SET plio.tenant.".to_owned()
             }
             Self::RawNotify => "Call it in a query or a function, or run NOTIFY.".to_owned(),
+            Self::RawSequence { .. } => {
+                "Call it in a query or a function: there its argument can be checked.".to_owned()
+            }
+            Self::NotASequence { .. } => "Pass a sequence, as in nextval('orders_id_seq').".to_owned(),
+            Self::UntrustedCode { kind: CodeKind::Function, name } => format!(
+                "An administrator who has read it can share it with plio.share('{}', 'read').",
+                name.replace('\'', "''")
+            ),
+            Self::UntrustedCode { kind: CodeKind::Operator, .. } => {
+                "An administrator can take it over with ALTER OPERATOR .. OWNER TO, or share its schema with plio.share()."
+                    .to_owned()
+            }
             Self::DdlOutside => {
                 "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
                     .to_owned()
@@ -43,7 +60,11 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
-            Self::HistoryChange | Self::ExtensionObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::HistoryChange | Self::ExtensionObject | Self::OwnObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::TenantsExist => {
+                "Drop the tenants first, or set plio.enforcement to off as a superuser: their schemas stay, and can be adopted again."
+                    .to_owned()
+            }
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }
@@ -59,16 +80,41 @@ impl Error {
                 "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
             }
             Self::CannotAdopt { hint, .. } | Self::WrongLayers { hint, .. } => (*hint).to_owned(),
+            Self::TakenFromStronger { .. } => {
+                "A superuser can do it, or give it to a role of the application first.".to_owned()
+            }
+            Self::GivenToStronger { org, .. } => format!(
+                "Tenants may have changed it, and the role is stronger than an ordinary one, or not one that you may become; name another owner with plio.unassign_role('{org}', '<role>')."
+            ),
+            Self::OwnerRefused { .. } => {
+                "Name an ordinary role that you are a member of; a superuser can name any.".to_owned()
+            }
+            Self::SchemaOfRole { .. } => {
+                "That role's search_path would find what the tenant makes there; choose another name.".to_owned()
+            }
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),
             Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
+            Self::BeingDropped { org } => {
+                format!("Finish it with CALL plio.drop_tenant_in_steps('{org}', '{org}').")
+            }
+            Self::TooManyLocks { org, .. } => format!(
+                "Use CALL plio.drop_tenant_in_steps('{org}', '{org}'), which commits after each step, or raise max_locks_per_transaction."
+            ),
             Self::Broken { .. } => "plio.health() says what is missing.".to_owned(),
             Self::NotPreloaded => {
                 "Connect again; if that does not help, plio.health() says which setting keeps the library out."
                     .to_owned()
             }
             Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
+            Self::RegistryBroken => {
+                "Restore the tables of schema plio; a superuser can set plio.enforcement to off meanwhile.".to_owned()
+            }
+            Self::ChangeRefused => "Run SET plio.tenant again, or RESET plio.tenant to go on without a tenant.".to_owned(),
+            Self::RoleOfTransaction => {
+                "Use plio.set_tenant() or SET LOCAL plio.tenant, or SET ROLE for the session.".to_owned()
+            }
             Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
             Self::LockedSetting { .. } => "It is free again when the tenant ends.".to_owned(),
@@ -91,6 +137,13 @@ impl Error {
             Self::ReportShape { .. } => {
                 "Let the column definition list say what the query gives, or cast in the query.".to_owned()
             }
+            Self::ReportColumn { .. } => {
+                "Call plio.create_report_view() again, or give the columns one type in all tenants.".to_owned()
+            }
+            Self::ReportChanged { .. } => "Run the report again.".to_owned(),
+            Self::NotInReport { .. } => {
+                "Leave it out of views and functions that reports read: its effect would outlive the visit.".to_owned()
+            }
             Self::PartialReport { .. } => {
                 "plio.report_coverage() lists them; allow_partial => true, or for views the setting \
                  plio.allow_partial_reports, lets the report go on without them."
@@ -98,6 +151,9 @@ impl Error {
             }
             Self::InUse { .. } => {
                 "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
+            }
+            Self::RegistryInUse { .. } => {
+                "Wait until that transaction has ended; lock_timeout says how long to wait.".to_owned()
             }
             Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
             Self::NullArgument { .. } => "Pass a value.".to_owned(),
@@ -135,6 +191,13 @@ fn denied_hint(why: Why, relation: Option<&str>, active: Option<&str>) -> String
         Why::NoTenantSet => SET_ONE.to_owned(),
         Why::NotShared => format!("An administrator can share it with plio.share('{name}', 'read')."),
         Why::SharedReadOnly => format!("An administrator can open it with plio.share('{name}', 'write')."),
+    }
+}
+
+pub fn no_sequence_message(oid: u32, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("\"{name}\" is not a sequence"),
+        None => format!("relation with OID {oid} is not a sequence"),
     }
 }
 

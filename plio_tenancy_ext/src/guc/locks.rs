@@ -138,7 +138,8 @@ unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char, source: pg
     if !is_foreign_change(source) || !hooks::is_judged() {
         return;
     }
-    let Some(path) = owned(value) else { return };
+    // SAFETY: the value that PostgreSQL passed.
+    let Some(path) = (unsafe { owned(value) }) else { return };
     for name in catalog::split_identifiers(&path) {
         let Some(schema) = catalog::schema_oid(&name) else { continue };
         let place = cache::place_of_schema(schema, context::active_schema());

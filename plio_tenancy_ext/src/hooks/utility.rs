@@ -9,17 +9,21 @@
 //! then given a SET that changes nothing, with the text of the real one.
 
 mod allowed;
+mod broken;
 mod code;
+mod grants;
 mod locks;
-mod renamed;
+mod reach;
 mod schemas;
 mod targets;
 
+use crate::ddl::collected;
 use crate::denial::{self, Subject};
-use crate::error::{Error, Result, or_raise};
-use crate::hooks::{notify, running, sequences, settings};
+use crate::error::{Result, or_raise};
+use crate::hooks::{notify, replaced, running, sequences, settings};
 use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
-use crate::{access, cache, context, guc, hooks};
+use crate::registry::Installed;
+use crate::{access, cache, context, guc, hooks, lifecycle};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::borrow::Cow;
@@ -66,10 +70,13 @@ unsafe extern "C-unwind" fn on_utility(
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         let planned = settings::with_own_lifetime(notify::with_own_channel(planned));
+        let planned = replaced::with_checked_arguments(planned, query);
         let after = if is_followed_up(statement) { follow_up(statement) } else { After::Nothing };
-        let table = sequences::enter_utility(statement);
+        let table = sequences::enter_utility((*planned).utilityStmt);
         let counts = running::enter_utility(statement);
+        let place = collected::enter(is_wide_drop(statement));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
+        collected::leave(place);
         running::leave_utility(counts);
         sequences::leave_utility(table);
         match after {
@@ -203,9 +210,19 @@ unsafe extern "C-unwind" fn before(
     }
     // SAFETY: the tag says what the node is.
     let tag = unsafe { nodes::tag(statement) };
-    if cache::location().is_none() {
-        return false;
-    }
+    let is_there = match cache::installed() {
+        Installed::No => return false,
+        Installed::Whole(_) => true,
+        Installed::Broken => {
+            // SAFETY: as above; a DropStmt's kind is read for that tag alone.
+            if !lifecycle::is_managing()
+                && !broken::may_run(tag, unsafe { is_drop_extension(tag, statement) })
+            {
+                or_raise(hooks::has_registry());
+            }
+            false
+        }
+    };
     // SAFETY: as above.
     unsafe {
         match tag {
@@ -214,6 +231,7 @@ unsafe extern "C-unwind" fn before(
                 or_raise(on_discard(statement.cast()));
                 false
             }
+            _ if !is_there => false,
             NodeTag::T_DeallocateStmt if hooks::is_judged() => {
                 or_raise(denial::decide(allowed::ensure_allowed(tag, statement), Subject::Statement));
                 let is_clients = level == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
@@ -227,13 +245,34 @@ unsafe extern "C-unwind" fn before(
                     schemas::wait_for_transactions(statement);
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
-                    or_raise(renamed::ensure_no_history(tag, statement));
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
                 }
                 false
             }
         }
     }
+}
+
+/// Whether the statement drops whatever depends on a schema, an extension or an owner.
+unsafe fn is_wide_drop(statement: *const pg_sys::Node) -> bool {
+    use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
+    // SAFETY: the caller passes a utility statement; its tag says what it is.
+    unsafe {
+        match nodes::tag(statement) {
+            NodeTag::T_DropStmt => {
+                let kind = (*statement.cast::<pg_sys::DropStmt>()).removeType;
+                kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA
+            }
+            tag => tag == NodeTag::T_DropOwnedStmt,
+        }
+    }
+}
+
+unsafe fn is_drop_extension(tag: NodeTag, statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a statement with that tag.
+    tag == NodeTag::T_DropStmt
+        && unsafe { (*statement.cast::<pg_sys::DropStmt>()).removeType }
+            == pg_sys::ObjectType::OBJECT_EXTENSION
 }
 
 /// BEGIN, COMMIT, savepoints and the like: nothing to judge. Two-phase commit is on no list of what may run in a tenant: what
@@ -258,7 +297,10 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
     let (kind, name, is_local) =
         unsafe { ((*statement).kind, borrowed((*statement).name), (*statement).is_local) };
     if kind == Kind::VAR_RESET_ALL {
-        if !context::is_locked() {
+        if context::is_locked() {
+            // PostgreSQL carries it out as far as the locked settings let it; the session's tenant stays.
+            context::note_refused_change();
+        } else {
             context::leave_session()?;
         }
         settings::on_reset_all()?;
@@ -282,11 +324,11 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
                         context::enter_session(value)?;
                     }
                 }
-                None => return Err(Error::TenantSettingRefused),
+                None => return Err(context::refused_setting()),
             }
         }
         Kind::VAR_SET_DEFAULT | Kind::VAR_RESET => context::leave_session()?,
-        _ => return Err(Error::TenantSettingRefused),
+        _ => return Err(context::refused_setting()),
     }
     Ok(true)
 }
@@ -361,7 +403,8 @@ unsafe extern "C-unwind" fn after_role_rename(old: *const c_char, new: *const c_
     if !session::is_in_progress() || cache::location().is_none() {
         return;
     }
-    if let (Some(old), Some(new)) = (owned(old), owned(new)) {
+    // SAFETY: the names in the statement.
+    if let (Some(old), Some(new)) = unsafe { (owned(old), owned(new)) } {
         or_raise(access::on_role_rename(&old, &new));
     }
 }

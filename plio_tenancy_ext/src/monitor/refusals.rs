@@ -19,10 +19,14 @@ use std::cell::Cell;
 pub fn kind(error: &Error) -> Option<Kind> {
     match error {
         Error::Denied { why: Why::OtherTenant, .. } => Some(Kind::OtherTenant),
-        Error::Denied { why: Why::NoTenantSet, .. } => Some(Kind::NoTenant),
-        Error::Denied { why: Why::NotShared, .. } => Some(Kind::NotShared),
+        Error::Denied { why: Why::NoTenantSet, .. } | Error::RawSequence { is_active: false, .. } => {
+            Some(Kind::NoTenant)
+        }
+        Error::Denied { why: Why::NotShared, .. } | Error::UntrustedCode { .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
+        | Error::LockRefused
+        | Error::PrepareRefused
         | Error::ListenInTransaction
         | Error::HoldInTransaction
         | Error::ForeignStatement { .. }
@@ -30,7 +34,9 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
-        | Error::RawNotify => Some(Kind::Statement),
+        | Error::RawNotify
+        | Error::RawSequence { is_active: true, .. }
+        | Error::RegistryBroken => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
         Error::PreparedTexts => Some(Kind::PreparedTexts),
@@ -39,19 +45,30 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
-        Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
+        Error::NotInReport { .. } => Some(Kind::Statement),
+        Error::NotPermitted { exists: false, .. } | Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
+        Error::NotPermitted { exists: true, .. } | Error::NotReporter | Error::ReportInDefiner => {
+            Some(Kind::Enter)
+        }
         Error::Suspended { .. } => Some(Kind::Suspended),
-        Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
-            Some(Kind::Management)
-        }
+        Error::ManagementInTenant { .. }
+        | Error::HistoryChange
+        | Error::ExtensionObject
+        | Error::TakenFromStronger { .. }
+        | Error::OwnerRefused { .. }
+        | Error::OwnObject
+        | Error::TenantsExist => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
+        | Error::BeingDropped { .. }
+        | Error::TooManyLocks { .. }
         | Error::CannotAdopt { .. }
+        | Error::GivenToStronger { .. }
+        | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }
         | Error::BadOrg(_)
@@ -60,6 +77,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::Broken { .. }
         | Error::NotPreloaded
         | Error::NotInstalled
+        | Error::ChangeRefused
+        | Error::RoleOfTransaction
         | Error::Encoding
         | Error::OpenCursors
         | Error::CursorsInReport
@@ -67,13 +86,17 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ReportWrites
         | Error::ReportQuery
         | Error::ReportShape { .. }
+        | Error::ReportColumn { .. }
+        | Error::ReportChanged { .. }
         | Error::PartialReport { .. }
         | Error::InQuery
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction
         | Error::InUse { .. }
+        | Error::RegistryInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
+        | Error::NotASequence { .. }
         | Error::NotATrigger
         | Error::NotAnEventTrigger
         | Error::BadArgument { .. }

@@ -1,16 +1,23 @@
 //! Look-ups in the system catalogs: schemas, relations, roles. Every function needs a transaction.
 
+mod code;
 mod lists;
 mod roles;
 mod stored;
 
+pub use self::code::{
+    Code, SEQUENCE_DATA, extension_of, extension_owner, extensions, function, function_by_signature,
+    function_identity, function_signature, is_trigger, operator, operator_identity,
+};
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{
-    ensure_may_execute, has_privileges_of, is_named_in_schema_acl, is_role_used_elsewhere, is_superuser,
-    is_tenant_role, role_name, role_oid,
+    ensure_may_execute, has_privileges_of, is_member_of, is_named_in_schema_acl, is_role_used_elsewhere,
+    is_superuser, is_tenant_role, may_execute, may_set_role, reads_everything, relations_of, role_name,
+    role_oid, with_groups,
 };
 pub use self::stored::{
-    C_LANGUAGE, SQL_LANGUAGE, SqlBody, has_plain_types_only, language_of, sql_body, stored_expressions,
+    C_LANGUAGE, Default, SQL_LANGUAGE, SqlBody, defaults, has_plain_types_only, language_of, sql_body,
+    stored_expressions,
 };
 use super::owned;
 use super::scan::{self, Key};
@@ -36,7 +43,7 @@ pub fn schema_oid(name: &str) -> Option<pg_sys::Oid> {
 /// A schema's name.
 pub fn schema_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
-    owned(unsafe { pg_sys::get_namespace_name(oid) })
+    unsafe { owned(pg_sys::get_namespace_name(oid)) }
 }
 
 /// A schema's owner.
@@ -61,7 +68,8 @@ pub fn relation_oid(name: &str, schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
 pub fn relation_names(oid: pg_sys::Oid) -> Option<(String, String)> {
     // SAFETY: any oid may be asked for; NULL or InvalidOid when there is none.
     let (name, schema) = unsafe { (pg_sys::get_rel_name(oid), pg_sys::get_rel_namespace(oid)) };
-    Some((schema_name(schema)?, owned(name)?))
+    // SAFETY: as above.
+    Some((schema_name(schema)?, unsafe { owned(name) }?))
 }
 
 /// A relation's schema.
@@ -84,6 +92,15 @@ pub fn type_kind(oid: pg_sys::Oid) -> Option<char> {
     (kind != 0).then_some(char::from(kind as u8))
 }
 
+/// A type's schema.
+pub fn type_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    const SCHEMA: usize = pg_sys::Anum_pg_type_typnamespace as usize;
+    let mut schema = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(pg_sys::TypeOidIndexId), columns: &[(1, oid)] };
+    scan::for_each_row(pg_sys::TypeRelationId, &key, |row| schema = row.oid(SCHEMA));
+    schema
+}
+
 /// What an array type is of.
 pub fn element_type(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any oid may be asked for; InvalidOid when it is no array.
@@ -99,7 +116,7 @@ pub fn function_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// A type's name, qualified where it must be.
 pub fn type_name(oid: pg_sys::Oid) -> String {
     // SAFETY: any oid may be asked for; a palloc'd text.
-    owned(unsafe { pg_sys::format_type_be_qualified(oid) }).unwrap_or_default()
+    unsafe { owned(pg_sys::format_type_be_qualified(oid)) }.unwrap_or_default()
 }
 
 /// A type's name with its modifier, qualified; `-` for no type, which a dropped column has.
@@ -108,7 +125,13 @@ pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
         | pg_sys::FORMAT_TYPE_FORCE_QUALIFY
         | pg_sys::FORMAT_TYPE_ALLOW_INVALID) as u16;
     // SAFETY: any oid and modifier may be asked for; a palloc'd text.
-    owned(unsafe { pg_sys::format_type_extended(oid, modifier, flags) }).unwrap_or_default()
+    unsafe { owned(pg_sys::format_type_extended(oid, modifier, flags)) }.unwrap_or_default()
+}
+
+/// Whether the relation has a column of that name.
+pub fn has_column(relation: pg_sys::Oid, name: &CStr) -> bool {
+    // SAFETY: any relation and a NUL-terminated name; InvalidAttrNumber when there is none.
+    unsafe { pg_sys::get_attnum(relation, name.as_ptr()) > 0 }
 }
 
 /// A column's type; `None` when it was dropped.
@@ -135,11 +158,18 @@ pub fn extension_oid(name: &CStr) -> Option<pg_sys::Oid> {
     valid(unsafe { pg_sys::get_extension_oid(name.as_ptr(), true) })
 }
 
-/// Whether a relation is a member of an extension.
-pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
-    // SAFETY: any class and object may be asked for.
-    valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
+/// The version of an extension's SQL objects.
+pub fn extension_version(extension: pg_sys::Oid) -> Option<String> {
+    let mut version = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(EXTENSION_BY_OID), columns: &[(1, extension)] };
+    scan::for_each_row(pg_sys::ExtensionRelationId, &key, |row| {
+        version = row.text(pg_sys::Anum_pg_extension_extversion as usize);
+    });
+    version
 }
+
+/// pg_extension's index on its oid (pg_extension.h).
+const EXTENSION_BY_OID: u32 = 3080;
 
 /// A relation's owner, if the relation is a member of that extension.
 pub fn relation_owner_in(relation: pg_sys::Oid, extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
@@ -162,9 +192,9 @@ pub fn relation_owner(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// The extension that a function is a member of.
 pub fn extension_of_function(function: pg_sys::Oid) -> Option<String> {
     // SAFETY: any object and any extension may be asked for; NULL when there is none.
-    owned(unsafe {
-        pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function))
-    })
+    unsafe {
+        owned(pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function)))
+    }
 }
 
 /// The foreign server of a foreign table.
@@ -193,37 +223,6 @@ pub fn is_foreign_temporary(schema: pg_sys::Oid) -> bool {
     unsafe { pg_sys::isOtherTempNamespace(schema) }
 }
 
-/// The schemas of all installed extensions (pg_extension.extnamespace).
-pub fn extension_schemas() -> Vec<pg_sys::Oid> {
-    let mut schemas = Vec::new();
-    // SAFETY: the catalog stays open while the scan runs; a tuple is read before the next one is fetched; the fixed
-    // part of pg_extension's row is never null.
-    unsafe {
-        let relation = pg_sys::table_open(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock as i32);
-        let scan = pg_sys::systable_beginscan(
-            relation,
-            pg_sys::InvalidOid,
-            false,
-            std::ptr::null_mut(),
-            0,
-            std::ptr::null_mut(),
-        );
-        loop {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let data = (*tuple).t_data;
-            let row =
-                data.cast::<u8>().add(usize::from((*data).t_hoff)).cast::<pg_sys::FormData_pg_extension>();
-            schemas.push((*row).extnamespace);
-        }
-        pg_sys::systable_endscan(scan);
-        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
-    }
-    schemas
-}
-
 /// The sequences that columns of a table own.
 pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     // SAFETY: any relation may be asked for.
@@ -233,6 +232,24 @@ pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 /// The sequences that columns of a table own, as (schema, name).
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
+}
+
+/// The tables whose foreign keys point at one of these, these left out.
+pub fn referencing(relations: &[pg_sys::Oid]) -> Vec<pg_sys::Oid> {
+    // SAFETY: a list of oids, freed with the current memory context; any relations may be asked for.
+    unsafe {
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for relation in relations {
+            list = pg_sys::lappend_oid(list, *relation);
+        }
+        oids(pg_sys::heap_truncate_find_FKs(list))
+    }
+}
+
+/// The type of a relation's rows.
+pub fn row_type(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any relation may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_rel_type_id(relation) })
 }
 
 /// A relation, and all that inherits from it or is a partition of it, however deep.
@@ -279,5 +296,5 @@ pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> 
 /// A function's name.
 pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
-    owned(unsafe { pg_sys::get_func_name(oid) })
+    unsafe { owned(pg_sys::get_func_name(oid)) }
 }

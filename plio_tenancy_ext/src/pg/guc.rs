@@ -17,7 +17,7 @@ pub fn is_ours() -> bool {
 /// The value that a setting got before anybody defined it.
 pub fn placeholder(name: &CStr) -> Option<String> {
     // SAFETY: missing_ok is set; the value is copied at once.
-    super::owned(unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) })
+    unsafe { super::owned(pg_sys::GetConfigOption(name.as_ptr(), true, false)) }
 }
 
 /// How long a new value lives.
@@ -86,24 +86,29 @@ fn set_as_user(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// Runs `f`, which waits for a lock; false when the wait took longer than lock_timeout, or than `default` when
-/// lock_timeout sets no limit. The caller raises an error then: nothing else is right after a failed wait.
-pub fn with_lock_timeout(default: &CStr, f: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+/// How long a wait for a lock may take; `None` where nothing limits it.
+pub fn lock_timeout() -> Option<std::time::Duration> {
+    // SAFETY: reads a global; PostgreSQL admits no negative value.
+    let milliseconds = unsafe { pg_sys::LockTimeout };
+    (milliseconds > 0).then(|| std::time::Duration::from_millis(milliseconds.unsigned_abs().into()))
+}
+
+/// Limits every wait for a lock until the nest level that the caller opened ends, unless lock_timeout limits it already.
+pub fn limit_waits(longest: &CStr) {
+    if lock_timeout().is_none() {
+        set_until_level_ends(c"lock_timeout", longest);
+    }
+}
+
+/// Runs `f` with its waits for locks limited.
+pub fn with_limited_waits<R>(longest: &CStr, f: impl FnOnce() -> R) -> R {
     // SAFETY: the nest level is closed below; after an error the transaction's abort closes it.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
-    // SAFETY: reads a global.
-    if unsafe { pg_sys::LockTimeout } == 0 {
-        set_until_level_ends(c"lock_timeout", default);
-    }
-    let got = pgrx::PgTryBuilder::new(|| {
-        f();
-        true
-    })
-    .catch_when(pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| false)
-    .execute();
+    limit_waits(longest);
+    let result = f();
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    got
+    result
 }
 
 /// `ERROR`, elog.h: not in pgrx's bindings under that name.
@@ -164,6 +169,16 @@ impl Record {
         (!record.is_null()).then_some(Self(record))
     }
 
+    /// Whether the value in force ends with the transaction, as after SET LOCAL.
+    pub fn is_set_for_transaction(self) -> bool {
+        use pg_sys::GucStackState::{GUC_LOCAL, GUC_SET_LOCAL};
+        // SAFETY: the record and the top of its stack are valid; the stack is NULL when nothing was set.
+        unsafe {
+            let stack = (*self.0).stack;
+            !stack.is_null() && matches!((*stack).state, GUC_LOCAL | GUC_SET_LOCAL)
+        }
+    }
+
     /// Whether the exit of any running function will put the value back.
     pub fn will_revert_at_function_exit(self) -> bool {
         // SAFETY: the stack is a NULL-terminated list of valid entries.
@@ -176,6 +191,34 @@ impl Record {
                 stack = (*stack).prev;
             }
             false
+        }
+    }
+
+    /// Puts a check hook of ours in front of a boolean setting's own, and gives the old one back.
+    ///
+    /// # Safety
+    /// The setting is a boolean; the hook calls the old one for whatever it does not judge.
+    pub unsafe fn wrap_bool(self, check: pg_sys::GucBoolCheckHook) -> pg_sys::GucBoolCheckHook {
+        // SAFETY: a boolean setting's record starts with the generic part (guc_tables.h).
+        unsafe { std::mem::replace(&mut (*self.0.cast::<pg_sys::config_bool>()).check_hook, check) }
+    }
+
+    /// Puts hooks of ours in front of a number's own, and gives the old ones back.
+    ///
+    /// # Safety
+    /// The setting is an integer; the hooks call the old ones for whatever they do not judge.
+    pub unsafe fn wrap_int(
+        self,
+        check: pg_sys::GucIntCheckHook,
+        assign: pg_sys::GucIntAssignHook,
+    ) -> (pg_sys::GucIntCheckHook, pg_sys::GucIntAssignHook) {
+        let record = self.0.cast::<pg_sys::config_int>();
+        // SAFETY: as above, of an integer.
+        unsafe {
+            let old = ((*record).check_hook, (*record).assign_hook);
+            (*record).check_hook = check;
+            (*record).assign_hook = assign;
+            old
         }
     }
 

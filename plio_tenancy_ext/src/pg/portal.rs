@@ -51,7 +51,7 @@ pub fn loops() -> Vec<String> {
         .filter_map(ready)
         .filter(|portal| kind(*portal) == Cursor::Loop)
         // SAFETY: a portal's name is a C string.
-        .filter_map(|portal| owned(unsafe { (*portal).name }))
+        .filter_map(|portal| unsafe { owned((*portal).name) })
         .collect()
 }
 

@@ -24,16 +24,42 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// How deep in subtransactions we are; 1 in none.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
 /// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
 pub fn statement_start() -> i64 {
     // SAFETY: reads a global.
     unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }
 
-/// Whether this process runs statements for a client: a backend, or a parallel worker of one.
+/// Whether this process runs statements for a client: a backend, a parallel worker of one, or a walsender, which takes SQL
+/// where it is connected to a database (`replication=database`).
 pub fn is_client_backend() -> bool {
+    use pg_sys::BackendType::{B_BACKEND, B_WAL_SENDER};
     // SAFETY: reads globals that are set when the process starts.
-    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND || pg_sys::ParallelWorkerNumber >= 0 }
+    unsafe { matches!(pg_sys::MyBackendType, B_BACKEND | B_WAL_SENDER) || pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// The cluster, by the number that initdb gave it (`pg_control_system()`). pg_upgrade makes a new cluster.
+pub fn cluster() -> i64 {
+    // SAFETY: reads shared memory that is there from the start.
+    unsafe { pg_sys::GetSystemIdentifier() }.cast_signed()
+}
+
+/// Whether pg_upgrade is restoring the catalogs of another cluster.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// Whether the server is this one process (`postgres --single`).
+pub fn is_single_user() -> bool {
+    // SAFETY: reads a global that is set when the process starts.
+    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_STANDALONE_BACKEND }
 }
 
 /// Whether a parallel worker is being given its leader's state.
@@ -87,10 +113,29 @@ pub fn is_starting() -> bool {
     is_initializing || !is_in_progress()
 }
 
-/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running, of whatever extension.
 pub fn is_creating_extension() -> bool {
     // SAFETY: reads a global.
     unsafe { pg_sys::creating_extension }
+}
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE of that extension is running, or pg_upgrade.
+pub fn is_making(extension: pg_sys::Oid) -> bool {
+    // SAFETY: reads globals.
+    unsafe {
+        pg_sys::IsBinaryUpgrade || pg_sys::creating_extension && pg_sys::CurrentExtensionObject == extension
+    }
+}
+
+/// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).
+pub fn is_without_event_triggers() -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: reads a setting's value.
+    unsafe {
+        !pg_sys::event_triggers
+    }
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    false
 }
 
 /// The database's oid.
@@ -108,7 +153,7 @@ pub fn is_database_utf8() -> bool {
 /// The database's name.
 pub fn database_name() -> Option<String> {
     // SAFETY: reads the catalog; NULL when it is gone.
-    owned(unsafe { pg_sys::get_database_name(database_oid()) })
+    unsafe { owned(pg_sys::get_database_name(database_oid())) }
 }
 
 /// Whether the SPI stack is empty, that is: no procedural language's code is calling.
@@ -124,7 +169,10 @@ pub fn is_outside_spi() -> bool {
 ///
 /// A SQL function runs its statements without SPI, each in an executor state of its own; a function's call record
 /// lives in the memory of the executor that calls it (execExpr.c), so the client's own query is told by that.
-pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+///
+/// # Safety
+/// The call's record, or NULL.
+pub unsafe fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     // SAFETY: the active portal, its query and the call's flinfo are valid while the call runs, or NULL.
     unsafe {
         let portal = pg_sys::ActivePortal;
@@ -163,6 +211,18 @@ pub fn check_for_interrupts() {
             pg_sys::ProcessInterrupts();
         }
     }
+}
+
+/// Waits; ends the statement if it is cancelled meanwhile.
+pub fn pause(length: std::time::Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: the process's own latch, as pg_sleep() waits on it (misc.c).
+    unsafe {
+        let milliseconds = length.as_millis().min(1000) as std::ffi::c_long;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_for_interrupts();
 }
 
 /// Runs `f` in a transaction: the one that is open, or one of its own.

@@ -5,10 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "bench/ddl.rs"]
+mod ddl;
 #[path = "bench/denials.rs"]
 mod denials;
 #[path = "bench/report_views.rs"]
 mod report_views;
+#[path = "bench/scale.rs"]
+mod scale;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -48,9 +52,18 @@ struct Args {
     /// Seconds of each run.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
-    /// Tenants for the statistics.
+    /// Tenants for the statistics, and at most for DDL.
     #[arg(long, default_value_t = 1000)]
     tenants: usize,
+    /// Measure what watches all tenants with 5,000 of them, too: some minutes.
+    #[arg(long)]
+    many: bool,
+    /// Measure only what watches all tenants.
+    #[arg(long)]
+    only_scale: bool,
+    /// DDL alone.
+    #[arg(long)]
+    ddl: bool,
     /// Fail when a ratio is below its target.
     #[arg(long)]
     check: bool,
@@ -80,6 +93,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Outcome<bool> {
+    if args.only_scale {
+        return scale::run(args);
+    }
     let sides = prepare()?;
     let version: String = sides.plain.superuser().query_one("SHOW server_version", &[])?.get(0);
     warn_when_busy();
@@ -89,6 +105,9 @@ fn run(args: &Args) -> Outcome<bool> {
         "per second (medians)", "plio_tenancy", "plain", "ratio", "quartiles"
     );
     let mut good = true;
+    if args.ddl {
+        return ddl::run(args);
+    }
     println!("BEGIN; ...; PK SELECT; COMMIT:");
     for (what, over, target, enter, path) in [
         ("  set_tenant() | SET LOCAL search_path", Over::Socket, Some(0.95), ENTER, PATH),
@@ -112,6 +131,8 @@ fn run(args: &Args) -> Outcome<bool> {
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     good &= denials::run(args)?;
     good &= report_views::run(args)?;
+    good &= scale::run(args)?;
+    good &= ddl::run(args)?;
     Ok(good)
 }
 

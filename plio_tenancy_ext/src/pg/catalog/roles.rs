@@ -16,13 +16,19 @@ pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
 /// A role's name.
 pub fn role_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: noerr is set: NULL when there is none.
-    owned(unsafe { pg_sys::GetUserNameFromId(oid, true) })
+    unsafe { owned(pg_sys::GetUserNameFromId(oid, true)) }
 }
 
 /// Whether `member` has the privileges of `role`: itself, an inheriting member, or a superuser.
 pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: any oids may be asked for.
     unsafe { pg_sys::has_privs_of_role(member, role) }
+}
+
+/// Whether `member` is a member of `role`, in however many steps; a superuser is none by itself.
+pub fn is_member_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe { pg_sys::is_member_of_role_nosuper(member, role) }
 }
 
 /// Whether the role is a superuser.
@@ -73,11 +79,86 @@ pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
 const SHDEPEND: u32 = 1214;
 const SHDEPEND_BY_REFERENCE: u32 = 1233;
 
-/// Whether a role is a tenant's: a member of the group `plio_tenant`.
+/// Whether a role may read every table of the database.
+pub fn reads_everything(role: pg_sys::Oid) -> bool {
+    has_privileges_of(role, pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_DATA))
+}
+
+/// The relations of this database that a role owns or was granted something on.
+pub fn relations_of(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let here = session::database_oid();
+    let mut found = Vec::new();
+    let columns = [(5, pg_sys::AuthIdRelationId), (6, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(SHDEPEND_BY_REFERENCE), columns: &columns };
+    scan::for_each_row(pg_sys::Oid::from(SHDEPEND), &key, |row| {
+        if row.oid(1) == Some(here) && row.oid(2) == Some(pg_sys::RelationRelationId) {
+            found.extend(row.oid(3));
+        }
+    });
+    found
+}
+
+/// A role, and all that it is a member of, in however many steps.
+pub fn with_groups(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut found = vec![role];
+    let mut next = 0;
+    while let Some(member) = found.get(next).copied() {
+        let key =
+            Key::Oids { index: pg_sys::Oid::from(MEMBERS_BY_MEMBER), columns: &[(MEMBER as i16, member)] };
+        scan::for_each_row(pg_sys::Oid::from(MEMBERS), &key, |row| {
+            found.extend(row.oid(MEMBER - 1).filter(|group| !found.contains(group)));
+        });
+        next += 1;
+    }
+    found
+}
+
+/// pg_auth_members, its index on member, and that column; roleid is the one before (pg_auth_members.h).
+const MEMBERS: u32 = 1261;
+const MEMBERS_BY_MEMBER: u32 = 2695;
+#[cfg(feature = "pg15")]
+const MEMBER: usize = 2;
+#[cfg(not(feature = "pg15"))]
+const MEMBER: usize = 3;
+
+/// Whether a role is a tenant's: a direct member of the group `plio_tenant`. Whoever is a member of a tenant's role is not.
 pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
-    role_oid("plio_tenant")
-        // SAFETY: any oids may be asked for.
-        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+    let Some(group) = role_oid("plio_tenant") else { return false };
+    let columns = [(MEMBERS_ROLE, group), (MEMBERS_ROLE + 1, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(MEMBERS_BY_ROLE), columns: &columns };
+    let mut is_member = false;
+    scan::for_each_row(pg_sys::Oid::from(MEMBERS), &key, |_| is_member = true);
+    is_member
+}
+
+/// Its index on (roleid, member, ..), and where the two columns begin.
+const MEMBERS_BY_ROLE: u32 = 2694;
+const MEMBERS_ROLE: i16 = MEMBER as i16 - 1;
+
+/// Whether a session of `user` may SET ROLE to `role`, as PostgreSQL's own check decides (`check_role`, variable.c).
+pub fn may_set_role(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        let may = pg_sys::is_member_of_role(user, role);
+        #[cfg(not(feature = "pg15"))]
+        let may = pg_sys::member_can_set_role(user, role);
+        may
+    }
+}
+
+/// Whether a role may run that function.
+pub fn may_execute(role: pg_sys::Oid, function: pg_sys::Oid) -> bool {
+    // SAFETY: any role and function may be asked for.
+    let answer = unsafe {
+        #[cfg(feature = "pg15")]
+        let answer = pg_sys::pg_proc_aclcheck(function, role, pg_sys::ACL_EXECUTE);
+        #[cfg(not(feature = "pg15"))]
+        let answer =
+            pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, role, pg_sys::ACL_EXECUTE.into());
+        answer
+    };
+    answer == pg_sys::AclResult::ACLCHECK_OK
 }
 
 /// Raises PostgreSQL's own error unless the current user may run that function.
