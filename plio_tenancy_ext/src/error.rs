@@ -173,7 +173,7 @@ pub enum Error {
     #[error("cannot change the tenant while cursors are open")]
     OpenCursors,
     /// The statement or the trigger that calls would go on with the tenant of before.
-    #[error("cannot change the tenant inside a statement on tables or a trigger")]
+    #[error("cannot change the tenant inside a query on tables, a prepared statement or a trigger")]
     InQuery,
     /// A function's SET clause would take back half of it.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]

@@ -122,10 +122,12 @@ static ESTIMATING: AtomicU32 = AtomicU32::new(0);
 /// # Safety
 /// In a transaction.
 pub unsafe fn note_function(function: pg_sys::Oid) {
-    // SAFETY: the caller's promise.
-    if is_running() && context::is_active() && unsafe { is_judged(function) } {
-        // SAFETY: any function may be asked about; it was found a moment ago.
-        if unsafe { raw::func_volatile(function) } as u8 == pg_sys::PROVOLATILE_IMMUTABLE {
+    // SAFETY: the caller's promise; any function may be asked about, and was found a moment ago.
+    unsafe {
+        if !is_watched(function) || catalog::language_of(function) == catalog::C_LANGUAGE {
+            return;
+        }
+        if raw::func_volatile(function) as u8 == pg_sys::PROVOLATILE_IMMUTABLE {
             HAS_READ.set(true);
         } else {
             ESTIMATING.store(function.to_u32(), Relaxed);
@@ -133,28 +135,26 @@ pub unsafe fn note_function(function: pg_sys::Oid) {
     }
 }
 
-/// A function that is not built in is looked up to be called, by whatever: an operator class, a type's input, another function.
+/// A function that is not built in is looked up to be called, by whatever: an operator class, a type's input, another
+/// function. Of functions in SQL the planner itself asks, before it puts their bodies into its plan.
 ///
 /// # Safety
 /// In a transaction.
 pub unsafe fn note_look_up(function: pg_sys::Oid) {
-    if is_running()
-        && context::is_active()
-        && ESTIMATING.swap(0, Relaxed) != function.to_u32()
-        // SAFETY: the caller's promise.
-        && unsafe { is_judged(function) }
-    {
-        HAS_READ.set(true);
+    // SAFETY: as above.
+    unsafe {
+        if is_watched(function)
+            && ESTIMATING.swap(0, Relaxed) != function.to_u32()
+            && ![catalog::C_LANGUAGE, catalog::SQL_LANGUAGE].contains(&catalog::language_of(function))
+        {
+            HAS_READ.set(true);
+        }
     }
 }
 
-/// Whether nobody vouches for what the function gives: it is not written in C.
-///
-/// # Safety
-/// In a transaction.
-unsafe fn is_judged(function: pg_sys::Oid) -> bool {
-    // SAFETY: any function may be asked about; it was found a moment ago.
-    function.to_u32() >= FIRST_NORMAL_OID && unsafe { !catalog::is_in_c(function) }
+/// Whether a plan is being made inside a tenant, and the function is not built in.
+fn is_watched(function: pg_sys::Oid) -> bool {
+    function.to_u32() >= FIRST_NORMAL_OID && is_running() && context::is_active()
 }
 
 /// An executor opens a user relation.

@@ -107,8 +107,9 @@ enum After {
 /// Whether something is to be done once the statement has run.
 unsafe fn is_followed_up(statement: *const pg_sys::Node) -> bool {
     // SAFETY: the caller passes a utility statement.
+    let tag = unsafe { nodes::tag(statement) };
     matches!(
-        unsafe { nodes::tag(statement) },
+        tag,
         NodeTag::T_RenameStmt | NodeTag::T_PrepareStmt | NodeTag::T_DeallocateStmt | NodeTag::T_DiscardStmt
     )
 }

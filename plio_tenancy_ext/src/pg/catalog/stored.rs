@@ -71,27 +71,29 @@ fn is_plain_type(oid: pg_sys::Oid) -> bool {
     }
 }
 
-/// Whether a function is written in C. Not guarded, as `pg::raw`: an error jumps over the caller's frames.
+/// The language that a function is written in; `InvalidOid` when there is no such function. Not guarded, as `pg::raw`: an
+/// error jumps over the caller's frames.
 ///
 /// # Safety
 /// In a transaction; the calling frames hold plain data only.
-pub unsafe fn is_in_c(function: pg_sys::Oid) -> bool {
+pub unsafe fn language_of(function: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: the caller's promise; a row of pg_proc begins with its fixed part, after the tuple's header.
     unsafe {
         let tuple = raw::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
         if tuple.is_null() {
-            return false;
+            return pg_sys::InvalidOid;
         }
         let header = (*tuple).t_data;
         let row = header.cast::<u8>().add((*header).t_hoff.into()).cast::<pg_sys::FormData_pg_proc>();
         let language = (*row).prolang;
         raw::ReleaseSysCache(tuple);
-        language.to_u32() == C_LANGUAGE
+        language
     }
 }
 
-/// `ClanguageId`, pg_language.dat.
-const C_LANGUAGE: u32 = 13;
+/// `ClanguageId` and `SQLlanguageId`, pg_language.dat.
+pub const C_LANGUAGE: pg_sys::Oid = pg_sys::Oid::from_u32(13);
+pub const SQL_LANGUAGE: pg_sys::Oid = pg_sys::Oid::from_u32(14);
 
 /// The body of a function in SQL.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ pub fn sql_body(function: pg_sys::Oid) -> Option<SqlBody> {
             String::from_datum(value, is_null)
         };
         let language = value(pg_sys::Anum_pg_proc_prolang).0;
-        let body = if language.value() as u32 == SQL_LANGUAGE {
+        let body = if language.value() as u32 == SQL_LANGUAGE.to_u32() {
             let parsed = text(pg_sys::Anum_pg_proc_prosqlbody).map(SqlBody::Parsed);
             parsed.or_else(|| text(pg_sys::Anum_pg_proc_prosrc).map(SqlBody::Text))
         } else {
@@ -131,6 +133,3 @@ pub fn sql_body(function: pg_sys::Oid) -> Option<SqlBody> {
         body
     }
 }
-
-/// `SQLlanguageId` (pg_language.dat).
-const SQL_LANGUAGE: u32 = 14;

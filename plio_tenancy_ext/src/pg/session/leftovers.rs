@@ -33,9 +33,7 @@ pub fn drop_temporary_objects() {
     unsafe {
         pg_sys::GetTempNamespaceState(&mut schema, &mut toast_schema);
         if schema != pg_sys::InvalidOid {
-            pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(pg_sys::Oid::from(
-                pg_sys::RelationRelationId,
-            )));
+            pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(pg_sys::RelationRelationId));
             pg_sys::ResetTempTableNamespace();
             pg_sys::PopActiveSnapshot();
         }
