@@ -11,7 +11,7 @@ ENV = . target/pg/$(PG)/env.sh
 DEMO = cargo run --quiet --release -p plio-tests --bin demo --
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz neighbours regress clean
+.PHONY: help setup build install demo demo-stop psql test test-all lint schema check-schema doc bench fuzz asserts neighbours regress clean
 
 help: ## this list
 	@echo 'usage: make <target> [PG=15|16|17|18]'; echo
@@ -66,6 +66,17 @@ bench: install ## what tenancy costs, as ratios against plain PostgreSQL
 
 fuzz: install ## a random attack on three tenants: SEED=.. STATEMENTS=1000000; ARGS='--tenants adopted', ARGS=--surface and more (--help)
 	PLIO_TEST_PG=$(PG) cargo run --quiet --release -p plio-tests --bin fuzz -- $(addprefix --seed ,$(SEED)) $(addprefix --statements ,$(STATEMENTS)) $(ARGS)
+
+# Suites that look into memory, plans and catalogs from every side.
+ASSERT_SUITES = $(filter-out $(NOT_ASSERTED),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)) $(patsubst tests/tests/%/main.rs,%,$(wildcard tests/tests/*/main.rs)))
+# They need what `make neighbours` fetches for the ordinary tree, measure, or have no server.
+NOT_ASSERTED = regression legit pooling neighbours docs guarantees pure_rules common
+ASSERTED = $(CURDIR)/target/asserts/$(PG)
+
+asserts: ## the suite against a PostgreSQL built with assertions from Debian's source (PG=15, 17 or 18); one file: T=isolation
+	@$(PYTHON) scripts/asserts.py --pg $(PG)
+	@CARGO_TARGET_DIR=target/asserts/cargo-$(PG) PG_CONFIG=$(ASSERTED)/bin/pg_config scripts/install.sh
+	PLIO_TEST_PG=$(PG) PLIO_TEST_TREE=$(ASSERTED) cargo test --no-fail-fast -p plio-tests $(addprefix --test ,$(or $(T),$(ASSERT_SUITES))) $(ARGS)
 
 clean: ## remove what was built; the fetched PostgreSQL and tools stay (rm -rf target removes them too)
 	cargo clean --profile dev

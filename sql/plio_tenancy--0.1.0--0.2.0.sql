@@ -2,12 +2,68 @@
 \echo Use "ALTER EXTENSION plio_tenancy UPDATE TO '0.2.0'" to load this file. \quit
 
 -- What the comparison of the two install scripts cannot know: changed tables, and what must be dropped first.
+
 -- Functions can be shared.
 ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
+
+-- Denials: how often, and when for the last time. The view must not be dropped: others may depend on it.
+ALTER TABLE plio.denials_history ADD COLUMN times bigint NOT NULL DEFAULT 1, ADD COLUMN last_at timestamptz;
+CREATE FUNCTION plio."_kept_denials"("first" bigint, "for_good" bool)
+RETURNS TABLE ("denial_id" bigint, "at" timestamptz, "pid" integer, "session_id" text, "login_role" text, "org" text, "kind" text,
+               "message" text, "sqlstate" text, "query_id" bigint, "enforced" bool, "times" bigint, "last_at" timestamptz)
+STRICT VOLATILE PARALLEL RESTRICTED LANGUAGE c AS 'MODULE_PATHNAME', '_kept_denials_wrapper';
+CREATE OR REPLACE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+           d.times, d.last_at
+      FROM plio._kept_denials(0, false) d;
+DROP FUNCTION plio._denials(bigint);
+
+-- unassign_role() may be told who is to own the schema.
+DROP FUNCTION plio.unassign_role(text);
+
+-- A tenant may be partly dropped.
+ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
+    ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
+
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 
 COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
 
 COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
+
+CREATE OR REPLACE FUNCTION plio._owned_objects(schema oid)
+RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH objects (class, object, owner) AS (
+        SELECT 'pg_class'::regclass, c.oid, c.relowner FROM pg_class c
+         WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+           AND NOT (c.relkind = 'S' AND EXISTS (
+                   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid <> 0 AND d.deptype IN ('a', 'i')))
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+         WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
+           AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
+        UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
+        UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
+        UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
+        UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion WHERE connamespace = $1
+        UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation WHERE collnamespace = $1
+        UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner FROM pg_ts_dict WHERE dictnamespace = $1
+        UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner FROM pg_ts_config WHERE cfgnamespace = $1
+        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner FROM pg_statistic_ext WHERE stxnamespace = $1
+    )
+    SELECT i.type, i.identity, a.object_names[2:], a.object_args, r.rolname
+      FROM objects o, pg_identify_object(o.class, o.object, 0) i,
+           pg_identify_object_as_address(o.class, o.object, 0) a, pg_roles r
+     WHERE r.oid = o.owner AND NOT EXISTS (
+           SELECT 1 FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object AND d.deptype = 'e')
+     ORDER BY o.class, o.object
+$objects$;
 
 CREATE OR REPLACE FUNCTION plio._nextval(regclass) RETURNS bigint
     STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_nextval';
@@ -24,15 +80,113 @@ CREATE OR REPLACE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigin
 CREATE OR REPLACE FUNCTION plio._sequence_in_reach(regclass) RETURNS regclass
     STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_in_reach_wrapper';
 
+CREATE OR REPLACE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
+    RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
+
+REVOKE ALL ON FUNCTION
+    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
+    plio.unassign_role(text, text), plio.schema_ties(text)
+    FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
+    plio.unassign_role(text, text), plio.schema_ties(text)
+    TO plio_admin;
+
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
+
+CREATE OR REPLACE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_denials_left_out_wrapper';
+
+CREATE OR REPLACE FUNCTION "_drop_tenant_step"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS bool /* bool */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_drop_tenant_step_wrapper';
+
+CREATE OR REPLACE FUNCTION "_kept_denials"(
+	"first" bigint, /* i64 */
+	"for_good" bool /* bool */
+) RETURNS TABLE (
+	"denial_id" bigint,  /* i64 */
+	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"pid" INT,  /* i32 */
+	"session_id" TEXT,  /* Option < String > */
+	"login_role" TEXT,  /* Option < String > */
+	"org" TEXT,  /* Option < String > */
+	"kind" TEXT,  /* String */
+	"message" TEXT,  /* String */
+	"sqlstate" TEXT,  /* String */
+	"query_id" bigint,  /* Option < i64 > */
+	"enforced" bool,  /* bool */
+	"times" bigint,  /* i64 */
+	"last_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_kept_denials_wrapper';
+
 CREATE OR REPLACE FUNCTION "_loaded_as"() RETURNS TEXT /* String */
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
 
+CREATE OR REPLACE FUNCTION "_process_kind"() RETURNS TEXT /* & '_ str */
+STRICT STABLE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_process_kind_wrapper';
+
+CREATE OR REPLACE FUNCTION plio._health_limits() RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $limits$
+    SELECT 'critical', 'single_user', 'the server runs in single-user mode: nothing is refused, and every statement runs as a superuser',
+           'end this session, and start the server as usual'
+      FROM plio._process_kind() AS kind WHERE kind = 'single-user'
+    UNION ALL
+    SELECT 'warning', 'denials_left_out',
+           format('%s denials were not written to plio.denials_history since the server started: it is full, or the share of a login role is',
+                  plio._denials_left_out()),
+           'raise plio.denials_history_rows, or lower plio.denials_history_retention; find in plio.denials who is refused so often'
+     WHERE plio._denials_left_out() > 0
+$limits$;
+
+REVOKE ALL ON FUNCTION plio._denials_left_out(), plio._process_kind(), plio._health_limits() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION "_schemas_in_code"(
+	"language" TEXT, /* & str */
+	"source" TEXT /* & str */
+) RETURNS TABLE (
+	"name" TEXT,  /* Option < String > */
+	"is_guess" bool  /* bool */
+)
+IMMUTABLE STRICT PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_schemas_in_code_wrapper';
+
 CREATE OR REPLACE FUNCTION "version"() RETURNS TEXT /* & '_ str */
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'version_wrapper';
+
+CREATE OR REPLACE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
@@ -52,6 +206,8 @@ AS $health$
                CASE WHEN is_shared THEN NULL
                     ELSE 'shared_preload_libraries is better where a restart is possible' END
           FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT l.severity, l.finding, l.detail, l.fix FROM plio._health_limits() l
         UNION ALL
         SELECT 'critical', 'not_preloaded',
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
@@ -80,7 +236,7 @@ AS $health$
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
         SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
                'add plio_tenancy to shared_preload_libraries and restart'
          WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
         UNION ALL
@@ -144,14 +300,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -161,6 +317,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -176,21 +336,27 @@ AS $health$
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
           FROM (SELECT DISTINCT role_name FROM plio.access) a
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+        UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
                              CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
@@ -206,10 +372,607 @@ AS $health$
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
 $health$;
 
-CREATE OR REPLACE FUNCTION plio._audit_registry()
+CREATE OR REPLACE FUNCTION plio.set_tenant(org text) RETURNS void
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+CREATE OR REPLACE FUNCTION plio._set_config(text, text, boolean) RETURNS text
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_set_config_wrapper';
+
+REVOKE ALL ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
+
+CREATE OR REPLACE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+           d.times, d.last_at
+      FROM plio._kept_denials(0, false) d;
+
+COMMENT ON COLUMN plio.denials.at IS 'When; for the first time, if it happened again';
+
+COMMENT ON COLUMN plio.denials.times IS 'How often: the same in the same session is counted in one row for a minute, or until it is in the history';
+
+COMMENT ON COLUMN plio.denials.last_at IS 'When for the last time';
+
+CREATE OR REPLACE FUNCTION plio._activity()
+RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
+               wait_event_type text, wait_event text, application_name text, client_addr inet)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $activity$
+    -- One look-up for each lock, however many tenants there are.
+    SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
+           a.application_name, a.client_addr
+      FROM pg_locks l
+      JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
+$activity$;
+
+CREATE OR REPLACE VIEW plio.stat_tenants AS
+    WITH block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, unless tenants were counted together
+    -- for want of counters; null otherwise.
+    shared AS (SELECT CASE WHEN s.uncounted = 0 THEN 0::bigint END AS zero FROM plio._shared_totals() s),
+    sessions AS (
+        SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
+          FROM plio._activity() a GROUP BY a.org
+    )
+    SELECT t.org, t.status,
+           COALESCE(k.commits + k.rollbacks, h.zero) AS transactions,
+           COALESCE(k.rollbacks, h.zero) AS rollbacks,
+           COALESCE(k.denials, h.zero) AS denials,
+           COALESCE(r.tables, 0) AS tables,
+           (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
+           (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
+           (COALESCE(r.toast_pages, 0) * b.bytes)::bigint AS toast_bytes,
+           COALESCE(r.live_rows, 0)::bigint AS live_rows,
+           COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
+           COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
+           COALESCE(r.index_scans, 0)::bigint AS index_scans,
+           COALESCE(r.rows_inserted, 0)::bigint AS rows_inserted,
+           COALESCE(r.rows_updated, 0)::bigint AS rows_updated,
+           COALESCE(r.rows_deleted, 0)::bigint AS rows_deleted,
+           r.last_vacuum, r.last_analyze,
+           COALESCE(s.sessions, 0) AS sessions,
+           pg_catalog.clock_timestamp() - s.since AS longest_session
+      FROM plio.tenants t
+     CROSS JOIN block b
+      LEFT JOIN shared h ON true
+      LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
+      LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+     CROSS JOIN LATERAL (
+           SELECT pg_catalog.count(*) AS tables,
+                  pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind <> 'p') AS table_pages,
+                  pg_catalog.sum(i.pages) FILTER (WHERE c.relkind <> 'p') AS index_pages,
+                  pg_catalog.sum(COALESCE(o.relpages, 0)::bigint + COALESCE(x.pages, 0)) AS toast_pages,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS live_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS dead_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind <> 'p') AS sequential_scans,
+                  pg_catalog.sum(i.scans) FILTER (WHERE c.relkind <> 'p') AS index_scans,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_inserted,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_updated,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_deleted,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_vacuum,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_analyze
+             FROM pg_catalog.pg_depend d
+             JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm', 'p')
+             LEFT JOIN pg_catalog.pg_class o ON o.oid = c.reltoastrelid
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages, pg_catalog.sum(pg_catalog.pg_stat_get_numscans(y.oid)) AS scans
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.oid) i
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.reltoastrelid) x
+            WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+              AND d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+           ) r
+      LEFT JOIN sessions s ON s.org = t.org;
+
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
+
+CREATE OR REPLACE VIEW plio.metrics AS
+    WITH totals AS (SELECT * FROM plio._shared_totals()),
+    tenants AS MATERIALIZED (SELECT s.*, pg_catalog.jsonb_build_object('org', s.org) AS labels FROM plio.stat_tenants s)
+    SELECT m.name, s.labels, m.value::double precision AS value
+      FROM tenants s
+     CROSS JOIN LATERAL (VALUES
+           ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
+           ('plio_tenant_denials_total', s.denials), ('plio_tenant_tables', s.tables),
+           ('plio_tenant_table_bytes', s.table_bytes), ('plio_tenant_index_bytes', s.index_bytes),
+           ('plio_tenant_toast_bytes', s.toast_bytes), ('plio_tenant_live_rows', s.live_rows),
+           ('plio_tenant_dead_rows', s.dead_rows), ('plio_tenant_sequential_scans_total', s.sequential_scans),
+           ('plio_tenant_index_scans_total', s.index_scans), ('plio_tenant_rows_inserted_total', s.rows_inserted),
+           ('plio_tenant_rows_updated_total', s.rows_updated), ('plio_tenant_rows_deleted_total', s.rows_deleted),
+           ('plio_tenant_sessions', s.sessions)
+           ) m (name, value)
+     WHERE m.value IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenant_longest_session_seconds', s.labels,
+           pg_catalog.date_part('epoch', s.longest_session)
+      FROM tenants s WHERE s.longest_session IS NOT NULL
+    UNION ALL
+    SELECT 'plio_tenants', pg_catalog.jsonb_build_object('status', s.status), pg_catalog.count(*)
+      FROM tenants s GROUP BY s.status
+    UNION ALL
+    SELECT 'plio_untenanted_denials_total', '{}'::jsonb, COALESCE(
+           (SELECT k.denials FROM plio._tenant_counters() k WHERE k.tenant_id = 0), 0)
+      FROM totals
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM totals t CROSS JOIN LATERAL (VALUES
+           ('plio_denials_total', t.written), ('plio_denials_overwritten_total', t.overwritten),
+           ('plio_uncounted_total', t.uncounted)) m (name, value)
+    UNION ALL
+    SELECT m.name, '{}'::jsonb, m.value
+      FROM plio._flush_state() f CROSS JOIN LATERAL (VALUES
+           ('plio_denials_flushed_total', f.written), ('plio_denials_lost_total', f.lost)) m (name, value)
+    UNION ALL
+    SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
+    UNION ALL
+    SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
+           pg_catalog.count(h.finding)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity)
+      LEFT JOIN plio.health() h ON h.severity = w.severity GROUP BY w.severity;
+
+CREATE INDEX denials_history_login_role ON plio.denials_history (login_role);
+
+COMMENT ON COLUMN plio.denials_history.times IS 'How often, as in plio.denials';
+
+COMMENT ON COLUMN plio.denials_history.last_at IS 'When for the last time; null in rows from before 0.2.0';
+
+CREATE OR REPLACE FUNCTION plio._audit_ties()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_nestloop = off
+AS $ties$
+    WITH places AS MATERIALIZED (SELECT schema_oid, p.org FROM plio._places() p),
+    relations AS MATERIALIZED (
+        SELECT c.oid, c.relnamespace, c.relkind, c.relispartition FROM pg_class c WHERE c.relkind <> 't'
+    ),
+    -- Every object that lies in a schema, or inside a relation that does.
+    located (classid, objid, schema_oid, org) AS MATERIALIZED (
+        SELECT l.classid, l.objid, l.schema_oid, p.org
+          FROM (SELECT 'pg_class'::regclass::oid, oid, relnamespace FROM relations
+                UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type
+                UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc
+                UNION ALL SELECT 'pg_constraint'::regclass, oid, connamespace FROM pg_constraint
+                UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
+                UNION ALL SELECT 'pg_opclass'::regclass, oid, opcnamespace FROM pg_opclass
+                UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfnamespace FROM pg_opfamily
+                UNION ALL SELECT 'pg_collation'::regclass, oid, collnamespace FROM pg_collation
+                UNION ALL SELECT 'pg_conversion'::regclass, oid, connamespace FROM pg_conversion
+                UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxnamespace FROM pg_statistic_ext
+                UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgnamespace FROM pg_ts_config
+                UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictnamespace FROM pg_ts_dict
+                UNION ALL SELECT 'pg_ts_parser'::regclass, oid, prsnamespace FROM pg_ts_parser
+                UNION ALL SELECT 'pg_ts_template'::regclass, oid, tmplnamespace FROM pg_ts_template
+                UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, r.relnamespace
+                            FROM pg_attrdef a JOIN relations r ON r.oid = a.adrelid
+                UNION ALL SELECT 'pg_rewrite'::regclass, w.oid, r.relnamespace
+                            FROM pg_rewrite w JOIN relations r ON r.oid = w.ev_class
+                UNION ALL SELECT 'pg_trigger'::regclass, t.oid, r.relnamespace
+                            FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid
+                UNION ALL SELECT 'pg_policy'::regclass, o.oid, r.relnamespace
+                            FROM pg_policy o JOIN relations r ON r.oid = o.polrelid
+               ) l (classid, objid, schema_oid)
+          JOIN places p ON p.schema_oid = l.schema_oid
+    ),
+    crossing AS MATERIALIZED (
+        SELECT d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, f.org AS from_org, t.org AS to_org
+          FROM pg_depend d
+          JOIN located f ON f.classid = d.classid AND f.objid = d.objid
+          JOIN located t ON t.classid = d.refclassid AND t.objid = d.refobjid
+         WHERE f.schema_oid <> t.schema_oid AND (f.org IS NOT NULL OR t.org IS NOT NULL)
+           AND d.refobjid >= 16384
+           -- The parts of a partition and the triggers of a foreign key follow what they are part of.
+           AND d.deptype NOT IN ('P', 'S') AND NOT (d.deptype = 'i' AND d.classid = 'pg_trigger'::regclass)
+    ),
+    judged AS (
+        SELECT x.*, f.relkind AS from_kind, t.relkind AS to_kind, f.relispartition, w.ev_class, v.relkind AS rewrite_kind
+          FROM crossing x
+          LEFT JOIN relations f ON x.classid = 'pg_class'::regclass AND f.oid = x.objid
+          LEFT JOIN relations t ON x.refclassid = 'pg_class'::regclass AND t.oid = x.refobjid
+          LEFT JOIN pg_rewrite w ON x.classid = 'pg_rewrite'::regclass AND w.oid = x.objid
+          LEFT JOIN relations v ON v.oid = w.ev_class
+         WHERE x.to_org IS NOT NULL
+            -- Only inheritance (and OWNED BY) makes a table lean on a table; it carries rows both ways.
+            OR (f.relkind IN ('r', 'p', 'f', 'S') AND t.relkind IN ('r', 'p', 'f'))
+    ),
+    named AS (
+        SELECT j.*,
+               CASE WHEN j.rewrite_kind IN ('v', 'm') THEN 'pg_class'::regclass::oid ELSE j.classid END AS shown_class,
+               CASE WHEN j.rewrite_kind IN ('v', 'm') THEN j.ev_class ELSE j.objid END AS shown_object,
+               CASE WHEN j.classid = 'pg_rewrite'::regclass
+                    THEN CASE WHEN j.rewrite_kind IN ('v', 'm') THEN 'view' ELSE 'rule' END
+                    WHEN j.classid = 'pg_constraint'::regclass
+                    THEN CASE WHEN EXISTS (SELECT 1 FROM pg_constraint c WHERE c.oid = j.objid AND c.contype = 'f')
+                              THEN 'foreign_key' ELSE 'constraint' END
+                    WHEN j.classid = 'pg_attrdef'::regclass THEN 'default'
+                    WHEN j.classid = 'pg_trigger'::regclass THEN 'trigger'
+                    WHEN j.classid = 'pg_policy'::regclass THEN 'policy'
+                    WHEN j.classid = 'pg_proc'::regclass THEN 'function'
+                    WHEN j.classid = 'pg_type'::regclass THEN 'type'
+                    WHEN j.from_kind IN ('v', 'm') THEN 'view'
+                    WHEN j.from_kind IN ('i', 'I') THEN 'index'
+                    WHEN j.from_kind = 'S' THEN 'sequence_owner'
+                    WHEN j.to_kind IS NOT NULL THEN 'inheritance'
+                    WHEN j.from_kind IS NOT NULL THEN 'type'
+                    ELSE 'other_dependency' END AS check_name
+          FROM judged j
+    ),
+    -- One row for what one statement mends: a table leans by each column's type and on each parent, other objects as a whole.
+    parts AS (
+        SELECT n.*,
+               CASE WHEN n.check_name = 'inheritance' THEN n.refobjid::bigint
+                    WHEN n.check_name = 'type' AND n.from_kind IN ('r', 'p') THEN -n.objsubid ELSE 0 END AS part
+          FROM named n
+    ),
+    -- Tables tell more than their indexes.
+    one AS (
+        SELECT DISTINCT ON (n.shown_class, n.shown_object, n.part) n.*
+          FROM parts n
+         ORDER BY n.shown_class, n.shown_object, n.part, (n.check_name = 'type'), (n.to_kind IN ('r', 'p', 'v', 'm', 'f', 'S')) DESC NULLS LAST,
+                  n.refclassid, n.refobjid
+    )
+    SELECT 'critical', o.check_name, coalesce(o.from_org, o.to_org), i.identity,
+           format('%s of %s leans on %s of %s', pg_describe_object(o.shown_class, o.shown_object, 0),
+                  coalesce(format('tenant "%s"', o.from_org), 'no tenant'), pg_describe_object(o.refclassid, o.refobjid, 0),
+                  coalesce(format('tenant "%s"', o.to_org), 'no tenant')),
+           CASE WHEN c.contypid <> 0 THEN format('ALTER DOMAIN %s DROP CONSTRAINT %I', c.contypid::regtype, c.conname)
+                WHEN c.oid IS NOT NULL THEN format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname)
+                WHEN a.oid IS NOT NULL
+                THEN format('ALTER TABLE %s ALTER COLUMN %I DROP %s', a.adrelid::regclass, l.attname,
+                            CASE WHEN l.attgenerated = '' THEN 'DEFAULT' ELSE 'EXPRESSION' END)
+                WHEN o.check_name = 'inheritance' AND o.relispartition
+                THEN format('ALTER TABLE %s DETACH PARTITION %s', o.refobjid::regclass, o.objid::regclass)
+                WHEN o.check_name = 'inheritance'
+                THEN format('ALTER TABLE %s NO INHERIT %s', o.objid::regclass, o.refobjid::regclass)
+                WHEN o.check_name = 'sequence_owner' THEN format('ALTER SEQUENCE %s OWNED BY NONE', o.objid::regclass)
+                WHEN o.check_name = 'type' AND o.from_kind IN ('r', 'p')
+                THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE text USING %2$I::text', o.objid::regclass, k.attname)
+                WHEN i.type = 'statistics object' THEN format('DROP STATISTICS %s', i.identity)
+                ELSE format('DROP %s %s', upper(i.type), i.identity) END
+      FROM one o
+      CROSS JOIN LATERAL pg_identify_object(o.shown_class, o.shown_object, 0) i
+      LEFT JOIN pg_constraint c ON o.classid = 'pg_constraint'::regclass AND c.oid = o.objid
+      LEFT JOIN pg_attrdef a ON o.classid = 'pg_attrdef'::regclass AND a.oid = o.objid
+      LEFT JOIN pg_attribute l ON l.attrelid = a.adrelid AND l.attnum = a.adnum
+      LEFT JOIN pg_attribute k ON o.from_kind IN ('r', 'p') AND k.attrelid = o.objid AND k.attnum = o.objsubid
+    UNION ALL
+    -- What lies in no schema and serves everybody: it must not lean on one tenant.
+    SELECT 'critical', 'global_object', t.org, i.identity,
+           format('%s serves the whole database and leans on %s of tenant "%s"', pg_describe_object(d.classid, d.objid, 0),
+                  pg_describe_object(d.refclassid, d.refobjid, 0), t.org),
+           format('DROP %s %s', upper(i.type), i.identity)
+      FROM (SELECT DISTINCT classid, objid, refclassid, refobjid FROM pg_depend
+             WHERE classid IN ('pg_cast'::regclass, 'pg_event_trigger'::regclass, 'pg_language'::regclass,
+                               'pg_transform'::regclass, 'pg_foreign_data_wrapper'::regclass, 'pg_am'::regclass)
+               AND refclassid = 'pg_proc'::regclass) d
+      JOIN pg_proc p ON p.oid = d.refobjid
+      JOIN plio._tenant_schemas() t ON t.schema_oid = p.pronamespace
+     CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
+     WHERE NOT EXISTS (
+           -- A cast from or to a type of that very tenant is the tenant's.
+           SELECT 1 FROM pg_cast c JOIN pg_type y ON y.oid IN (c.castsource, c.casttarget)
+            WHERE d.classid = 'pg_cast'::regclass AND c.oid = d.objid AND y.typnamespace = t.schema_oid)
+$ties$;
+
+CREATE OR REPLACE FUNCTION plio._audit_code()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+AS $code$
+    WITH code AS MATERIALIZED (
+        SELECT p.oid, p.pronamespace, p.prosrc, p.proconfig, p.prosecdef, p.proowner, l.lanname, s.org, s.role_oid,
+               p.prosqlbody IS NOT NULL AS is_parsed, p.proacl
+          FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN plio._places() s ON s.schema_oid = p.pronamespace
+         WHERE NOT EXISTS (SELECT 1 FROM pg_depend d
+                            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    ),
+    schemas AS MATERIALIZED (
+        SELECT n.nspname::text COLLATE "C" AS name, s.org
+          FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
+    ),
+    -- A row without a name: the text is too much to be read.
+    texts AS MATERIALIZED (
+        SELECT c.oid, c.org, q.name, q.is_guess
+          FROM code c CROSS JOIN LATERAL plio._schemas_in_code(c.lanname::text, c.prosrc) q
+         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal')
+    ),
+    named AS (
+        SELECT x.oid, x.org, s.org AS other, s.name, bool_and(x.is_guess) AS is_guess
+          FROM texts x JOIN schemas s ON s.name = x.name
+         WHERE s.org IS DISTINCT FROM x.org
+         GROUP BY x.oid, x.org, s.org, s.name
+    ),
+    paths AS (
+        SELECT c.oid, c.org, s.org AS other
+          FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
+         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
+          JOIN schemas s ON s.name = btrim(btrim(e), '"')
+         WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
+    ),
+    -- What may run a function: of the tenants without a role alone.
+    runnable AS MATERIALIZED (
+        SELECT o.classid, o.objid, s.org
+          FROM plio._tenant_schemas() s
+          JOIN (SELECT 'pg_proc'::regclass AS classid, oid AS objid, pronamespace AS schema_oid FROM pg_proc
+                UNION ALL
+                SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
+                UNION ALL
+                SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type WHERE typtype IN ('c', 'd')) o USING (schema_oid)
+         WHERE s.role_oid IS NULL
+    ),
+    upkeep AS (
+        SELECT r.org, (pg_identify_object(d.classid, d.objid, 0)).identity AS name,
+               min(pg_describe_object(r.classid, r.objid, 0)) AS code
+          FROM runnable r JOIN pg_depend d ON d.refclassid = r.classid AND d.refobjid = r.objid
+         WHERE d.classid = 'pg_statistic_ext'::regclass
+            OR d.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_class c WHERE c.oid = d.objid AND c.relkind IN ('i', 'I'))
+            OR d.classid = 'pg_type'::regclass AND r.classid = 'pg_proc'::regclass
+           AND EXISTS (SELECT FROM pg_range t WHERE t.rngtypid = d.objid)
+         GROUP BY r.org, d.classid, d.objid
+    )
+    SELECT CASE WHEN n.is_guess THEN 'info' ELSE 'warning' END,
+           CASE WHEN n.is_guess THEN 'function_text_guess' ELSE 'function_text' END,
+           coalesce(n.org, n.other), n.oid::regprocedure::text,
+           CASE WHEN n.is_guess
+                THEN format('a guess: the text of %s seems to name schema %I of tenant "%s"', n.oid::regprocedure, n.name, n.other)
+                ELSE format('the body of %s names schema %I of tenant "%s"', n.oid::regprocedure, n.name, n.other) END,
+           CASE WHEN n.is_guess THEN 'read the function; if it is so, keep what several tenants need in a shared schema'
+                ELSE format('DROP ROUTINE %s', n.oid::regprocedure) END
+      FROM named n
+    UNION ALL
+    SELECT 'warning', 'unread_code', x.org, x.oid::regprocedure::text,
+           format('the body of %s is too long or too deep to be read as a whole: whether it names other tenants'' schemas is not known',
+                  x.oid::regprocedure),
+           'read the function; if nobody needs it, drop it'
+      FROM texts x WHERE x.name IS NULL
+    UNION ALL
+    SELECT 'critical', 'function_search_path', coalesce(p.org, p.other), p.oid::regprocedure::text,
+           format('the search_path of %s leads into tenant "%s"', p.oid::regprocedure, p.other),
+           format('ALTER ROUTINE %s RESET search_path', p.oid::regprocedure)
+      FROM paths p
+    UNION ALL
+    -- Inside a tenant the path is locked, and a function of the tenant's own role can do no more than that role.
+    SELECT CASE WHEN c.proowner = c.role_oid THEN 'info'
+                WHEN r.rolsuper AND coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(c.proacl) a), true) THEN 'critical'
+                ELSE 'warning' END,
+           'definer_search_path', c.org, c.oid::regprocedure::text,
+           format('%s runs with the rights of %I and with the search_path of whoever calls it', c.oid::regprocedure, r.rolname),
+           format('ALTER ROUTINE %s SET search_path = %I, pg_temp', c.oid::regprocedure, n.nspname)
+      FROM code c JOIN pg_authid r ON r.oid = c.proowner JOIN pg_namespace n ON n.oid = c.pronamespace
+     WHERE c.prosecdef
+       AND NOT EXISTS (SELECT 1 FROM unnest(c.proconfig) o WHERE o LIKE 'search\_path=%')
+    UNION ALL
+    SELECT 'warning', 'upkeep_code', u.org, u.name,
+           format('%s leans on %s: ANALYZE, autovacuum''s too, runs that without a tenant, as a role that may own other tenants'' tables',
+                  u.name, u.code),
+           format('SELECT plio.assign_role(%L)', u.org)
+      FROM upkeep u
+$code$;
+
+CREATE OR REPLACE FUNCTION plio._audit_privileges()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
+AS $privileges$
+    WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
+    objects AS MATERIALIZED (
+        SELECT t.org, t.role_oid, o.*
+          FROM (SELECT 'pg_class'::regclass::oid, c.oid, c.relnamespace, c.relowner, c.relacl, false,
+                       CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END
+                  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+                UNION ALL
+                SELECT 'pg_proc'::regclass, p.oid, p.pronamespace, p.proowner, p.proacl, p.prosecdef, 'ROUTINE' FROM pg_proc p
+                UNION ALL
+                SELECT 'pg_type'::regclass, y.oid, y.typnamespace, y.typowner, y.typacl, false, 'TYPE' FROM pg_type y
+                 WHERE y.typtype IN ('e', 'd', 'r') OR (y.typtype = 'c' AND EXISTS (
+                       SELECT 1 FROM pg_class c WHERE c.oid = y.typrelid AND c.relkind = 'c'))
+                UNION ALL
+                SELECT 'pg_namespace'::regclass, n.oid, n.oid, n.nspowner, n.nspacl, false, 'SCHEMA' FROM pg_namespace n
+               ) o (classid, objid, schema_oid, owner, acl, is_definer, kind)
+          JOIN tenants t ON t.schema_oid = o.schema_oid
+    ),
+    owned AS (
+        SELECT o.*, r.rolname, r.rolsuper, x.org AS other, own.rolname AS own_name
+          FROM objects o JOIN pg_authid own ON own.oid = o.role_oid
+          JOIN pg_authid r ON r.oid = o.owner LEFT JOIN tenants x ON x.role_oid = o.owner
+         WHERE o.owner <> o.role_oid
+           -- A column's own sequence goes with its table; what an extension made is the extension's.
+           AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid
+                              AND (d.deptype = 'e' OR (o.kind = 'SEQUENCE' AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0)))
+    ),
+    -- Everybody's own default privileges (functions and types are PUBLIC's, schemas by create_tenant) are no finding.
+    granted AS (
+        SELECT o.org, o.classid, o.objid, o.kind, o.role_oid, e.grantee,
+               string_agg(DISTINCT e.privilege_type, ', ' ORDER BY e.privilege_type) AS privileges
+          FROM objects o CROSS JOIN LATERAL aclexplode(o.acl) e
+         WHERE e.grantee <> o.owner AND e.grantee IS DISTINCT FROM o.role_oid
+           AND NOT (e.grantee = 0 AND e.privilege_type IN ('USAGE', 'EXECUTE') AND o.kind IN ('SCHEMA', 'ROUTINE', 'TYPE'))
+         GROUP BY o.org, o.classid, o.objid, o.kind, o.role_oid, e.grantee
+        UNION ALL
+        SELECT o.org, o.classid, o.objid, 'COLUMN', o.role_oid, e.grantee,
+               string_agg(DISTINCT format('%s (%I)', e.privilege_type, a.attname), ', ')
+          FROM objects o JOIN pg_attribute a ON a.attrelid = o.objid AND a.attacl IS NOT NULL AND a.attnum > 0
+         CROSS JOIN LATERAL aclexplode(a.attacl) e
+         WHERE o.classid = 'pg_class'::regclass AND e.grantee <> o.owner AND e.grantee IS DISTINCT FROM o.role_oid
+         GROUP BY o.org, o.classid, o.objid, o.role_oid, e.grantee
+    ),
+    judged AS (
+        SELECT g.*, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
+               coalesce(g.grantee = 0 OR r.rolname = 'plio_tenant' OR g.grantee IN (SELECT x.role_oid FROM tenants x WHERE x.role_oid IS NOT NULL), false) AS is_wide
+          FROM granted g LEFT JOIN pg_authid r ON r.oid = g.grantee
+    )
+    SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) OR o.kind = 'SCHEMA' THEN 'critical' ELSE 'warning' END,
+           'foreign_owner', o.org, i.identity,
+           format('%s of tenant "%s" belongs to %I, not to the tenant''s own role', pg_describe_object(o.classid, o.objid, 0),
+                  o.org, o.rolname),
+           CASE WHEN o.kind = 'SCHEMA'
+                THEN format('SET plio.enforcement = off; ALTER SCHEMA %s OWNER TO %I; RESET plio.enforcement', i.identity, o.own_name)
+                ELSE format('ALTER %s %s OWNER TO %I', upper(i.type), i.identity, o.own_name) END
+      FROM owned o CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) i
+    UNION ALL
+    SELECT CASE WHEN j.is_wide THEN 'critical' ELSE 'warning' END, 'grant', j.org, i.identity,
+           format('%s has %s on %s of tenant "%s"', j.whom, j.privileges, pg_describe_object(j.classid, j.objid, 0), j.org),
+           CASE WHEN j.kind = 'COLUMN' THEN format('REVOKE %s ON TABLE %s FROM %s', j.privileges, i.identity, j.whom)
+                ELSE format('REVOKE %s ON %s %s FROM %s', j.privileges, j.kind, i.identity, j.whom) END
+      FROM judged j CROSS JOIN LATERAL pg_identify_object(j.classid, j.objid, 0) i
+     -- A tenant without a role of its own lives by grants to the application's role.
+     WHERE j.is_wide OR j.role_oid IS NOT NULL
+    UNION ALL
+    SELECT CASE WHEN e.grantee = 0 THEN 'critical' ELSE 'warning' END, 'default_privileges', t.org, quote_ident(r.rolname),
+           format('what %I creates%s is granted to %s', r.rolname, coalesce(' in schema ' || quote_ident(n.nspname), ''), w.whom),
+           format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE %s ON %s FROM %s', r.rolname,
+                  coalesce(' IN SCHEMA ' || quote_ident(n.nspname), ''), string_agg(DISTINCT e.privilege_type, ', '),
+                  CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+                       WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END, w.whom)
+      FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e
+      JOIN pg_authid r ON r.oid = d.defaclrole
+      -- A schema's are its tenant's; those of a whole database belong to whoever creates.
+      JOIN (SELECT t.schema_oid AS space, NULL::oid AS creator, t.org, t.role_oid FROM tenants t
+            UNION ALL SELECT 0, t.role_oid, t.org, t.role_oid FROM tenants t WHERE t.role_oid IS NOT NULL) t
+        ON t.space = d.defaclnamespace AND coalesce(t.creator, d.defaclrole) = d.defaclrole
+      LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+      LEFT JOIN pg_authid g ON g.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
+     WHERE e.grantee <> d.defaclrole AND e.grantee IS DISTINCT FROM t.role_oid
+       AND NOT (e.grantee = 0 AND d.defaclnamespace = 0 AND d.defaclobjtype IN ('f', 'T'))
+     GROUP BY t.org, r.rolname, n.nspname, d.defaclobjtype, e.grantee, w.whom
+    UNION ALL
+    SELECT CASE WHEN e.grantee = 0 THEN 'critical' ELSE 'warning' END, 'large_object_grant', t.org, m.oid::text,
+           format('%s has %s on large object %s of tenant "%s"', w.whom, string_agg(DISTINCT e.privilege_type, ', '), m.oid, t.org),
+           format('REVOKE ALL ON LARGE OBJECT %s FROM %s', m.oid, w.whom)
+      FROM pg_largeobject_metadata m JOIN tenants t ON t.role_oid = m.lomowner
+     CROSS JOIN LATERAL aclexplode(m.lomacl) e LEFT JOIN pg_authid g ON g.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
+     WHERE e.grantee <> m.lomowner
+     GROUP BY t.org, m.oid, e.grantee, w.whom
+    UNION ALL
+    -- Whoever owns a table is bound by its policies only where that is said, and inside a tenant the owner is at work.
+    SELECT 'warning', 'policy_unforced', p.org, p.oid::regclass::text,
+           format('the policies of %s of tenant "%s" bind nobody inside the tenant: %s', p.oid::regclass, p.org,
+                  CASE WHEN p.relrowsecurity THEN 'its owner is at work there, whom they bind only with FORCE'
+                       ELSE 'row level security of the table is not enabled' END),
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p.oid::regclass),
+                     format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p.oid::regclass), 'RESET plio.enforcement')
+      FROM (SELECT DISTINCT c.oid, c.relrowsecurity, t.org
+              FROM pg_policy y JOIN pg_class c ON c.oid = y.polrelid JOIN tenants t ON t.schema_oid = c.relnamespace
+             WHERE NOT c.relrowsecurity
+                OR (NOT c.relforcerowsecurity
+                    AND CASE WHEN t.role_oid IS NOT NULL THEN c.relowner = t.role_oid
+                             ELSE c.relowner IN (SELECT role_oid FROM plio._entering_roles()) END)) p
+$privileges$;
+
+CREATE OR REPLACE FUNCTION plio._audit_roles()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $roles$
+    WITH tenants AS MATERIALIZED (
+        SELECT t.org, r.* FROM plio._tenant_schemas() t JOIN pg_authid r ON r.oid = t.role_oid
+    ),
+    entering AS MATERIALIZED (SELECT * FROM plio._entering_roles()),
+    members AS MATERIALIZED (
+        SELECT m.roleid, g.rolname AS group_name, m.member, r.rolname AS member_name, r.rolcanlogin, r.rolsuper
+          FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r ON r.oid = m.member
+         -- PostgreSQL's own groups are members of each other.
+         WHERE m.member >= 16384
+           -- One without INHERIT, SET and ADMIN (16 and later; the columns are not there before) gives no right: it only lets
+           -- pgaudit know who a tenant's statements are logged for.
+           AND NOT coalesce(NOT m.admin_option AND NOT (to_jsonb(m) ->> 'inherit_option')::boolean
+                            AND NOT (to_jsonb(m) ->> 'set_option')::boolean, false)
+    )
+    SELECT 'critical', 'application_superuser', NULL::text, quote_ident(r.rolname),
+           format('%I may enter tenants as an application does, and is a superuser: without a tenant nothing stops it', r.rolname),
+           format('ALTER ROLE %I NOSUPERUSER', r.rolname)
+      FROM entering e JOIN pg_authid r ON r.oid = e.role_oid AND r.rolsuper
+    UNION ALL
+    SELECT 'info', 'superuser', NULL, quote_ident(r.rolname),
+           format('%I may log in and is a superuser: no application may use it', r.rolname), NULL
+      FROM pg_authid r
+     WHERE r.rolsuper AND r.rolcanlogin AND r.oid >= 16384 AND r.oid NOT IN (SELECT role_oid FROM entering)
+    UNION ALL
+    SELECT 'warning', 'bypass_rls', NULL, quote_ident(r.rolname), format('%I passes by row level security', r.rolname),
+           format('ALTER ROLE %I NOBYPASSRLS', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolbypassrls AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    SELECT CASE WHEN r.oid IN (SELECT role_oid FROM entering) THEN 'critical' ELSE 'warning' END, 'replication_role', NULL,
+           quote_ident(r.rolname),
+           format('%I may replicate: it can copy the whole cluster, and decode what every tenant writes', r.rolname),
+           format('ALTER ROLE %I NOREPLICATION', r.rolname)
+      FROM pg_authid r WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    -- From 16 on it gives only what the role was given with ADMIN.
+    SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+                  r.rolname),
+           format('ALTER ROLE %I NOCREATEROLE', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+    UNION ALL
+    SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
+           format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
+                  CASE WHEN t.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN t.rolcreatedb THEN 'CREATEDB' END,
+                  CASE WHEN t.rolreplication THEN 'REPLICATION' END, CASE WHEN t.rolbypassrls THEN 'BYPASSRLS' END)),
+           format('SET plio.enforcement = off; ALTER ROLE %I NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS; RESET plio.enforcement',
+                  t.rolname)
+      FROM tenants t WHERE t.rolcreaterole OR t.rolcreatedb OR t.rolreplication OR t.rolbypassrls
+    UNION ALL
+    SELECT 'critical', 'tenant_role_member', t.org, quote_ident(m.member_name),
+           format('%I is a member of %I, the role of tenant "%s": it can become the tenant without set_tenant',
+                  m.member_name, t.rolname, t.org),
+           format('REVOKE %I FROM %I', t.rolname, m.member_name)
+      FROM members m JOIN tenants t ON t.oid = m.roleid
+    UNION ALL
+    SELECT 'critical', 'tenant_role_in_group', t.org, quote_ident(t.rolname),
+           format('%I, the role of tenant "%s", is a member of %I, and has its rights inside the tenant',
+                  t.rolname, t.org, m.group_name),
+           format('REVOKE %I FROM %I', m.group_name, t.rolname)
+      FROM members m JOIN tenants t ON t.oid = m.member WHERE m.group_name <> 'plio_tenant'
+    UNION ALL
+    SELECT 'warning', 'tenant_group_member', NULL, quote_ident(m.member_name),
+           format('%I may log in and is a member of plio_tenant: it has without a tenant what is shared with tenants', m.member_name),
+           format('REVOKE plio_tenant FROM %I', m.member_name)
+      FROM members m WHERE m.group_name = 'plio_tenant' AND m.rolcanlogin
+    UNION ALL
+    SELECT CASE WHEN m.member IN (SELECT role_oid FROM entering) THEN 'warning' ELSE 'info' END,
+           'administrator', NULL, quote_ident(m.member_name),
+           format('%I is a member of plio_admin: it reaches every tenant, and needs no grant of access', m.member_name),
+           format('REVOKE plio_admin FROM %I', m.member_name)
+      FROM members m WHERE m.group_name = 'plio_admin'
+    UNION ALL
+    SELECT CASE WHEN m.group_name IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+                                      'pg_execute_server_program') THEN 'critical' ELSE 'warning' END,
+           'predefined_role', NULL, quote_ident(m.member_name),
+           format('%I is a member of %I: %s', m.member_name, m.group_name,
+                  CASE WHEN m.group_name LIKE 'pg\_%\_all\_data' OR m.group_name = 'pg_maintain'
+                       THEN 'what no hook sees (statistics, sequences, locks) is open to it'
+                       WHEN m.group_name LIKE '%server%' THEN 'it reaches the server''s files'
+                       WHEN m.group_name = 'pg_signal_backend' THEN 'it can end other tenants'' sessions'
+                       WHEN m.group_name = 'pg_create_subscription' THEN 'it can have rows written by a background process'
+                       ELSE 'it sees other sessions'' query texts' END),
+           format('REVOKE %I FROM %I', m.group_name, m.member_name)
+      FROM members m
+     WHERE m.group_name IN ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain', 'pg_read_server_files', 'pg_write_server_files',
+                            'pg_execute_server_program', 'pg_signal_backend', 'pg_create_subscription', 'pg_monitor',
+                            'pg_read_all_stats', 'pg_stat_scan_tables')
+       AND NOT m.rolsuper AND m.member NOT IN (SELECT oid FROM tenants)
+$roles$;
+
+CREATE OR REPLACE FUNCTION plio._audit_registry()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $registry$
     WITH places AS MATERIALIZED (SELECT * FROM plio._places()),
     tables AS MATERIALIZED (
@@ -228,14 +991,15 @@ AS $registry$
     names AS MATERIALIZED (
         SELECT relname, count(*) AS tenants, min(org) AS org FROM tables WHERE org IS NOT NULL GROUP BY relname
     ),
+    entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
                EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
-               t.relowner IN (SELECT role_oid FROM plio._entering_roles())
+               t.relowner IN (SELECT role_oid FROM entering)
                OR EXISTS (SELECT 1 FROM aclexplode(t.relacl) a
-                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles())) AS is_reachable
+                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering)) AS is_reachable
           FROM tables t JOIN names n ON n.relname = t.relname
          WHERE t.org IS NULL
     )
@@ -257,12 +1021,12 @@ AS $registry$
                 WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
                      SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
                        FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
-                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
+                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
       FROM shadows s
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
@@ -285,12 +1049,6 @@ AS $registry$
       FROM managing p CROSS JOIN LATERAL aclexplode(p.acl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
      WHERE e.grantee <> p.proowner AND r.rolname IS DISTINCT FROM 'plio_admin'
-    UNION ALL
-    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
-           format('the definition of %s was altered', p.oid::regprocedure),
-           format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
-      FROM managing p
-     WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
     UNION ALL
     SELECT 'critical', 'event_trigger_altered', NULL, wanted.name,
            format('event trigger %s calls another function, or only for some commands', wanted.name),
@@ -382,6 +1140,146 @@ $trust$;
 
 REVOKE ALL ON FUNCTION plio._audit_trust() FROM PUBLIC;
 
+CREATE TABLE plio._installed (
+    kind       text NOT NULL,
+    name       text NOT NULL,
+    properties jsonb NOT NULL,
+    -- The statement that makes it so again; null for a table.
+    definition text,
+    PRIMARY KEY (kind, name)
+);
+
+REVOKE ALL ON plio._installed FROM PUBLIC;
+
+COMMENT ON TABLE plio._installed IS 'The functions, tables and views of the extension as its install script made them: plio.audit() compares';
+
+CREATE OR REPLACE FUNCTION plio._own_objects() RETURNS TABLE (kind text, name text, properties jsonb, definition text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH own AS MATERIALIZED (
+        SELECT d.classid, d.objid, x.extowner
+          FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+         WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+    )
+    SELECT 'function', p.oid::regprocedure::text,
+           jsonb_build_object(
+               'owner', p.proowner = o.extowner, 'body', md5(p.prosrc), 'language', l.lanname, 'library', p.probin,
+               'settings', p.proconfig, 'definer', p.prosecdef, 'kind', p.prokind, 'volatility', p.provolatile,
+               'strict', p.proisstrict, 'parallel', p.proparallel, 'result', pg_get_function_result(p.oid)),
+           pg_get_functiondef(p.oid)
+      FROM own o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+      JOIN pg_language l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'plio'::regnamespace
+    UNION ALL
+    SELECT CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END, c.oid::regclass::text,
+           jsonb_build_object(
+               'owner', c.relowner = o.extowner, 'kind', c.relkind, 'row security', c.relrowsecurity OR c.relforcerowsecurity,
+               'columns', (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull) ORDER BY a.attnum)
+                             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+               'triggers', (SELECT jsonb_agg(jsonb_build_array(t.tgname, t.tgfoid::regproc::text, t.tgtype) ORDER BY t.tgname)
+                              FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+               'rules', (SELECT count(*) FROM pg_rewrite w WHERE w.ev_class = c.oid),
+               'policies', (SELECT count(*) FROM pg_policy y WHERE y.polrelid = c.oid),
+               'heirs', (SELECT count(*) FROM pg_inherits h WHERE h.inhparent = c.oid OR h.inhrelid = c.oid))
+           || CASE WHEN c.relkind = 'v'
+                   THEN jsonb_build_object('text', jsonb_build_array(
+                        current_setting('server_version_num')::integer / 10000, md5(pg_get_viewdef(c.oid))))
+                   ELSE '{}' END,
+           CASE WHEN c.relkind = 'v' THEN format('CREATE OR REPLACE VIEW %s AS %s', c.oid::regclass, rtrim(pg_get_viewdef(c.oid), ';')) END
+      FROM own o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+     WHERE c.relnamespace = 'plio'::regnamespace AND c.relkind IN ('r', 'v')
+$objects$;
+
+REVOKE ALL ON FUNCTION plio._own_objects() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION plio._remember_objects(version text) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $remember$
+    DELETE FROM plio._installed;
+    INSERT INTO plio._installed (kind, name, properties, definition)
+    SELECT o.kind, o.name, o.properties, o.definition FROM plio._own_objects() o
+    UNION ALL
+    SELECT 'version', version, '{}', NULL;
+$remember$;
+
+REVOKE ALL ON FUNCTION plio._remember_objects(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION plio._audit_objects()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $audit$
+    WITH extension AS (
+        SELECT x.oid, x.extowner, quote_ident(r.rolname) AS owner
+          FROM pg_extension x JOIN pg_authid r ON r.oid = x.extowner WHERE x.extname = 'plio_tenancy'
+    ),
+    own AS MATERIALIZED (SELECT * FROM plio._own_objects()),
+    changed AS (
+        SELECT o.kind, o.name, i.definition,
+               (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM jsonb_each(o.properties) k
+                 WHERE k.value IS DISTINCT FROM i.properties -> k.key
+                   AND NOT coalesce(k.key = 'text' AND k.value -> 0 <> i.properties -> 'text' -> 0, false)) AS what
+          FROM own o JOIN plio._installed i USING (kind, name)
+    ),
+    -- What lies in the schema and is neither the extension's nor a part of what is.
+    planted (classid, objid) AS (
+        SELECT l.classid, l.objid
+          FROM (SELECT 'pg_class'::regclass::oid, oid FROM pg_class
+                 WHERE relnamespace = 'plio'::regnamespace AND relkind NOT IN ('i', 'I', 't')
+                UNION ALL SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE pronamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_type'::regclass, oid FROM pg_type WHERE typnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_operator'::regclass, oid FROM pg_operator WHERE oprnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_collation'::regclass, oid FROM pg_collation WHERE collnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_conversion'::regclass, oid FROM pg_conversion WHERE connamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext WHERE stxnamespace = 'plio'::regnamespace
+               ) l (classid, objid)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_depend d
+                            WHERE d.classid = l.classid AND d.objid = l.objid
+                              AND (d.deptype = 'i' OR (d.deptype = 'a' AND d.refobjsubid > 0)
+                                   OR (d.deptype = 'e' AND d.refobjid = (SELECT oid FROM extension))))
+    )
+    SELECT 'critical', 'altered_object', NULL::text, c.name,
+           format('%s %s is not as the install script made it: %s', c.kind, c.name, c.what),
+           -- The owner first: who makes it anew must own it.
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER %s %s OWNER TO %s', upper(c.kind), c.name, x.owner),
+                     c.definition, 'RESET plio.enforcement')
+      FROM changed c CROSS JOIN extension x WHERE c.what IS NOT NULL
+    UNION ALL
+    SELECT 'critical', 'missing_object', NULL, i.name,
+           format('%s %s is gone, or has another name', i.kind, i.name),
+           'give it its name back; or dump the database, DROP EXTENSION plio_tenancy, and restore the dump'
+      FROM plio._installed i WHERE i.kind <> 'version' AND NOT EXISTS (SELECT 1 FROM own o WHERE o.kind = i.kind AND o.name = i.name)
+    UNION ALL
+    SELECT 'critical', 'planted_object', NULL, i.identity,
+           format('%s lies in the schema of the extension, and is not the extension''s', pg_describe_object(p.classid, p.objid, 0)),
+           format('SET plio.enforcement = off; DROP %s %s; RESET plio.enforcement', upper(i.type), i.identity)
+      FROM planted p CROSS JOIN LATERAL pg_identify_object(p.classid, p.objid, 0) i
+    UNION ALL
+    SELECT 'critical', 'planted_object', NULL, o.name,
+           format('%s %s was made the extension''s after the installation', o.kind, o.name),
+           format('SET plio.enforcement = off; ALTER EXTENSION plio_tenancy DROP %s %s; DROP %1$s %2$s; RESET plio.enforcement', upper(o.kind), o.name)
+      FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
+    UNION ALL
+    SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
+           format('schema %I belongs to %I, not to the extension''s owner', n.nspname, r.rolname),
+           format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %s; RESET plio.enforcement', n.nspname, x.owner)
+      FROM pg_namespace n CROSS JOIN extension x JOIN pg_authid r ON r.oid = n.nspowner
+     WHERE n.nspname IN ('plio', 'plio_reports') AND n.nspowner <> x.extowner
+    UNION ALL
+    SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
+           format('%s may create objects in schema %I', w.whom, n.nspname),
+           format('SET plio.enforcement = off; REVOKE CREATE ON SCHEMA %I FROM %s; RESET plio.enforcement', n.nspname, w.whom)
+      FROM pg_namespace n CROSS JOIN extension x
+     CROSS JOIN LATERAL aclexplode(n.nspacl) e
+      LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE n.nspname IN ('plio', 'plio_reports') AND e.privilege_type = 'CREATE' AND e.grantee NOT IN (n.nspowner, x.extowner)
+$audit$;
+
+REVOKE ALL ON FUNCTION plio._audit_objects() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION plio.audit(severity_at_least text DEFAULT 'info')
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -395,6 +1293,7 @@ AS $audit$
             UNION ALL SELECT * FROM plio._audit_outside()
             UNION ALL SELECT * FROM plio._audit_registry()
             UNION ALL SELECT * FROM plio._audit_trust()
+            UNION ALL SELECT * FROM plio._audit_objects()
             -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
             UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
                         FROM plio.health() h
@@ -403,7 +1302,42 @@ AS $audit$
      ORDER BY plio._severity_rank(a.severity), a.check_name, a.org NULLS FIRST, a.object, a.detail
 $audit$;
 
+CREATE OR REPLACE PROCEDURE plio.drop_tenant_in_steps(org text, confirm text)
+LANGUAGE plpgsql AS $steps$
+BEGIN
+    WHILE plio._drop_tenant_step(org, confirm) LOOP
+        COMMIT;
+    END LOOP;
+END
+$steps$;
+
+COMMENT ON PROCEDURE plio.drop_tenant_in_steps(text, text) IS
+    'Drops a tenant that is too large for plio.drop_tenant(), committing after each step; to be called again if it was cut off';
+
+REVOKE ALL ON FUNCTION
+    plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
+    plio.grant_access(text, text), plio.revoke_access(text, text),
+    plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
+    plio.share(text, text), plio.unshare(text),
+    plio._enable_preload(), plio._loaded_as()
+    FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text),
+    plio.grant_access(text, text), plio.revoke_access(text, text),
+    plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
+    TO plio_admin;
+
+REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
+
+GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
+
 COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded; plio.health() says when the SQL objects are of another';
 
 COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
+
+DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;

@@ -37,7 +37,7 @@ CREATE TABLE plio.tenants (
     schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
     role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
     status      text NOT NULL DEFAULT 'active'
-                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping')),
     settings    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -47,7 +47,7 @@ COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the 
 COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
 COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
 COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
-COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
 COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 
@@ -186,7 +186,8 @@ COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was
 SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
 
 -- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
--- their table or type; not the members of extensions.
+-- their table or type; not the constructors of range types, which PostgreSQL makes as the bootstrap superuser's; not the
+-- members of extensions.
 CREATE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -201,7 +202,9 @@ AS $objects$
         SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
          WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
            AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
-        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace = $1
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
         UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
         UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
         UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
@@ -245,19 +248,19 @@ CREATE FUNCTION plio.release_tenant(org text, confirm text)
 CREATE FUNCTION plio.assign_role(org text)
     RETURNS text VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'assign_role_wrapper';
-CREATE FUNCTION plio.unassign_role(org text)
+CREATE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
     RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_wrapper';
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
 CREATE FUNCTION plio.schema_ties(schema_name text) RETURNS TABLE (object text, depends_on text)
     STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'schema_ties_wrapper';
 REVOKE ALL ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     TO plio_admin;
 COMMENT ON FUNCTION plio.adopt_tenant(text, text, jsonb, boolean) IS
     'Makes an existing schema a tenant without a role of its own; its owner and grants stay as they are';
@@ -265,7 +268,8 @@ COMMENT ON FUNCTION plio.release_tenant(text, text) IS
     'Takes plio.adopt_tenant() back: the schema is no tenant any more, and stays as it is; the second argument repeats the org';
 COMMENT ON FUNCTION plio.assign_role(text) IS
     'Gives an adopted tenant a role of its own, which owns its schema and all in it from then on; returns the role''s name';
-COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: every object is its previous owner''s again';
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
 COMMENT ON FUNCTION plio.schema_ties(text) IS
     'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';
 
@@ -277,25 +281,22 @@ LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_connecting_extensions_wrapper';
 
 -- plio_tenancy_ext/src/monitor/api.rs
--- plio_tenancy::monitor::api::_denials
-CREATE FUNCTION "_denials"(
-	"first" bigint /* i64 */
-) RETURNS TABLE (
-	"denial_id" bigint,  /* i64 */
-	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"pid" INT,  /* i32 */
-	"session_id" TEXT,  /* Option < String > */
-	"login_role" TEXT,  /* Option < String > */
-	"org" TEXT,  /* Option < String > */
-	"kind" TEXT,  /* String */
-	"message" TEXT,  /* String */
-	"sqlstate" TEXT,  /* String */
-	"query_id" bigint,  /* Option < i64 > */
-	"enforced" bool  /* bool */
-)
+-- plio_tenancy::monitor::api::_denials_left_out
+CREATE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
 STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', '_denials_wrapper';
+AS 'MODULE_PATHNAME', '_denials_left_out_wrapper';
+
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_drop_tenant_step
+CREATE FUNCTION "_drop_tenant_step"(
+	"org" TEXT, /* Option < & str > */
+	"confirm" TEXT /* Option < & str > */
+) RETURNS bool /* bool */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_drop_tenant_step_wrapper';
 
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_enable_preload
@@ -317,6 +318,30 @@ STRICT VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_flush_state_wrapper';
 
+-- plio_tenancy_ext/src/monitor/api.rs
+-- plio_tenancy::monitor::api::_kept_denials
+CREATE FUNCTION "_kept_denials"(
+	"first" bigint, /* i64 */
+	"for_good" bool /* bool */
+) RETURNS TABLE (
+	"denial_id" bigint,  /* i64 */
+	"at" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"pid" INT,  /* i32 */
+	"session_id" TEXT,  /* Option < String > */
+	"login_role" TEXT,  /* Option < String > */
+	"org" TEXT,  /* Option < String > */
+	"kind" TEXT,  /* String */
+	"message" TEXT,  /* String */
+	"sqlstate" TEXT,  /* String */
+	"query_id" bigint,  /* Option < i64 > */
+	"enforced" bool,  /* bool */
+	"times" bigint,  /* i64 */
+	"last_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT VOLATILE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_kept_denials_wrapper';
+
 -- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::_loaded_as
 CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* String */
@@ -334,13 +359,43 @@ VOLATILE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_notify_wrapper';
 
+-- plio_tenancy_ext/src/api.rs
+-- plio_tenancy::api::_process_kind
+CREATE FUNCTION "_process_kind"() RETURNS TEXT /* & '_ str */
+STRICT STABLE PARALLEL RESTRICTED
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_process_kind_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   registry
+--   api::_process_kind
+--   monitor::api::_denials_left_out
+
+-- For health(): what cannot be judged in this session, or be believed.
+CREATE FUNCTION plio._health_limits() RETURNS TABLE (severity text, finding text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $limits$
+    SELECT 'critical', 'single_user', 'the server runs in single-user mode: nothing is refused, and every statement runs as a superuser',
+           'end this session, and start the server as usual'
+      FROM plio._process_kind() AS kind WHERE kind = 'single-user'
+    UNION ALL
+    SELECT 'warning', 'denials_left_out',
+           format('%s denials were not written to plio.denials_history since the server started: it is full, or the share of a login role is',
+                  plio._denials_left_out()),
+           'raise plio.denials_history_rows, or lower plio.denials_history_retention; find in plio.denials who is refused so often'
+     WHERE plio._denials_left_out() > 0
+$limits$;
+REVOKE ALL ON FUNCTION plio._denials_left_out(), plio._process_kind(), plio._health_limits() FROM PUBLIC;
+
 -- plio_tenancy_ext/src/audit.rs
 -- plio_tenancy::audit::_schemas_in_code
 CREATE FUNCTION "_schemas_in_code"(
 	"language" TEXT, /* & str */
 	"source" TEXT /* & str */
 ) RETURNS TABLE (
-	"name" TEXT,  /* String */
+	"name" TEXT,  /* Option < String > */
 	"is_guess" bool  /* bool */
 )
 IMMUTABLE STRICT PARALLEL RESTRICTED
@@ -610,15 +665,6 @@ COMMENT ON FUNCTION plio.selftest() IS
     'Tries the known bypasses on two throw-away tenants with the rights of whoever calls it, and undoes everything; one row an attack';
 
 -- plio_tenancy_ext/src/api.rs
--- plio_tenancy::api::set_tenant
-CREATE FUNCTION "set_tenant"(
-	"org" TEXT /* Option < & str > */
-) RETURNS void
-VOLATILE PARALLEL UNSAFE
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
-
--- plio_tenancy_ext/src/api.rs
 -- plio_tenancy::api::share
 CREATE FUNCTION "share"(
 	"object" TEXT, /* Option < & str > */
@@ -659,10 +705,24 @@ AS 'MODULE_PATHNAME', 'version_wrapper';
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   registry
+--   health_limits
 --   api::_loaded_as
 --   api::version
 --   monitor::api::_shared_totals
 --   monitor::flush::_flush_state
+
+-- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
+-- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
+CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
 
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
@@ -683,6 +743,8 @@ AS $health$
                CASE WHEN is_shared THEN NULL
                     ELSE 'shared_preload_libraries is better where a restart is possible' END
           FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT l.severity, l.finding, l.detail, l.fix FROM plio._health_limits() l
         UNION ALL
         SELECT 'critical', 'not_preloaded',
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
@@ -711,7 +773,7 @@ AS $health$
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
         SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
                'add plio_tenancy to shared_preload_libraries and restart'
          WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
         UNION ALL
@@ -775,14 +837,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -792,6 +854,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -807,21 +873,27 @@ AS $health$
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
           FROM (SELECT DISTINCT role_name FROM plio.access) a
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+        UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
                              CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
@@ -843,23 +915,36 @@ COMMENT ON FUNCTION plio.health() IS
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
---   monitor::api::_denials
+
+-- Functions that hand on to PostgreSQL's own code without a guard, so that its errors reach the client whole.
+CREATE FUNCTION plio.set_tenant(org text) RETURNS void
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'set_tenant_wrapper';
+
+-- The checked form of set_config(), which the planner hook puts into plans.
+CREATE FUNCTION plio._set_config(text, text, boolean) RETURNS text
+    VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_set_config_wrapper';
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   views
+--   monitor::api::_kept_denials
 --   monitor::api::_shared_totals
 --   monitor::api::_tenant_counters
 
 -- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
+REVOKE ALL ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
 
 CREATE VIEW plio.denials AS
-    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials(0) d;
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+           d.times, d.last_at
+      FROM plio._kept_denials(0, false) d;
 REVOKE ALL ON plio.denials FROM PUBLIC;
 GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
 COMMENT ON VIEW plio.denials IS
     'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
 COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
-COMMENT ON COLUMN plio.denials.at IS 'When';
+COMMENT ON COLUMN plio.denials.at IS 'When; for the first time, if it happened again';
 COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
 COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
 COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
@@ -869,26 +954,32 @@ COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant
 COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
 COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
 COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+COMMENT ON COLUMN plio.denials.times IS 'How often: the same in the same session is counted in one row for a minute, or until it is in the history';
+COMMENT ON COLUMN plio.denials.last_at IS 'When for the last time';
 
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+-- Whoever is in a tenant holds a share lock on its schema to the end of the transaction, with a sub-object number that
+-- PostgreSQL itself never locks (plio_tenancy_ext/src/pg/lock.rs, OURS); on a standby, a relation's lock with the schema's
+-- oid. So this needs no shared memory of ours and costs the sessions nothing. Runs as its owner: others' rows of
+-- pg_stat_activity are hidden from an auditor.
 CREATE FUNCTION plio._activity()
 RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
                wait_event_type text, wait_event text, application_name text, client_addr inet)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $activity$
+    -- One look-up for each lock, however many tenants there are.
     SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
            a.application_name, a.client_addr
       FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
-      JOIN plio.tenants t ON t.schema_name = n.nspname
       JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
 $activity$;
 REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
@@ -912,45 +1003,13 @@ COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
 COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
 COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
 
--- One pass over pg_class, one over its TOAST tables; no file is looked at.
+-- Tenant by tenant, by the catalogs' indexes: pg_depend knows what lies in a schema, and pg_index the indexes of that. So one
+-- tenant costs one tenant. No file is looked at.
 CREATE VIEW plio.stat_tenants AS
-    WITH tenants AS MATERIALIZED (
-        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
-          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
-    ),
-    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
-    relations AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
-               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
-          FROM pg_catalog.pg_class c
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    toast AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
-          FROM pg_catalog.pg_class c
-          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
-          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
-    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
+    WITH block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, unless tenants were counted together
+    -- for want of counters; null otherwise.
+    shared AS (SELECT CASE WHEN s.uncounted = 0 THEN 0::bigint END AS zero FROM plio._shared_totals() s),
     sessions AS (
         SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
           FROM plio._activity() a GROUP BY a.org
@@ -962,7 +1021,7 @@ CREATE VIEW plio.stat_tenants AS
            COALESCE(r.tables, 0) AS tables,
            (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
            (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
-           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
+           (COALESCE(r.toast_pages, 0) * b.bytes)::bigint AS toast_bytes,
            COALESCE(r.live_rows, 0)::bigint AS live_rows,
            COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
            COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
@@ -973,12 +1032,39 @@ CREATE VIEW plio.stat_tenants AS
            r.last_vacuum, r.last_analyze,
            COALESCE(s.sessions, 0) AS sessions,
            pg_catalog.clock_timestamp() - s.since AS longest_session
-      FROM tenants t
+      FROM plio.tenants t
      CROSS JOIN block b
       LEFT JOIN shared h ON true
       LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
-      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
-      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
+      LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+     CROSS JOIN LATERAL (
+           SELECT pg_catalog.count(*) AS tables,
+                  pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind <> 'p') AS table_pages,
+                  pg_catalog.sum(i.pages) FILTER (WHERE c.relkind <> 'p') AS index_pages,
+                  pg_catalog.sum(COALESCE(o.relpages, 0)::bigint + COALESCE(x.pages, 0)) AS toast_pages,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS live_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS dead_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind <> 'p') AS sequential_scans,
+                  pg_catalog.sum(i.scans) FILTER (WHERE c.relkind <> 'p') AS index_scans,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_inserted,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_updated,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_deleted,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_vacuum,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_analyze
+             FROM pg_catalog.pg_depend d
+             JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm', 'p')
+             LEFT JOIN pg_catalog.pg_class o ON o.oid = c.reltoastrelid
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages, pg_catalog.sum(pg_catalog.pg_stat_get_numscans(y.oid)) AS scans
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.oid) i
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.reltoastrelid) x
+            WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+              AND d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+           ) r
       LEFT JOIN sessions s ON s.org = t.org;
 REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
 GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
@@ -986,7 +1072,7 @@ COMMENT ON VIEW plio.stat_tenants IS
     'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
 COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
 COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
-COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
 COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
 COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
 COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
@@ -1029,8 +1115,8 @@ COMMENT ON FUNCTION plio.tenant_sizes(text) IS
 
 CREATE VIEW plio.metrics AS
     WITH totals AS (SELECT * FROM plio._shared_totals()),
-    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
-    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
+    tenants AS MATERIALIZED (SELECT s.*, pg_catalog.jsonb_build_object('org', s.org) AS labels FROM plio.stat_tenants s)
+    SELECT m.name, s.labels, m.value::double precision AS value
       FROM tenants s
      CROSS JOIN LATERAL (VALUES
            ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
@@ -1044,7 +1130,7 @@ CREATE VIEW plio.metrics AS
            ) m (name, value)
      WHERE m.value IS NOT NULL
     UNION ALL
-    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
+    SELECT 'plio_tenant_longest_session_seconds', s.labels,
            pg_catalog.date_part('epoch', s.longest_session)
       FROM tenants s WHERE s.longest_session IS NOT NULL
     UNION ALL
@@ -1067,8 +1153,9 @@ CREATE VIEW plio.metrics AS
     SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
     UNION ALL
     SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
-           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
-      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
+           pg_catalog.count(h.finding)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity)
+      LEFT JOIN plio.health() h ON h.severity = w.severity GROUP BY w.severity;
 REVOKE ALL ON plio.metrics FROM PUBLIC;
 GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
 COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';
@@ -1095,8 +1182,12 @@ CREATE TABLE plio.denials_history (
     sqlstate   text NOT NULL,
     query_id   bigint,
     enforced   boolean NOT NULL,
+    times      bigint NOT NULL DEFAULT 1,
+    last_at    timestamptz,
     PRIMARY KEY (at, denial_id)
 );
+-- How many rows a login role has.
+CREATE INDEX denials_history_login_role ON plio.denials_history (login_role);
 REVOKE ALL ON plio.denials_history FROM PUBLIC;
 GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
 COMMENT ON TABLE plio.denials_history IS
@@ -1112,6 +1203,8 @@ COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never anothe
 COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
 COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
 COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
+COMMENT ON COLUMN plio.denials_history.times IS 'How often, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.last_at IS 'When for the last time; null in rows from before 0.2.0';
 
 -- What is older than the retention goes by itself; nothing else does.
 CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history
@@ -1180,7 +1273,7 @@ REVOKE ALL ON FUNCTION plio._entering_roles() FROM PUBLIC;
 CREATE FUNCTION plio._audit_ties()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_nestloop = off
 AS $ties$
     WITH places AS MATERIALIZED (SELECT schema_oid, p.org FROM plio._places() p),
     relations AS MATERIALIZED (
@@ -1325,7 +1418,7 @@ REVOKE ALL ON FUNCTION plio._audit_ties() FROM PUBLIC;
 CREATE FUNCTION plio._audit_code()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $code$
     WITH code AS MATERIALIZED (
         SELECT p.oid, p.pronamespace, p.prosrc, p.proconfig, p.prosecdef, p.proowner, l.lanname, s.org, s.role_oid,
@@ -1338,18 +1431,23 @@ AS $code$
         SELECT n.nspname::text COLLATE "C" AS name, s.org
           FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
     ),
-    named AS (
-        SELECT c.oid, c.org, s.org AS other, s.name, bool_and(q.is_guess) AS is_guess
+    -- A row without a name: the text is too much to be read.
+    texts AS MATERIALIZED (
+        SELECT c.oid, c.org, q.name, q.is_guess
           FROM code c CROSS JOIN LATERAL plio._schemas_in_code(c.lanname::text, c.prosrc) q
-          JOIN schemas s ON s.name = q.name
-         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal') AND s.org IS DISTINCT FROM c.org
-         GROUP BY c.oid, c.org, s.org, s.name
+         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal')
+    ),
+    named AS (
+        SELECT x.oid, x.org, s.org AS other, s.name, bool_and(x.is_guess) AS is_guess
+          FROM texts x JOIN schemas s ON s.name = x.name
+         WHERE s.org IS DISTINCT FROM x.org
+         GROUP BY x.oid, x.org, s.org, s.name
     ),
     paths AS (
         SELECT c.oid, c.org, s.org AS other
           FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
-         CROSS JOIN LATERAL regexp_split_to_table(substr(o, 13), '\s*,\s*') e
-          JOIN schemas s ON s.name = btrim(e, '"')
+         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
+          JOIN schemas s ON s.name = btrim(btrim(e), '"')
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
     ),
     -- What may run a function: of the tenants without a role alone.
@@ -1383,6 +1481,12 @@ AS $code$
                 ELSE format('DROP ROUTINE %s', n.oid::regprocedure) END
       FROM named n
     UNION ALL
+    SELECT 'warning', 'unread_code', x.org, x.oid::regprocedure::text,
+           format('the body of %s is too long or too deep to be read as a whole: whether it names other tenants'' schemas is not known',
+                  x.oid::regprocedure),
+           'read the function; if nobody needs it, drop it'
+      FROM texts x WHERE x.name IS NULL
+    UNION ALL
     SELECT 'critical', 'function_search_path', coalesce(p.org, p.other), p.oid::regprocedure::text,
            format('the search_path of %s leads into tenant "%s"', p.oid::regprocedure, p.other),
            format('ALTER ROUTINE %s RESET search_path', p.oid::regprocedure)
@@ -1415,7 +1519,7 @@ REVOKE ALL ON FUNCTION plio._audit_code() FROM PUBLIC;
 CREATE FUNCTION plio._audit_privileges()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $privileges$
     WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
     objects AS MATERIALIZED (
@@ -1461,7 +1565,7 @@ AS $privileges$
     ),
     judged AS (
         SELECT g.*, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
-               g.grantee = 0 OR r.rolname = 'plio_tenant' OR EXISTS (SELECT 1 FROM tenants x WHERE x.role_oid = g.grantee) AS is_wide
+               coalesce(g.grantee = 0 OR r.rolname = 'plio_tenant' OR g.grantee IN (SELECT x.role_oid FROM tenants x WHERE x.role_oid IS NOT NULL), false) AS is_wide
           FROM granted g LEFT JOIN pg_authid r ON r.oid = g.grantee
     )
     SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) OR o.kind = 'SCHEMA' THEN 'critical' ELSE 'warning' END,
@@ -1489,7 +1593,10 @@ AS $privileges$
                        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END, w.whom)
       FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e
       JOIN pg_authid r ON r.oid = d.defaclrole
-      JOIN tenants t ON t.schema_oid = d.defaclnamespace OR (d.defaclnamespace = 0 AND t.role_oid = d.defaclrole)
+      -- A schema's are its tenant's; those of a whole database belong to whoever creates.
+      JOIN (SELECT t.schema_oid AS space, NULL::oid AS creator, t.org, t.role_oid FROM tenants t
+            UNION ALL SELECT 0, t.role_oid, t.org, t.role_oid FROM tenants t WHERE t.role_oid IS NOT NULL) t
+        ON t.space = d.defaclnamespace AND coalesce(t.creator, d.defaclrole) = d.defaclrole
       LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
       LEFT JOIN pg_authid g ON g.oid = e.grantee
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
@@ -1505,6 +1612,20 @@ AS $privileges$
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
      WHERE e.grantee <> m.lomowner
      GROUP BY t.org, m.oid, e.grantee, w.whom
+    UNION ALL
+    -- Whoever owns a table is bound by its policies only where that is said, and inside a tenant the owner is at work.
+    SELECT 'warning', 'policy_unforced', p.org, p.oid::regclass::text,
+           format('the policies of %s of tenant "%s" bind nobody inside the tenant: %s', p.oid::regclass, p.org,
+                  CASE WHEN p.relrowsecurity THEN 'its owner is at work there, whom they bind only with FORCE'
+                       ELSE 'row level security of the table is not enabled' END),
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p.oid::regclass),
+                     format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p.oid::regclass), 'RESET plio.enforcement')
+      FROM (SELECT DISTINCT c.oid, c.relrowsecurity, t.org
+              FROM pg_policy y JOIN pg_class c ON c.oid = y.polrelid JOIN tenants t ON t.schema_oid = c.relnamespace
+             WHERE NOT c.relrowsecurity
+                OR (NOT c.relforcerowsecurity
+                    AND CASE WHEN t.role_oid IS NOT NULL THEN c.relowner = t.role_oid
+                             ELSE c.relowner IN (SELECT role_oid FROM plio._entering_roles()) END)) p
 $privileges$;
 REVOKE ALL ON FUNCTION plio._audit_privileges() FROM PUBLIC;
 
@@ -1546,6 +1667,20 @@ AS $roles$
            format('ALTER ROLE %I NOBYPASSRLS', r.rolname)
       FROM pg_authid r
      WHERE r.rolbypassrls AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    SELECT CASE WHEN r.oid IN (SELECT role_oid FROM entering) THEN 'critical' ELSE 'warning' END, 'replication_role', NULL,
+           quote_ident(r.rolname),
+           format('%I may replicate: it can copy the whole cluster, and decode what every tenant writes', r.rolname),
+           format('ALTER ROLE %I NOREPLICATION', r.rolname)
+      FROM pg_authid r WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    -- From 16 on it gives only what the role was given with ADMIN.
+    SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+                  r.rolname),
+           format('ALTER ROLE %I NOCREATEROLE', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
     UNION ALL
     SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
            format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
@@ -1753,7 +1888,7 @@ REVOKE ALL ON FUNCTION plio._audit_outside() FROM PUBLIC;
 CREATE FUNCTION plio._audit_registry()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $registry$
     WITH places AS MATERIALIZED (SELECT * FROM plio._places()),
     tables AS MATERIALIZED (
@@ -1772,14 +1907,15 @@ AS $registry$
     names AS MATERIALIZED (
         SELECT relname, count(*) AS tenants, min(org) AS org FROM tables WHERE org IS NOT NULL GROUP BY relname
     ),
+    entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
                EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
-               t.relowner IN (SELECT role_oid FROM plio._entering_roles())
+               t.relowner IN (SELECT role_oid FROM entering)
                OR EXISTS (SELECT 1 FROM aclexplode(t.relacl) a
-                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles())) AS is_reachable
+                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering)) AS is_reachable
           FROM tables t JOIN names n ON n.relname = t.relname
          WHERE t.org IS NULL
     )
@@ -1801,12 +1937,12 @@ AS $registry$
                 WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
                      SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
                        FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
-                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
+                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
       FROM shadows s
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
@@ -1829,12 +1965,6 @@ AS $registry$
       FROM managing p CROSS JOIN LATERAL aclexplode(p.acl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
      WHERE e.grantee <> p.proowner AND r.rolname IS DISTINCT FROM 'plio_admin'
-    UNION ALL
-    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
-           format('the definition of %s was altered', p.oid::regprocedure),
-           format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
-      FROM managing p
-     WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
     UNION ALL
     SELECT 'critical', 'event_trigger_altered', NULL, wanted.name,
            format('event trigger %s calls another function, or only for some commands', wanted.name),
@@ -1933,6 +2063,150 @@ REVOKE ALL ON FUNCTION plio._audit_trust() FROM PUBLIC;
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
+--   audit_base
+
+-- The extension's own objects: is each as the install script made it, and is nothing else in the schema plio? What the
+-- script made is remembered as its last step (90_grants.sql): an upgrade's script ends with the same step.
+CREATE TABLE plio._installed (
+    kind       text NOT NULL,
+    name       text NOT NULL,
+    properties jsonb NOT NULL,
+    -- The statement that makes it so again; null for a table.
+    definition text,
+    PRIMARY KEY (kind, name)
+);
+REVOKE ALL ON plio._installed FROM PUBLIC;
+COMMENT ON TABLE plio._installed IS 'The functions, tables and views of the extension as its install script made them: plio.audit() compares';
+
+-- They are compared by name: pg_upgrade gives functions other oids. A view's text differs between major versions, so it
+-- counts only where the version is that of the installation.
+CREATE FUNCTION plio._own_objects() RETURNS TABLE (kind text, name text, properties jsonb, definition text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $objects$
+    WITH own AS MATERIALIZED (
+        SELECT d.classid, d.objid, x.extowner
+          FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+         WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+    )
+    SELECT 'function', p.oid::regprocedure::text,
+           jsonb_build_object(
+               'owner', p.proowner = o.extowner, 'body', md5(p.prosrc), 'language', l.lanname, 'library', p.probin,
+               'settings', p.proconfig, 'definer', p.prosecdef, 'kind', p.prokind, 'volatility', p.provolatile,
+               'strict', p.proisstrict, 'parallel', p.proparallel, 'result', pg_get_function_result(p.oid)),
+           pg_get_functiondef(p.oid)
+      FROM own o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+      JOIN pg_language l ON l.oid = p.prolang
+     WHERE p.pronamespace = 'plio'::regnamespace
+    UNION ALL
+    SELECT CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END, c.oid::regclass::text,
+           jsonb_build_object(
+               'owner', c.relowner = o.extowner, 'kind', c.relkind, 'row security', c.relrowsecurity OR c.relforcerowsecurity,
+               'columns', (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull) ORDER BY a.attnum)
+                             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+               'triggers', (SELECT jsonb_agg(jsonb_build_array(t.tgname, t.tgfoid::regproc::text, t.tgtype) ORDER BY t.tgname)
+                              FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
+               'rules', (SELECT count(*) FROM pg_rewrite w WHERE w.ev_class = c.oid),
+               'policies', (SELECT count(*) FROM pg_policy y WHERE y.polrelid = c.oid),
+               'heirs', (SELECT count(*) FROM pg_inherits h WHERE h.inhparent = c.oid OR h.inhrelid = c.oid))
+           || CASE WHEN c.relkind = 'v'
+                   THEN jsonb_build_object('text', jsonb_build_array(
+                        current_setting('server_version_num')::integer / 10000, md5(pg_get_viewdef(c.oid))))
+                   ELSE '{}' END,
+           CASE WHEN c.relkind = 'v' THEN format('CREATE OR REPLACE VIEW %s AS %s', c.oid::regclass, rtrim(pg_get_viewdef(c.oid), ';')) END
+      FROM own o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+     WHERE c.relnamespace = 'plio'::regnamespace AND c.relkind IN ('r', 'v')
+$objects$;
+REVOKE ALL ON FUNCTION plio._own_objects() FROM PUBLIC;
+
+-- The last step of an installation or an upgrade.
+CREATE FUNCTION plio._remember_objects(version text) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $remember$
+    DELETE FROM plio._installed;
+    INSERT INTO plio._installed (kind, name, properties, definition)
+    SELECT o.kind, o.name, o.properties, o.definition FROM plio._own_objects() o
+    UNION ALL
+    SELECT 'version', version, '{}', NULL;
+$remember$;
+REVOKE ALL ON FUNCTION plio._remember_objects(text) FROM PUBLIC;
+
+CREATE FUNCTION plio._audit_objects()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $audit$
+    WITH extension AS (
+        SELECT x.oid, x.extowner, quote_ident(r.rolname) AS owner
+          FROM pg_extension x JOIN pg_authid r ON r.oid = x.extowner WHERE x.extname = 'plio_tenancy'
+    ),
+    own AS MATERIALIZED (SELECT * FROM plio._own_objects()),
+    changed AS (
+        SELECT o.kind, o.name, i.definition,
+               (SELECT string_agg(k.key, ', ' ORDER BY k.key) FROM jsonb_each(o.properties) k
+                 WHERE k.value IS DISTINCT FROM i.properties -> k.key
+                   AND NOT coalesce(k.key = 'text' AND k.value -> 0 <> i.properties -> 'text' -> 0, false)) AS what
+          FROM own o JOIN plio._installed i USING (kind, name)
+    ),
+    -- What lies in the schema and is neither the extension's nor a part of what is.
+    planted (classid, objid) AS (
+        SELECT l.classid, l.objid
+          FROM (SELECT 'pg_class'::regclass::oid, oid FROM pg_class
+                 WHERE relnamespace = 'plio'::regnamespace AND relkind NOT IN ('i', 'I', 't')
+                UNION ALL SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE pronamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_type'::regclass, oid FROM pg_type WHERE typnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_operator'::regclass, oid FROM pg_operator WHERE oprnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_collation'::regclass, oid FROM pg_collation WHERE collnamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_conversion'::regclass, oid FROM pg_conversion WHERE connamespace = 'plio'::regnamespace
+                UNION ALL SELECT 'pg_statistic_ext'::regclass, oid FROM pg_statistic_ext WHERE stxnamespace = 'plio'::regnamespace
+               ) l (classid, objid)
+         WHERE NOT EXISTS (SELECT 1 FROM pg_depend d
+                            WHERE d.classid = l.classid AND d.objid = l.objid
+                              AND (d.deptype = 'i' OR (d.deptype = 'a' AND d.refobjsubid > 0)
+                                   OR (d.deptype = 'e' AND d.refobjid = (SELECT oid FROM extension))))
+    )
+    SELECT 'critical', 'altered_object', NULL::text, c.name,
+           format('%s %s is not as the install script made it: %s', c.kind, c.name, c.what),
+           -- The owner first: who makes it anew must own it.
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER %s %s OWNER TO %s', upper(c.kind), c.name, x.owner),
+                     c.definition, 'RESET plio.enforcement')
+      FROM changed c CROSS JOIN extension x WHERE c.what IS NOT NULL
+    UNION ALL
+    SELECT 'critical', 'missing_object', NULL, i.name,
+           format('%s %s is gone, or has another name', i.kind, i.name),
+           'give it its name back; or dump the database, DROP EXTENSION plio_tenancy, and restore the dump'
+      FROM plio._installed i WHERE i.kind <> 'version' AND NOT EXISTS (SELECT 1 FROM own o WHERE o.kind = i.kind AND o.name = i.name)
+    UNION ALL
+    SELECT 'critical', 'planted_object', NULL, i.identity,
+           format('%s lies in the schema of the extension, and is not the extension''s', pg_describe_object(p.classid, p.objid, 0)),
+           format('SET plio.enforcement = off; DROP %s %s; RESET plio.enforcement', upper(i.type), i.identity)
+      FROM planted p CROSS JOIN LATERAL pg_identify_object(p.classid, p.objid, 0) i
+    UNION ALL
+    SELECT 'critical', 'planted_object', NULL, o.name,
+           format('%s %s was made the extension''s after the installation', o.kind, o.name),
+           format('SET plio.enforcement = off; ALTER EXTENSION plio_tenancy DROP %s %s; DROP %1$s %2$s; RESET plio.enforcement', upper(o.kind), o.name)
+      FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
+    UNION ALL
+    SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
+           format('schema %I belongs to %I, not to the extension''s owner', n.nspname, r.rolname),
+           format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %s; RESET plio.enforcement', n.nspname, x.owner)
+      FROM pg_namespace n CROSS JOIN extension x JOIN pg_authid r ON r.oid = n.nspowner
+     WHERE n.nspname IN ('plio', 'plio_reports') AND n.nspowner <> x.extowner
+    UNION ALL
+    SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
+           format('%s may create objects in schema %I', w.whom, n.nspname),
+           format('SET plio.enforcement = off; REVOKE CREATE ON SCHEMA %I FROM %s; RESET plio.enforcement', n.nspname, w.whom)
+      FROM pg_namespace n CROSS JOIN extension x
+     CROSS JOIN LATERAL aclexplode(n.nspacl) e
+      LEFT JOIN pg_authid r ON r.oid = e.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE n.nspname IN ('plio', 'plio_reports') AND e.privilege_type = 'CREATE' AND e.grantee NOT IN (n.nspowner, x.extowner)
+$audit$;
+REVOKE ALL ON FUNCTION plio._audit_objects() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
 --   audit_ties
 --   audit_code
 --   audit_privileges
@@ -1940,6 +2214,7 @@ REVOKE ALL ON FUNCTION plio._audit_trust() FROM PUBLIC;
 --   audit_outside
 --   audit_registry
 --   audit_trust
+--   audit_objects
 
 -- What crosses a boundary? What decides whether anything is protected at all is health()'s, and comes with it: one rule
 -- in one place.
@@ -1956,6 +2231,7 @@ AS $audit$
             UNION ALL SELECT * FROM plio._audit_outside()
             UNION ALL SELECT * FROM plio._audit_registry()
             UNION ALL SELECT * FROM plio._audit_trust()
+            UNION ALL SELECT * FROM plio._audit_objects()
             -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
             UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
                         FROM plio.health() h
@@ -1971,6 +2247,7 @@ COMMENT ON FUNCTION plio.audit(text) IS
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   views
+--   calls
 --   event_triggers
 --   adoption
 --   denials_history
@@ -1979,10 +2256,23 @@ COMMENT ON FUNCTION plio.audit(text) IS
 --   reports
 
 -- finalize
+-- Only a procedure commits: what one transaction cannot lock is dropped in several. It runs with the caller's rights and on
+-- his path, so it names nothing without its schema, and uses no operator.
+CREATE PROCEDURE plio.drop_tenant_in_steps(org text, confirm text)
+LANGUAGE plpgsql AS $steps$
+BEGIN
+    WHILE plio._drop_tenant_step(org, confirm) LOOP
+        COMMIT;
+    END LOOP;
+END
+$steps$;
+COMMENT ON PROCEDURE plio.drop_tenant_in_steps(text, text) IS
+    'Drops a tenant that is too large for plio.drop_tenant(), committing after each step; to be called again if it was cut off';
+
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.
 REVOKE ALL ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
-    plio.rename_tenant(text, text), plio.drop_tenant(text, text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
     plio.share(text, text), plio.unshare(text),
@@ -1993,8 +2283,10 @@ GRANT EXECUTE ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text)
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
     TO plio_admin;
+REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
+GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
 GRANT EXECUTE ON FUNCTION plio.health() TO plio_admin, plio_auditor;
 GRANT SELECT ON plio.tenants, plio.access, plio.shares, plio.history TO plio_admin, plio_auditor;
 
@@ -2020,5 +2312,6 @@ COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
+DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;
 SELECT plio._enable_preload();
 GRANT USAGE ON SCHEMA plio TO PUBLIC;

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     TransactionLocked,
     /// 55006: the tenant is in use; also any object that is.
     InUse,
+    /// 53400: a tenant holds more objects than one transaction can lock; also any configured limit that is exceeded.
+    LimitExceeded,
     /// `2BP01`: something else requires the object; a tenant's schema or role changes only through plio's functions.
     StillRequired,
     /// 25P01: the tenant can be set inside a transaction only; also any command for which that holds.
@@ -70,6 +72,7 @@ pub const SQLSTATES: &[(ErrorKind, &str)] = &[
     (ErrorKind::NotReady, "55000"),
     (ErrorKind::TransactionLocked, "25001"),
     (ErrorKind::InUse, "55006"),
+    (ErrorKind::LimitExceeded, "53400"),
     (ErrorKind::StillRequired, "2BP01"),
     (ErrorKind::NoTransaction, "25P01"),
     (ErrorKind::InvalidArgument, "22023"),

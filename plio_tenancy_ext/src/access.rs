@@ -6,8 +6,8 @@ use crate::cache;
 use crate::error::{Error, Result};
 use crate::lifecycle::begin_management;
 use crate::pg::{catalog, quote_identifier, session};
-use crate::registry;
 use crate::tenant::Org;
+use crate::{registry, shares};
 use serde_json::json;
 
 /// A role was renamed by somebody: its access follows.
@@ -40,7 +40,8 @@ pub fn grant(role: &str, org: Option<&Org>) -> Result<()> {
     registry::insert_access(role, org)?;
     // The entry in the schema's access list ties the grant to this very role, see cache::may_enter.
     registry::run(&format!("GRANT USAGE ON SCHEMA plio TO {}", quote_identifier(role)))?;
-    registry::record("grant_access", org, json!({ "role": role, "every_tenant": org.is_none() }))
+    registry::record("grant_access", org, json!({ "role": role, "every_tenant": org.is_none() }))?;
+    shares::path::open().map(drop)
 }
 
 /// Takes that back. Transactions that are in the tenant go on to their end.

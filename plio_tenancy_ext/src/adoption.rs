@@ -6,16 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod trust;
 
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::ddl;
-use crate::error::{Error, Result};
-use crate::lifecycle::{self, begin_management, managing};
+use crate::error::{self, Error, Result};
+use crate::lifecycle::{self, managing, prepare};
+use crate::monitor;
 use crate::pg::depend::Address;
 use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, quote_identifier};
-use crate::registry;
+use crate::policy::Actor;
 use crate::tenant::{Org, ensure_schema_name};
+use crate::{registry, shares};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::json;
@@ -26,18 +29,20 @@ use serde_json::json;
 /// 42602, 42939 (names), 42704 (no such schema), 42710 (the org exists), 55000 (the schema cannot be a tenant's), 55006,
 /// 25001.
 pub fn adopt(org: &Org, schema: &str, settings: Jsonb, allow_ties: bool) -> Result<()> {
-    begin_management("adopt_tenant")?;
-    if cache::tenant(org).is_some() {
-        return Err(Error::TenantExists { org: org.to_string() });
-    }
+    prepare("adopt_tenant")?;
+    ensure_free(org)?;
     ensure_schema_name(schema).map_err(Error::BadSchemaName)?;
     let unknown = || Error::UnknownObject { kind: "schema", name: schema.to_owned() };
     let oid = catalog::schema_oid(schema).ok_or_else(unknown)?;
     ensure_adoptable(schema, oid)?;
-    lifecycle::lock_schema(org, oid)?;
+    lifecycle::locks::schema(org, oid)?;
+    // Under the locks, once more.
+    ensure_free(org)?;
     if catalog::schema_oid(schema) != Some(oid) {
         return Err(unknown());
     }
+    ensure_adoptable(schema, oid)?;
+    trust::ensure_may_take(oid)?;
     if !allow_ties && let Some((from, to)) = ddl::ties_of(oid).into_iter().next() {
         return Err(Error::CannotAdopt {
             schema: schema.to_owned(),
@@ -46,7 +51,15 @@ pub fn adopt(org: &Org, schema: &str, settings: Jsonb, allow_ties: bool) -> Resu
         });
     }
     registry::insert_tenant(org, schema, None, settings)?;
+    monitor::give_counters_back();
     registry::record("adopt_tenant", Some(org), json!({ "schema_name": schema, "allow_ties": allow_ties }))
+}
+
+fn ensure_free(org: &Org) -> Result<()> {
+    match cache::tenant(org) {
+        Some(_) => Err(Error::TenantExists { org: org.to_string() }),
+        None => Ok(()),
+    }
 }
 
 fn ensure_adoptable(schema: &str, oid: Oid) -> Result<()> {
@@ -64,6 +77,12 @@ fn ensure_adoptable(schema: &str, oid: Oid) -> Result<()> {
                 (
                     "an extension was installed into it, which all tenants may use",
                     "Move it with ALTER EXTENSION .. SET SCHEMA, or install it elsewhere.",
+                )
+            } else if catalog::role_oid(schema).is_some_and(|role| cache::actor(role) == Actor::Administrator)
+            {
+                (
+                    "it has the name of an administrator's role, which would find what the tenant makes there",
+                    "Rename the schema, or the role.",
                 )
             } else if catalog::schema_owner(oid).is_some_and(catalog::is_tenant_role) {
                 (
@@ -102,7 +121,7 @@ fn describe((class, object): Address) -> Result<String> {
 /// # Errors
 /// 22023 (confirm differs), 42704, 55000 (it has a role of its own), 55006, 25001.
 pub fn release(org: &Org, confirm: &str) -> Result<()> {
-    begin_management("release_tenant")?;
+    prepare("release_tenant")?;
     if confirm != org.as_str() {
         return Err(Error::BadArgument {
             message: "argument \"confirm\" of release_tenant() does not repeat the organization".to_owned(),
@@ -129,7 +148,7 @@ pub fn release(org: &Org, confirm: &str) -> Result<()> {
 /// # Errors
 /// 42704, 42710 (it has one), 55000, 55006, 25001.
 pub fn assign_role(org: &Org) -> Result<String> {
-    begin_management("assign_role")?;
+    prepare("assign_role")?;
     let tenant = lifecycle::lock(org)?;
     if tenant.role.is_some() || tenant.has_lost_role {
         return Err(Error::HasRole { org: org.to_string() });
@@ -138,6 +157,8 @@ pub fn assign_role(org: &Org) -> Result<String> {
     let name = lifecycle::schema_name_of(&tenant)?;
     let owner = catalog::schema_owner(schema).and_then(catalog::role_name).unwrap_or_default();
     ensure_owners_can_be_named(schema)?;
+    trust::ensure_may_take(schema)?;
+    let unforced = registry::tables_with_unforced_policies(schema)?;
     let role = lifecycle::free_role_name(org);
     managing(|| {
         let (quoted_role, quoted_schema) = (quote_identifier(&role), quote_identifier(&name));
@@ -155,17 +176,34 @@ pub fn assign_role(org: &Org) -> Result<String> {
             registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
         }
         registry::update_role(org, Some(&role))?;
-        registry::record("assign_role", Some(org), json!({ "role_name": role, "previous_owner": owner }))
+        let detail = json!({ "role_name": role, "previous_owner": owner, "unforced_row_security": unforced });
+        registry::record("assign_role", Some(org), detail)
     })?;
+    let closed = shares::path::open()?;
+    if !closed.is_empty() {
+        error::warn(
+            &format!("tenant \"{org}\" cannot use all the schemas in its search_path"),
+            &format!("Role plio_tenant has no USAGE on: {}.", closed.join(", ")),
+            "Types and operators there are not found inside the tenant; a superuser can GRANT USAGE to plio_tenant.",
+        );
+    }
+    if !unforced.is_empty() {
+        error::warn(
+            &format!("row security of {} tables does not bind tenant \"{org}\"", unforced.len()),
+            &format!("The tenant's role owns them: {}.", unforced.join(", ")),
+            "ALTER TABLE .. FORCE ROW LEVEL SECURITY binds the owner, too.",
+        );
+    }
     Ok(role)
 }
 
-/// Takes [`assign_role`] back.
+/// Takes [`assign_role`] back: everything is its previous owner's again, or all of it `new_owner`'s.
 ///
 /// # Errors
-/// 42704 (also: a previous owner is gone), 55000 (no role was assigned), 55006, 25001.
-pub fn unassign_role(org: &Org) -> Result<()> {
-    begin_management("unassign_role")?;
+/// 42704 (also: a previous owner is gone), 55000 (no role was assigned, or a previous owner is too strong), 42501 and
+/// 22023 (the new owner), 55006, 25001.
+pub fn unassign_role(org: &Org, new_owner: Option<&str>) -> Result<()> {
+    prepare("unassign_role")?;
     let tenant = lifecycle::lock(org)?;
     let before = registry::schema_before(tenant.id)?;
     let (Some(role), Some((owner, granted_usage))) = (&tenant.role, before) else {
@@ -177,14 +215,26 @@ pub fn unassign_role(org: &Org) -> Result<()> {
     let schema = schema_of(&tenant)?;
     let quoted_schema = quote_identifier(&lifecycle::schema_name_of(&tenant)?);
     let quoted_role = quote_identifier(&role.name.to_string_lossy());
-    ensure_role_exists(&owner)?;
+    let owner = match new_owner {
+        Some(name) => {
+            trust::new_owner(name)?;
+            name.to_owned()
+        }
+        None => {
+            ensure_role_exists(&owner)?;
+            trust::ensure_may_give_back(org, registry::owners_before(tenant.id, schema)?)?;
+            owner
+        }
+    };
     managing(|| {
         if granted_usage {
             registry::run(&format!("REVOKE USAGE ON SCHEMA {quoted_schema} FROM PUBLIC"))?;
         }
-        for (object, owner) in registry::objects_with_other_owners(tenant.id, schema)? {
-            ensure_role_exists(&owner)?;
-            registry::run(&object.change_owner(&owner))?;
+        if new_owner.is_none() {
+            for (object, owner) in registry::objects_with_other_owners(tenant.id, schema)? {
+                ensure_role_exists(&owner)?;
+                registry::run(&object.change_owner(&owner))?;
+            }
         }
         // What was made since, large objects included, goes to the schema's owner; then only grants are left to drop.
         registry::run(&format!("REASSIGN OWNED BY {quoted_role} TO {}", quote_identifier(&owner)))?;
@@ -194,7 +244,8 @@ pub fn unassign_role(org: &Org) -> Result<()> {
         }
         registry::forget_owners(tenant.id)?;
         registry::update_role(org, None)?;
-        registry::record("unassign_role", Some(org), json!({ "owner": owner }))
+        let detail = json!({ "owner": owner, "is_new_owner": new_owner.is_some() });
+        registry::record("unassign_role", Some(org), detail)
     })
 }
 

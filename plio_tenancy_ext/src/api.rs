@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, or_raise};
 use crate::pg;
 use crate::pg::jsonb::Jsonb;
-use crate::pg::session;
+use crate::pg::{deferred, session};
 use crate::tenant::Org;
 use crate::{access, context, lifecycle, preload, registry, shares};
 use pgrx::prelude::*;
@@ -44,12 +44,54 @@ pub fn parse_org(value: Option<&str>, function: &'static str, argument: &'static
     Org::parse(required(value, function, argument)?).map_err(Error::BadOrg)
 }
 
-/// Sets the tenant of this transaction.
-#[pg_extern(volatile, parallel_unsafe)]
-fn set_tenant(org: Option<&str>, fcinfo: pg_sys::FunctionCallInfo) {
-    let is_alone =
-        !session::is_in_block() && session::is_outside_spi() && !session::is_in_nested_query(fcinfo);
-    or_raise(required(org, "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
+#[unsafe(no_mangle)]
+#[doc(hidden)]
+pub extern "C" fn pg_finfo_set_tenant_wrapper() -> &'static pg_sys::Pg_finfo_record {
+    const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &V1
+}
+
+/// Sets the tenant of this transaction: `plio.set_tenant(text)`, which sql/schema/35_calls.sql declares. Not guarded: the errors
+/// of what is deferred are not ours.
+#[unsafe(no_mangle)]
+#[doc(hidden)]
+pub unsafe extern "C-unwind" fn set_tenant_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: plain data only in this frame; the call's record is PostgreSQL's. What is deferred may fire, since that was asked.
+    unsafe {
+        if context::deferred::can_fire() && (!context::is_active() || fires_deferred(call)) {
+            deferred::fire();
+        }
+        set_tenant(call)
+    }
+}
+
+/// The argument of `set_tenant`.
+///
+/// # Safety
+/// The call's record is that of a function with one argument of type text.
+unsafe fn wanted_org(call: pg_sys::FunctionCallInfo) -> Option<String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let argument = (*call).args.as_slice(1).first()?;
+        String::from_datum(argument.value, argument.isnull)
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn fires_deferred(call: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the caller passes the record of a call of set_tenant.
+    unsafe { wanted_org(call) }.is_some_and(|org| context::deferred::must_fire_before(&org))
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: as above, here and below.
+    let is_nested = unsafe { session::is_in_nested_query(call) };
+    let is_alone = !session::is_in_block() && session::is_outside_spi() && !is_nested;
+    // SAFETY: as above.
+    let org = unsafe { wanted_org(call) };
+    or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
+    pg_sys::Datum::null()
 }
 
 /// The tenant in force; null when there is none.
@@ -106,8 +148,18 @@ fn rename_tenant(org: Option<&str>, new_org: Option<&str>) {
 fn drop_tenant(org: Option<&str>, confirm: Option<&str>) {
     or_raise((|| {
         let org = parse_org(org, "drop_tenant", "org")?;
-        lifecycle::drop(&org, required(confirm, "drop_tenant", "confirm")?)
+        lifecycle::dropping::drop(&org, required(confirm, "drop_tenant", "confirm")?)
     })());
+}
+
+/// One step of the procedure `plio.drop_tenant_in_steps`; true while something is left.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn _drop_tenant_step(org: Option<&str>, confirm: Option<&str>) -> bool {
+    or_raise((|| {
+        let org = parse_org(org, "drop_tenant_in_steps", "org")?;
+        lifecycle::dropping::step(&org, required(confirm, "drop_tenant_in_steps", "confirm")?)
+    })())
 }
 
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
@@ -166,6 +218,18 @@ fn _enable_preload() {
 #[pg_extern(stable, parallel_safe)]
 pub(crate) fn version() -> &'static str {
     registry::LIBRARY_VERSION
+}
+
+/// For health(): whether statements are judged in this process: `client`, `single-user` or `other`.
+#[pg_extern(stable, parallel_restricted)]
+pub(crate) fn _process_kind() -> &'static str {
+    if session::is_client_backend() {
+        "client"
+    } else if session::is_single_user() {
+        "single-user"
+    } else {
+        "other"
+    }
 }
 
 /// For health(): how the library came into this session: `shared`, `session`, `late` or `creating`. The health() of a

@@ -10,7 +10,8 @@ pub mod words;
 use crate::api::required;
 use crate::cache;
 use crate::error::{Error, or_raise};
-use crate::pg::{self, parse};
+use crate::pg::parse::{self, Parsed};
+use crate::pg::{self, session};
 use pgrx::prelude::*;
 
 const SEVERITIES: [&str; 3] = ["critical", "warning", "info"];
@@ -34,28 +35,40 @@ pub(crate) fn _connecting_extensions() -> Vec<String> {
     cache::CONNECTORS.map(str::to_owned).into()
 }
 
-/// For audit(): what stands in front of a dot in a function's text, and whether that is only a guess.
+/// A longer text is not read at all.
+const LONGEST: usize = 16 << 20;
+
+/// For audit(): what stands in front of a dot in a function's text, and whether that is only a guess. A row without a name
+/// says that the text was not read, or (it is SQL, and too much for the grammar) by its words only.
 #[pg_extern(immutable, parallel_restricted)]
 pub(crate) fn _schemas_in_code(
     language: &str,
     source: &str,
-) -> TableIterator<'static, (name!(name, String), name!(is_guess, bool))> {
+) -> TableIterator<'static, (name!(name, Option<String>), name!(is_guess, bool))> {
     if !(pg::is_utf8(language) && pg::is_utf8(source)) {
         // A role's name, say: no function of this database has such a text.
         return TableIterator::empty();
     }
-    let parsed = if language == "sql" { parse::names_in_sql(source) } else { None };
-    let found: Vec<(String, bool)> = match parsed {
-        Some(names) => {
-            let guessed = names.texts.iter().flat_map(|text| words::qualifiers(text));
-            let guessed = guessed.filter(|name| !names.schemas.contains(name)).map(|name| (name, true));
-            guessed
-                .collect::<Vec<_>>()
-                .into_iter()
-                .chain(names.schemas.iter().cloned().map(|name| (name, false)))
-                .collect()
+    if source.len() > LONGEST {
+        return TableIterator::once((None, true));
+    }
+    let parsed = if language == "sql" { parse::names_in_sql(source) } else { Parsed::NoSql };
+    let mut step = |_| session::check_for_interrupts();
+    let mut found = Vec::new();
+    match parsed {
+        Parsed::Names(names) => {
+            for text in &names.texts {
+                let guessed = words::qualifiers(text, &mut step);
+                let guessed = guessed.into_iter().filter(|name| !names.schemas.contains(name));
+                found.extend(guessed.map(|name| (Some(name), true)));
+            }
+            found.extend(names.schemas.into_iter().map(|name| (Some(name), false)));
         }
-        None => words::qualifiers(source).into_iter().map(|name| (name, true)).collect(),
-    };
+        Parsed::NoSql | Parsed::TooMuch => {
+            let is_unread = matches!(parsed, Parsed::TooMuch);
+            found.extend(is_unread.then_some((None, true)));
+            found.extend(words::qualifiers(source, &mut step).into_iter().map(|name| (Some(name), true)));
+        }
+    }
     TableIterator::new(found)
 }

@@ -100,6 +100,14 @@ static RELATIONS_STALE: AtomicBool = AtomicBool::new(false);
 /// A few schemas known to be no tenant's, so that the hot path need not ask again. 0 for none.
 static NEUTRAL_SCHEMAS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
 
+/// The schema `plio`, as [`location`] found it last; 0 for none.
+static REGISTRY: AtomicU32 = AtomicU32::new(0);
+
+/// Whether that is the schema of the registry. No PostgreSQL call, no borrow.
+pub fn is_registry(schema: Oid) -> bool {
+    REGISTRY.load(Relaxed) == schema.to_u32()
+}
+
 /// Registers the callbacks. Must come before the hooks.
 pub fn install() {
     use pg_sys::SysCacheIdentifier as Id;
@@ -192,8 +200,14 @@ pub fn location() -> Option<Location> {
         return known;
     }
     let found = registry::locate();
+    REGISTRY.store(found.map_or(0, |location| location.schema.to_u32()), Relaxed);
     with(|cache| cache.location = Some(found));
     found
+}
+
+/// The share of a relation or a schema as such, if it is shared.
+pub fn share_row(object: Oid, is_function: bool) -> Option<registry::ShareRow> {
+    shares()?.row_of(object, is_function)
 }
 
 /// The tenant that this user was admitted to last, if it is that org's and nothing has changed since.

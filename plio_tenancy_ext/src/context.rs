@@ -6,25 +6,41 @@
 
 #![forbid(unsafe_code)]
 
+pub mod deferred;
 pub mod listening;
+pub mod prepared;
 pub mod residue;
 mod state;
+mod temporary;
 pub mod upkeep;
 pub mod visit;
 
 pub use self::state::{
     Scope, State, active_role, active_schema, active_tenant, assign, holds_role, is_active, is_locked,
-    is_one_layer, needs_confirmation,
+    is_one_layer, is_visit, needs_confirmation,
 };
 use crate::cache::{self, Tenant};
+use crate::ddl::collected;
 use crate::error::{Error, Result};
 use crate::hooks::{check_perms, planner, running};
 use crate::pg::guc::Lifetime;
-use crate::pg::{autovacuum, lock, portal, session};
+use crate::pg::portal::Cursor;
+use crate::pg::{autovacuum, deferred as pending, lock, portal, session};
 use crate::tenant::{Org, Status};
-use crate::{guc as settings, monitor, registry};
+use crate::{guc as settings, monitor};
 use pgrx::pg_sys::Oid;
+use std::cell::Cell;
+use std::ffi::CString;
 use std::rc::Rc;
+
+/// A transaction is about to be committed: what must not outlive its tenant goes.
+///
+/// # Errors
+/// Raises PostgreSQL's 55006.
+pub fn on_commit() {
+    residue::on_commit();
+    temporary::on_commit();
+}
 
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
@@ -37,6 +53,7 @@ pub fn on_transaction_end(is_commit: bool) {
     check_perms::forget_judged();
     running::on_transaction_end();
     planner::on_transaction_end();
+    collected::forget_all();
     residue::on_transaction_end(is_commit);
     listening::on_transaction_end(is_commit);
 }
@@ -49,6 +66,8 @@ pub fn on_subtransaction_end(is_commit: bool) {
     }
     check_perms::forget_judged();
     state::forget_confirmation();
+    collected::forget_aborted();
+    planner::forget_plans();
     residue::on_subtransaction_abort();
     listening::on_subtransaction_abort();
 }
@@ -94,13 +113,31 @@ pub fn enter(org: &str, is_alone: bool) -> Result<()> {
             active => Err(Error::Locked { active: active.unwrap_or_default() }),
         };
     }
-    ensure_no_open_cursor()?;
+    ensure_may_leave()?;
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
+    enter_admitted(&tenant, schema)
+}
+
+#[inline]
+fn enter_admitted(tenant: &Tenant, schema: Oid) -> Result<()> {
+    ensure_not_executing(tenant.id)?;
     residue::clear(tenant.id)?;
     session::close_large_objects();
-    apply(&tenant, schema, Scope::Transaction);
+    temporary::note_beneath(tenant.id);
+    apply(tenant, schema, Scope::Transaction);
     Ok(())
+}
+
+/// As [`enter`], for plio.selftest(), in a tenant that it has made itself and granted to nobody.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_throw_away(org: &Org) -> Result<()> {
+    ensure_may_leave()?;
+    ensure_may_set()?;
+    let (tenant, schema) = lock_open(org, |_| Ok(()))?;
+    enter_admitted(&tenant, schema)
 }
 
 /// `SET plio.tenant`: the tenant of this session, until it is changed or reset.
@@ -114,7 +151,11 @@ pub fn enter_session(org: &str) -> Result<()> {
     ensure_may_set()?;
     let (tenant, schema) = admit(org)?;
     if state::current().tenant != tenant.id {
-        ensure_no_open_cursor()?;
+        ensure_may_leave()?;
+        ensure_not_executing(tenant.id)?;
+        if is_active() {
+            residue::leave();
+        }
         residue::clear(tenant.id)?;
         session::close_large_objects();
         listening::leave();
@@ -126,12 +167,18 @@ pub fn enter_session(org: &str) -> Result<()> {
 /// `RESET plio.tenant`, `RESET ALL`, `DISCARD ALL`: the session has no tenant any more.
 ///
 /// # Errors
-/// 25001 while a transaction's tenant is in force.
+/// 25001 while a transaction's tenant is in force, and where something of the tenant would go on. PostgreSQL's 55006 when a
+/// temporary object is in use.
 pub fn leave_session() -> Result<()> {
     if is_locked() {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
     if is_active() {
+        ensure_may_leave()?;
+        if running::is_any() {
+            return Err(Error::InQuery);
+        }
+        residue::leave();
         session::close_large_objects();
         listening::leave();
         settings::leave_session(holds_role());
@@ -139,16 +186,32 @@ pub fn leave_session() -> Result<()> {
     Ok(())
 }
 
-/// Checks a session's tenant once in every transaction, and holds its lock from then on.
+/// Checks a session's tenant once in every transaction, and holds its lock from then on. What removing the residue asks of the
+/// hooks meanwhile is not checked again.
 ///
 /// # Errors
 /// The tenant was suspended, dropped or taken away since.
 pub fn confirm() -> Result<()> {
+    thread_local! {
+        static IS_CONFIRMING: Cell<bool> = const { Cell::new(false) };
+    }
+    struct Over;
+    impl Drop for Over {
+        fn drop(&mut self) {
+            IS_CONFIRMING.set(false);
+        }
+    }
+    if IS_CONFIRMING.replace(true) {
+        return Ok(());
+    }
+    let _over = Over;
     ensure_still_open()?;
     if autovacuum::is_running() {
         return Ok(());
     }
-    residue::clear(state::current().tenant)?;
+    let tenant = state::current().tenant;
+    residue::clear(tenant)?;
+    residue::note_session(tenant);
     state::confirm();
     Ok(())
 }
@@ -242,7 +305,7 @@ fn lock_open(org: &Org, ensure_permitted: impl Fn(&Tenant) -> Result<()>) -> Res
             if again.has_lost_role {
                 return Err(lost("role"));
             }
-            if again.status == Status::Suspended {
+            if again.status != Status::Active {
                 return Err(Error::Suspended { org: org.to_string() });
             }
             return Ok((again, schema));
@@ -251,20 +314,33 @@ fn lock_open(org: &Org, ensure_permitted: impl Fn(&Tenant) -> Result<()>) -> Res
     }
 }
 
-/// A cursor of this transaction would go on returning rows of before.
-fn ensure_no_open_cursor() -> Result<()> {
-    if !portal::has_ready() {
-        return Ok(());
+/// What goes on with the tenant of before: a cursor of this transaction, or the statement that a trigger belongs to.
+fn ensure_may_leave() -> Result<()> {
+    if pending::is_in_trigger() {
+        return Err(Error::InQuery);
     }
-    let is_open = |name: &String| portal::cursor_state(name) == Some(portal::Cursor::Open);
-    if registry::open_cursors()?.iter().any(is_open) { Err(Error::OpenCursors) } else { Ok(()) }
+    if portal::has_ready() && portal::has_cursor(|cursor| cursor == Cursor::Open) {
+        return Err(Error::OpenCursors);
+    }
+    Ok(())
+}
+
+/// A prepared statement of another tenant's is dropped on entering: it may not be running.
+fn ensure_not_executing(entering: crate::tenant::TenantId) -> Result<()> {
+    if running::is_executing() && prepared::has_others(entering) { Err(Error::InQuery) } else { Ok(()) }
+}
+
+/// The search_path that entering the active tenant set.
+pub fn own_path() -> Option<CString> {
+    let org = Org::parse(&active_org()?).ok()?;
+    Some(cache::tenant(&org)?.search_path.clone())
 }
 
 /// Puts the tenant in force.
 fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
     let lifetime = match scope {
-        Scope::Transaction => Lifetime::Transaction,
         Scope::Session => Lifetime::Session,
+        Scope::Transaction | Scope::Visit | Scope::VisitAsOwner => Lifetime::Transaction,
     };
     let role = tenant.role.as_ref();
     let state = State {
@@ -275,7 +351,7 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
     };
     let value = match scope {
         Scope::Transaction => tenant.state_value.get_or_init(|| state.value(&tenant.org)),
-        Scope::Session => &state.value(&tenant.org),
+        Scope::Session | Scope::Visit | Scope::VisitAsOwner => &state.value(&tenant.org),
     };
     let role = role.map(|role| (role.oid, role.name.as_c_str()));
     settings::enter(&settings::Entering { path: &tenant.search_path, role, state, value }, lifetime);

@@ -1,50 +1,52 @@
 //! What DDL did: two event triggers look once the command has ended, at what it left in the catalogs.
 //!
-//! With a tenant active, everything created, altered or dropped must lie in the tenant's schema; without one, in no tenant's,
-//! but for administrators (a login role may own adopted schemas). In any case nothing
+//! With a tenant active, everything created must lie in the tenant's schema; without one, in no tenant's, but for
+//! administrators (a login role may own adopted schemas). In any case nothing
 //! may tie a tenant to another, or what is no tenant's to a tenant: foreign keys, views, inheritance, defaults, types,
-//! function bodies, whatever `pg_depend` recorded; administrators included. Bodies that PostgreSQL keeps as text record
-//! nothing: the access check judges them when they run. Statements that fire no event trigger are hooks/utility/'s.
+//! function bodies, whatever the command added to `pg_depend`; administrators included. Bodies that PostgreSQL keeps as text
+//! record nothing: the access check judges them when they run. What a command touches is known from the object access hook
+//! (collected.rs), which has judged what it altered and dropped already. A command that touches nothing, COMMENT or GRANT,
+//! is judged before it runs (hooks/utility/targets.rs), as are statements that fire no event trigger.
 
+pub mod collected;
 mod schemaless;
 mod ties;
 mod upkeep;
 
+use self::collected::Touched;
 pub use self::ties::ties_of;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend};
 use crate::policy::{self, Place, Verdict};
-use crate::registry::{ShareRow, bug};
-use crate::{cache, context, history, hooks, lifecycle, shares};
+use crate::registry::{Location, bug};
+use crate::{cache, context, hooks, house, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-/// An object that a command created or altered.
-struct Changed {
-    class: Oid,
-    object: Oid,
-    is_created: bool,
-}
-
-/// No operators in these: they would be looked up in the session's search_path.
+/// No operators in these: they would be looked up in the session's search_path. For the first command of a session that
+/// loaded the library late: its hooks have seen nothing.
 const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()";
 const DROPPED: &str = "
-    SELECT schema_name, address_names[1], object_name, object_type, is_temporary, original, normal,
-           address_names[2], object_identity
-      FROM pg_catalog.pg_event_trigger_dropped_objects()";
+    SELECT schema_name, object_name, object_type, object_identity FROM pg_catalog.pg_event_trigger_dropped_objects()";
 
 /// `ddl_command_end`.
 ///
 /// # Errors
 /// 42501, 55000.
 pub fn on_command_end() -> Result<()> {
+    let touched = collected::take_objects();
     let Some(location) = cache::location() else { return Ok(()) };
-    let changed = changed_objects()?;
     let renaming = cache::take_renaming();
-    for object in &changed {
-        ensure_no_history(object)?;
+    if touched.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(());
+    }
+    let changed = touched.map_or_else(changed_objects, Ok)?;
+    if hooks::is_judged() {
+        for object in &changed {
+            house::ensure_unchanged(object.address)?;
+        }
     }
     if hooks::is_judged() && !changed.is_empty() && !lifecycle::is_managing() {
         let targets = match context::active_schema() {
@@ -52,161 +54,142 @@ pub fn on_command_end() -> Result<()> {
             None => changed.iter().try_for_each(ensure_no_tenants),
         };
         denial::decide(targets, Subject::Statement)?;
-        denial::decide(ties::ensure_untied(&changed), Subject::Statement)?;
+        let is_move = renaming.as_ref().is_some_and(|renaming| renaming.is_move);
+        denial::decide(ties::ensure_untied(&changed, is_move), Subject::Statement)?;
         denial::decide(upkeep::ensure_unused(&changed), Subject::Statement)?;
     }
-    if changed.iter().any(|object| object.class == pg_sys::ExtensionRelationId) {
+    if changed.iter().any(|object| object.address.0 == pg_sys::ExtensionRelationId) {
         // What belongs to an extension is open to tenants, and its schema is on their path.
         location.announce_change();
+        shares::path::open()?;
     }
     settle_shares(&changed, renaming.as_ref())
 }
 
 /// What is created in a shared schema, or moved into or out of one, or renamed, is shared as the registry says.
-fn settle_shares(changed: &[Changed], renaming: Option<&cache::Renaming>) -> Result<()> {
-    let relations = changed.iter().filter(|object| object.class == pg_sys::RelationRelationId);
+fn settle_shares(changed: &[Touched], renaming: Option<&cache::Renaming>) -> Result<()> {
+    let relations = changed.iter().filter(|object| object.address.0 == pg_sys::RelationRelationId);
     if let Some(renaming) = renaming {
         shares::on_rename(renaming)?;
     }
     for relation in relations {
         if relation.is_created {
-            shares::on_relation_created(relation.object)?;
+            shares::on_relation_created(relation.address.1)?;
         } else if renaming.is_some_and(|renaming| renaming.is_move) && !context::is_active() {
-            shares::on_relation_moved(relation.object)?;
+            shares::on_relation_moved(relation.address.1)?;
         }
     }
     Ok(())
 }
 
-/// Refuses what was done to the history, or to a trigger, a rule or a policy on it.
-fn ensure_no_history(object: &Changed) -> Result<()> {
-    let relation = if object.class == pg_sys::RelationRelationId {
-        Some(object.object)
-    } else {
-        depend::relation_around((object.class, object.object))
-    };
-    match relation.and_then(catalog::relation_names) {
-        Some((schema, name)) => history::ensure_untouched(Some(&schema), Some(&name)),
-        None => Ok(()),
-    }
-}
-
-fn changed_objects() -> Result<Vec<Changed>> {
-    Spi::connect(|client| {
+/// What the command changed, by PostgreSQL's own list, with what lives inside.
+fn changed_objects() -> Result<Vec<Touched>> {
+    let listed = Spi::connect(|client| {
         let rows = client.select(CHANGED, None, &[])?;
-        let mut changed: Vec<Changed> = Vec::new();
+        let mut changed: Vec<Touched> = Vec::new();
         for row in rows {
             let (Some(class), Some(object)) = (row.get::<Oid>(1)?, row.get::<Oid>(2)?) else { continue };
             let tag = row.get::<String>(3)?.unwrap_or_default();
             if object != pg_sys::InvalidOid {
                 let is_created = tag.starts_with("CREATE ") || tag == "SELECT INTO";
-                changed.push(Changed { class, object, is_created });
+                changed.push(Touched { address: (class, object), is_created });
             }
         }
         Ok(changed)
     })
-    .map_err(bug)
+    .map_err(bug)?;
+    let mut changed = listed.clone();
+    for object in listed {
+        let inside = depend::dependents_of(object.address).into_iter();
+        let parts = inside.filter(|part| matches!(part.kind, 'i' | 'a') && part.is_new);
+        changed.extend(parts.map(|part| Touched { address: part.from, is_created: true }));
+    }
+    Ok(changed)
 }
 
 /// With a tenant active: every changed object lies in its schema (or is the session's temporary one).
-fn ensure_targets(changed: &[Changed], active: Oid) -> Result<()> {
+fn ensure_targets(changed: &[Touched], active: Oid) -> Result<()> {
     for object in changed {
-        let schema = depend::schema_of((object.class, object.object));
-        // REINDEX reports the index of the table's TOAST table, which is reached through the table alone.
-        if schema.is_some_and(catalog::is_toast) {
+        let (class, oid) = object.address;
+        let schema = depend::schema_of(object.address);
+        // A TOAST table is reached through its table alone; what the command made only for a while is gone; the session's
+        // temporary schema is made with the first object in it.
+        if schema == Some(active)
+            || class == pg_sys::NamespaceRelationId && catalog::is_own_temporary(oid)
+            || schema.is_some_and(catalog::is_toast)
+            || schema.is_none() && depend::lies_in_schema(class)
+        {
             continue;
         }
         let place = schema.map_or(Place::Elsewhere, |schema| cache::place_of_schema(schema, Some(active)));
-        if policy::decide_ddl_target(place) != Verdict::Allow {
+        if policy::decide_ddl_target(place) != Verdict::Allow && !is_part_of_own(object, active) {
             return Err(Error::DdlOutside);
         }
     }
     Ok(())
 }
 
-/// Without a tenant: what lies in a tenant's schema is for administrators, however its name was found.
-fn ensure_no_tenants(object: &Changed) -> Result<()> {
-    depend::schema_of((object.class, object.object)).map_or(Ok(()), ensure_code)
+/// Whether an object of no schema belongs to one of the tenant's: the cast of a range type.
+fn is_part_of_own(object: &Touched, active: Oid) -> bool {
+    depend::schema_of(object.address).is_none()
+        && depend::references_of(object.address)
+            .iter()
+            .any(|tie| tie.kind == 'i' && depend::schema_of(tie.to) == Some(active))
 }
 
-/// `sql_drop`.
+/// Without a tenant: what lies in a tenant's schema is for administrators, however its name was found.
+fn ensure_no_tenants(object: &Touched) -> Result<()> {
+    depend::schema_of(object.address).map_or(Ok(()), ensure_code)
+}
+
+/// `sql_drop`: forgets the shares of what is gone. What may be dropped, the object access hook has judged.
 ///
 /// # Errors
-/// As [`on_command_end`].
+/// XX000.
 pub fn on_drop() -> Result<()> {
+    let dropped = collected::take_dropped();
     let Some(location) = cache::location() else { return Ok(()) };
-    let own = context::active_schema().and_then(catalog::schema_name);
-    let shared = location.shares();
-    for Dropped { schema, name, kind, is_part, around, identity } in dropped_objects()? {
-        history::ensure_untouched(schema.as_deref(), around.as_deref())?;
-        // What lies inside a temporary or a TOAST table is not marked as temporary itself.
-        let is_neutral =
-            matches!(schema.as_deref(), Some(name) if name == "pg_toast" || name.starts_with("pg_temp"));
-        if own.is_some() && hooks::is_judged() && schema != own && !is_neutral && !is_part {
-            denial::decide(Err(Error::DdlOutside), Subject::Statement)?;
-        }
-        if own.is_none() && hooks::is_judged() && !lifecycle::is_managing() && !is_neutral && !is_part {
-            let verdict = schema.as_deref().and_then(catalog::schema_oid).map_or(Ok(()), ensure_code);
-            denial::decide(verdict, Subject::Statement)?;
-        }
-        if kind == "extension" {
-            location.announce_change();
-        }
-        let is_function = matches!(kind.as_str(), "function" | "procedure" | "aggregate");
-        let (of_schema, of_relation) = match (kind.as_str(), schema, name) {
-            _ if is_function => {
-                let its = |row: &&ShareRow| row.is_function && row.identity() == identity;
-                let Some(share) = shared.iter().find(its) else { continue };
-                (share.schema_name.clone(), share.relation_name.clone())
-            }
-            ("schema", _, Some(name)) => (name, None),
-            (
-                "table" | "view" | "materialized view" | "foreign table" | "sequence",
-                Some(schema),
-                Some(name),
-            ) => (schema, Some(name)),
-            _ => continue,
-        };
-        let its = |row: &ShareRow| {
-            (&row.schema_name, &row.relation_name, row.is_function) == (&of_schema, &of_relation, is_function)
-        };
-        if shared.iter().any(its) {
-            shares::on_object_dropped(&of_schema, of_relation.as_deref(), is_function)?;
-        }
+    let (lost, has_dropped_extension) = match dropped {
+        Some(dropped) => dropped,
+        None => dropped_objects(&location)?,
+    };
+    if has_dropped_extension {
+        location.announce_change();
     }
-    Ok(())
+    lost.iter().try_for_each(|share| {
+        shares::on_object_dropped(&share.schema_name, share.relation_name.as_deref(), share.is_function)
+    })
 }
 
-/// A dropped object: its schema (or its table's), its name and its kind.
-struct Dropped {
-    schema: Option<String>,
-    name: Option<String>,
-    kind: String,
-    /// Only part of something else that was dropped: a view's rule, a range type's cast, an owned sequence, the triggers
-    /// with which PostgreSQL enforces a foreign key on the table that it points at.
-    is_part: bool,
-    /// The relation itself, or the one that it belongs to.
-    around: Option<String>,
-    /// PostgreSQL's own name for it, with its schema and, of a function, its arguments.
-    identity: String,
-}
-
-/// What was dropped, without temporary objects.
-fn dropped_objects() -> Result<Vec<Dropped>> {
+/// Shares whose object was dropped, by PostgreSQL's own list, and whether an extension was.
+fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow>, bool)> {
+    let shared = location.shares();
     Spi::connect(|client| {
-        let rows = client.select(DROPPED, None, &[])?;
-        let mut dropped = Vec::new();
-        for row in rows {
-            let kind = row.get::<String>(4)?.unwrap_or_default();
-            let is = |column| row.get::<bool>(column).map(|value| value.unwrap_or(false));
-            if !is(5)? {
-                let schema = row.get::<String>(1)?.or(row.get::<String>(2)?);
-                let (name, around) = (row.get(3)?, row.get(8)?);
-                let identity = row.get(9)?.unwrap_or_default();
-                dropped.push(Dropped { schema, name, kind, is_part: !is(6)? && !is(7)?, around, identity });
+        let (mut lost, mut has_dropped_extension) = (Vec::new(), false);
+        for row in client.select(DROPPED, None, &[])? {
+            let (schema, name) = (row.get::<String>(1)?, row.get::<String>(2)?);
+            let kind = row.get::<String>(3)?.unwrap_or_default();
+            has_dropped_extension |= kind == "extension";
+            if matches!(kind.as_str(), "function" | "procedure" | "aggregate") {
+                let identity = row.get::<String>(4)?.unwrap_or_default();
+                lost.extend(shared.iter().find(|row| row.is_function && row.identity() == identity).cloned());
+                continue;
             }
+            let (of_schema, of_relation) = match (kind.as_str(), schema, name) {
+                ("schema", _, Some(name)) => (name, None),
+                (
+                    "table" | "view" | "materialized view" | "foreign table" | "sequence",
+                    Some(schema),
+                    Some(name),
+                ) => (schema, Some(name)),
+                _ => continue,
+            };
+            let is_of = |row: &&crate::registry::ShareRow| {
+                !row.is_function && row.schema_name == of_schema && row.relation_name == of_relation
+            };
+            lost.extend(shared.iter().find(is_of).cloned());
         }
-        Ok(dropped)
+        Ok((lost, has_dropped_extension))
     })
     .map_err(bug)
 }

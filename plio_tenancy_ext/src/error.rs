@@ -22,6 +22,12 @@ pub enum Error {
     /// A statement kind that has no place inside a tenant.
     #[error("cannot run {tag} while a tenant is active")]
     StatementRefused { tag: String },
+    /// LOCK TABLE would hold up the other tenants.
+    #[error("cannot lock what is shared with tenants in this mode while a tenant is active")]
+    LockRefused,
+    /// PREPARE TRANSACTION would keep the tenant's lock for ever.
+    #[error("cannot prepare a transaction that was in a tenant")]
+    PrepareRefused,
     /// A server file, program or library named inside a tenant.
     #[error("access to the server's files is not allowed while a tenant is active")]
     ServerFileRefused,
@@ -34,6 +40,12 @@ pub enum Error {
     /// LISTEN with `set_tenant`, whose tenant it would outlive.
     #[error("cannot listen while a tenant is set for this transaction only")]
     ListenInTransaction,
+    /// A cursor WITH HOLD with `set_tenant`, whose tenant it would outlive.
+    #[error("cannot declare a cursor WITH HOLD while a tenant is set for this transaction only")]
+    HoldInTransaction,
+    /// DEALLOCATE of what was not prepared inside this tenant.
+    #[error("prepared statement \"{name}\" was not prepared by SQL in the active tenant")]
+    ForeignStatement { name: String },
     /// The names of channels, where the session listens for another tenant.
     #[error("cannot list channels while the session listens in another tenant")]
     ForeignChannels,
@@ -55,6 +67,9 @@ pub enum Error {
     /// A function or an operator of somebody who is not trusted inside the tenant.
     #[error("{kind} {name} belongs to a role that is not trusted inside tenants")]
     UntrustedCode { kind: CodeKind, name: String },
+    /// `set_config` where it was not exchanged for the checked form.
+    #[error("cannot call set_config() here while a tenant is active")]
+    RawSetConfig,
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -97,6 +112,18 @@ pub enum Error {
     /// `release_tenant` on a tenant with a role, `unassign_role` on one whose role plio.assign_role() did not make.
     #[error("{message}")]
     WrongLayers { message: String, hint: &'static str },
+    /// A plain administrator would get hold of what belongs to a stronger role.
+    #[error("permission denied to take {what} from role \"{owner}\"")]
+    TakenFromStronger { what: String, owner: String },
+    /// What tenants may have changed would become a stronger role's.
+    #[error("cannot give {what} of tenant \"{org}\" back to role \"{owner}\"")]
+    GivenToStronger { org: String, what: String, owner: String },
+    /// The role named as the new owner is not one that the caller may name.
+    #[error("permission denied to make role \"{owner}\" the owner")]
+    OwnerRefused { owner: String },
+    /// A schema of that name would be in the search_path of the role of that name.
+    #[error("schema name \"{schema}\" is the name of a role")]
+    SchemaOfRole { schema: String },
     /// No legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),
@@ -109,6 +136,12 @@ pub enum Error {
     /// Closed.
     #[error("tenant \"{org}\" is suspended")]
     Suspended { org: String },
+    /// Some of it is gone already.
+    #[error("tenant \"{org}\" is being dropped")]
+    BeingDropped { org: String },
+    /// One transaction cannot lock all that the tenant holds.
+    #[error("dropping tenant \"{org}\" takes about {needed} locks, more than the server has room for")]
+    TooManyLocks { org: String, needed: i64 },
     /// The registry knows the tenant, the database does not.
     #[error("tenant \"{org}\" has lost its {what}")]
     Broken { org: String, what: &'static str },
@@ -128,10 +161,10 @@ pub enum Error {
     #[error("parameter \"{setting}\" is locked while a tenant is active")]
     LockedSetting { setting: &'static str },
     /// A cursor would go on returning the rows of before.
-    #[error("cannot set a tenant while cursors are open")]
+    #[error("cannot change the tenant while cursors are open")]
     OpenCursors,
-    /// The query that calls would go on returning the rows of before.
-    #[error("cannot set a tenant inside a query that reads tables")]
+    /// The statement or the trigger that calls would go on with the tenant of before.
+    #[error("cannot change the tenant inside a statement on tables or a trigger")]
     InQuery,
     /// A function's SET clause would take back half of it.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
@@ -145,6 +178,12 @@ pub enum Error {
     /// An object of the extension would no longer be its.
     #[error("cannot take an object out of extension \"plio_tenancy\"")]
     ExtensionObject,
+    /// An object of the extension would be changed by hand.
+    #[error("cannot change what belongs to extension \"plio_tenancy\"")]
+    OwnObject,
+    /// The registry would be lost.
+    #[error("cannot drop extension \"plio_tenancy\" because tenants exist")]
+    TenantsExist,
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
@@ -169,12 +208,26 @@ pub enum Error {
     /// The query's columns are not those that the caller expects.
     #[error("{message}")]
     ReportShape { message: String },
+    /// A tenant's column has a type whose values the report view's column does not hold as they are.
+    #[error(
+        "column \"{column}\" is of type {has}, whose values the report view's type {wants} cannot hold exactly"
+    )]
+    ReportColumn { column: String, has: String, wants: String },
+    /// A report's snapshot is older than what the relation is now.
+    #[error("relation \"{relation}\" was changed after the report began")]
+    ReportChanged { relation: String },
+    /// A function whose effect would outlive a report's visit to the tenant.
+    #[error("cannot use {what}() while a report visits the tenant")]
+    NotInReport { what: String },
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
     PartialReport { counted: usize, expected: usize, missing: String },
-    /// Somebody is in it.
+    /// Other transactions hold the tenant; `holders` says which, to an administrator.
     #[error("tenant \"{org}\" is in use")]
-    InUse { org: String },
+    InUse { org: String, holders: Option<String> },
+    /// Another management function's transaction goes on.
+    #[error("another transaction is changing the registry of tenants")]
+    RegistryInUse { holders: Option<String> },
     /// Alone in autocommit.
     #[error("plio.set_tenant can only be used in a transaction block")]
     OutsideTransaction,
@@ -213,6 +266,14 @@ impl std::fmt::Display for CodeKind {
     }
 }
 
+/// Warns of what is allowed, but has consequences.
+pub fn warn(message: &str, detail: &str, hint: &str) {
+    ErrorReport::new(pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), "plio_tenancy")
+        .set_detail(detail.to_owned())
+        .set_hint(hint.to_owned())
+        .report(pgrx::PgLogLevel::WARNING);
+}
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -221,6 +282,7 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PartialReport { missing, .. } => Some(missing.clone()),
+            Self::InUse { holders, .. } | Self::RegistryInUse { holders } => holders.clone(),
             _ => None,
         }
     }

@@ -4,16 +4,18 @@
 pub mod locks;
 pub mod monitoring;
 mod tenant;
+mod visit;
 
 pub use self::tenant::{show_org, shown as shown_tenant};
+pub use self::visit::timeout as report_visit_timeout;
 use crate::context::{self, State};
-use crate::error::Error;
 use crate::pg::guc::{KnownRecord, Lifetime};
 use crate::pg::{catalog, guc, session};
-use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use pgrx::guc::{GucContext, GucEnum, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::prelude::*;
 use std::cell::Cell;
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::thread::LocalKey;
 
 /// Whether the boundary holds.
@@ -101,14 +103,42 @@ pub fn leave_session(has_role: bool) {
     });
 }
 
+/// Sets the search_path alone, inside a tenant.
+pub fn put_path(path: &CStr, lifetime: Lifetime) {
+    ENTERED.with(|entered| guc::set([(&entered.search_path, Some(path))], lifetime));
+}
+
+/// The enforcement in force: a change takes effect when no tenant is active, or another one is.
+static IN_FORCE: AtomicU8 = AtomicU8::new(Enforcement::On as u8);
+
+fn put_in_force(enforcement: Enforcement) {
+    IN_FORCE.store(enforcement as u8, Relaxed);
+}
+
 /// Whether anything is judged at all: `plio.enforcement` is not `off`.
 pub fn is_judging() -> bool {
-    ENFORCEMENT.get() != Enforcement::Off
+    IN_FORCE.load(Relaxed) != Enforcement::Off as u8
 }
 
 /// Whether what would be refused is only logged.
 pub fn is_only_reporting() -> bool {
-    ENFORCEMENT.get() == Enforcement::Report
+    IN_FORCE.load(Relaxed) == Enforcement::Report as u8
+}
+
+/// The settings that the active tenant locks whatever the value is, by the names that messages give them.
+const LOCKED: [&str; 7] = [
+    "plio.allow_partial_reports",
+    "plio.allowed_connections",
+    "plio.denials_log_rate",
+    "plio.enforcement",
+    "plio.tenant",
+    "role",
+    "session_authorization",
+];
+
+/// The setting of that name, if the active tenant locks it whatever the value is.
+pub fn locked_setting(name: &str) -> Option<&'static str> {
+    LOCKED.into_iter().find(|locked| locked.eq_ignore_ascii_case(name))
 }
 
 /// Whether an administrator listed a foreign server, or an extension that opens connections, for use inside tenants.
@@ -122,34 +152,49 @@ pub fn are_partial_reports_allowed() -> bool {
     ALLOW_PARTIAL_REPORTS.get()
 }
 
-/// What the connection string (`options=-c plio.tenant=..`) or ALTER ROLE SET asked for before the library was there.
-/// Takes it out of the way, since it was neither checked nor in force.
-pub fn take_wanted_tenant() -> Option<String> {
-    let wanted = guc::placeholder(c"plio.tenant").filter(|wanted| !wanted.is_empty())?;
-    guc::blank_placeholder(c"plio.tenant");
-    Some(wanted)
+/// What the connection string (`options=-c plio.tenant=..`) or ALTER ROLE SET asked for before the library was there. It was
+/// neither checked nor in force: [`install`] takes it over as empty.
+pub fn wanted_tenant() -> Option<String> {
+    guc::placeholder(c"plio.tenant").filter(|wanted| !wanted.is_empty())
 }
 
 /// Defines the settings and puts the locks in front of PostgreSQL's own.
 pub fn install() {
-    GucRegistry::define_bool_guc(
-        c"plio.allow_partial_reports",
-        c"Whether report views may be read while tenants are missing from them.",
-        c"Off: suspended, drifted and failing tenants are an error. On: a warning.",
-        &ALLOW_PARTIAL_REPORTS,
-        GucContext::Userset,
-        GucFlags::empty(),
-    );
-    GucRegistry::define_string_guc(
-        c"plio.allowed_connections",
-        c"Foreign servers, and extensions such as dblink, that may be used inside tenants.",
-        c"They connect elsewhere: what they reach there is judged by nobody here.",
-        &ALLOWED_CONNECTIONS,
-        GucContext::Suset,
-        GucFlags::empty(),
-    );
+    let _blank = tenant::Blanking::begin();
+    // SAFETY: the hook is guarded.
+    unsafe { define() };
+    visit::define();
+    monitoring::install(session::is_postmaster_loading());
+    guc::reserve_prefix(c"plio");
+    locks::install();
+    visit::install_locks();
+}
+
+unsafe fn define() {
     // SAFETY: the hooks are guarded, or call nothing that can fail.
     unsafe {
+        GucRegistry::define_bool_guc_with_hooks(
+            c"plio.allow_partial_reports",
+            c"Whether report views may be read while tenants are missing from them.",
+            c"Off: suspended, drifted and failing tenants are an error. On: a warning.",
+            &ALLOW_PARTIAL_REPORTS,
+            GucContext::Userset,
+            GucFlags::empty(),
+            Some(check_allow_partial_reports),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"plio.allowed_connections",
+            c"Foreign servers, and extensions such as dblink, that may be used inside tenants.",
+            c"They connect elsewhere: what they reach there is judged by nobody here.",
+            &ALLOWED_CONNECTIONS,
+            GucContext::Suset,
+            GucFlags::empty(),
+            Some(check_allowed_connections),
+            None,
+            None,
+        );
         GucRegistry::define_enum_guc_with_hooks(
             c"plio.enforcement",
             c"Whether access outside the active tenant is refused.",
@@ -173,29 +218,42 @@ pub fn install() {
             Some(tenant::show),
         );
     }
-    monitoring::install(session::is_postmaster_loading());
-    guc::reserve_prefix(c"plio");
-    locks::install();
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn check_enforcement(
-    _value: *mut i32,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    if is_foreign_change() {
-        Error::LockedSetting { setting: "plio.enforcement" }.raise();
+/// A check hook that admits any value, but none while a tenant is active.
+macro_rules! locked_by_tenant {
+    ($(#[$doc:meta])* $hook:ident, $setting:literal, $value:ty) => {
+        $(#[$doc])*
+        #[pg_guard]
+        unsafe extern "C-unwind" fn $hook(
+            _value: *mut $value,
+            _extra: *mut *mut std::ffi::c_void,
+            source: pg_sys::GucSource::Type,
+        ) -> bool {
+            if $crate::guc::is_foreign_change(source) {
+                $crate::error::Error::LockedSetting { setting: $setting }.raise();
+            }
+            true
+        }
+    };
+}
+use locked_by_tenant;
+
+locked_by_tenant!(check_allow_partial_reports, "plio.allow_partial_reports", bool);
+locked_by_tenant!(check_allowed_connections, "plio.allowed_connections", *mut c_char);
+locked_by_tenant!(check_enforcement, "plio.enforcement", i32);
+
+/// A configuration file may change it at any time, a running tenant included: it is in force there when the tenant ends. A
+/// parallel worker takes its leader's value over, whatever comes first.
+unsafe extern "C-unwind" fn assign_enforcement(value: i32, _extra: *mut c_void) {
+    if !context::is_active() || session::is_initializing_worker() {
+        put_in_force(Enforcement::from_ordinal(value));
     }
-    true
 }
 
-/// RESET reaches no check hook, as guc/locks.rs says.
-#[pg_guard]
-unsafe extern "C-unwind" fn assign_enforcement(_value: i32, _extra: *mut c_void) {
-    if locks::must_refuse_change(c"plio.enforcement") {
-        Error::LockedSetting { setting: "plio.enforcement" }.raise();
-    }
+/// The tenant has changed, or ended.
+pub fn on_tenant_change() {
+    put_in_force(ENFORCEMENT.get());
 }
 
 /// What a check hook is to hand out, until this is dropped: also when setting fails.
@@ -224,7 +282,12 @@ fn role_to_hand_out() -> Option<pg_sys::Oid> {
     ROLE_TO_SWITCH_TO.get()
 }
 
-/// Somebody changes a setting while a tenant is active: neither this extension nor PostgreSQL putting a value back.
-fn is_foreign_change() -> bool {
-    context::is_active() && !guc::is_ours() && session::is_in_progress() && !session::is_initializing_worker()
+/// A statement changes a setting while a tenant is active: neither this extension, nor PostgreSQL putting a value back, nor a
+/// configuration file that is being read, where an error would lose the rest of the file.
+fn is_foreign_change(source: pg_sys::GucSource::Type) -> bool {
+    source >= pg_sys::GucSource::PGC_S_INTERACTIVE
+        && context::is_active()
+        && !guc::is_ours()
+        && session::is_in_progress()
+        && !session::is_initializing_worker()
 }

@@ -8,7 +8,7 @@
 //! | `post_parse_analyze_hook` | that a query was parsed in a session's tenant not yet checked in this transaction | utility statements | ours first |
 //! | `planner_hook` | each query that is planned, in which replaced.rs exchanges functions; that a plan is being made | expressions that are evaluated without a plan: checks, arguments of CALL | around the previous hook or the standard planner |
 //! | `ExecutorEnd_hook` | that a plan has ended | plans that an error cut off | ours first: it only counts |
-//! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()`, `UPDATE pg_settings` | ours first; then the previous hook or the standard function |
+//! | `ProcessUtility_hook` | every utility statement, those of functions and DO included | `set_config()` and `UPDATE pg_settings`, whose calls the planner hook exchanges | ours first; then the previous hook or the standard function |
 //!
 //! All keep to one shape: the outer function holds plain data and has no guard, so an error that is not ours passes
 //! through untouched; it calls a guarded check of ours. No hook ever turns a refusal into a permission.
@@ -23,8 +23,10 @@ pub mod replaced;
 pub mod report_scan;
 pub mod running;
 pub mod sequences;
+pub mod settings;
 pub mod triggers;
 pub mod utility;
+pub mod visited;
 
 use crate::pg::{autovacuum, session};
 use crate::{context, guc};

@@ -26,6 +26,7 @@ mod error;
 mod guc;
 mod history;
 mod hooks;
+mod house;
 mod lifecycle;
 mod monitor;
 mod one_layer;
@@ -47,16 +48,23 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 extension_sql_file!("../../sql/schema/10_roles.sql", name = "roles", bootstrap);
 extension_sql_file!("../../sql/schema/20_registry.sql", name = "registry", requires = ["roles"]);
 extension_sql_file!(
+    "../../sql/schema/29_health_limits.sql",
+    name = "health_limits",
+    requires = ["registry", api::_process_kind, monitor::api::_denials_left_out]
+);
+extension_sql_file!(
     "../../sql/schema/30_views.sql",
     name = "views",
     requires = [
         "registry",
+        "health_limits",
         api::_loaded_as,
         api::version,
         monitor::api::_shared_totals,
         monitor::flush::_flush_state
     ]
 );
+extension_sql_file!("../../sql/schema/35_calls.sql", name = "calls", requires = ["views"]);
 extension_sql_file!(
     "../../sql/schema/40_event_triggers.sql",
     name = "event_triggers",
@@ -67,7 +75,7 @@ extension_sql_file!(
     "../../sql/schema/60_monitoring.sql",
     name = "monitoring",
     requires =
-        ["views", monitor::api::_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
+        ["views", monitor::api::_kept_denials, monitor::api::_shared_totals, monitor::api::_tenant_counters]
 );
 extension_sql_file!(
     "../../sql/schema/61_denials_history.sql",
@@ -104,6 +112,11 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/schema/58_audit_trust.sql", name = "audit_trust", requires = ["audit_base"]);
 extension_sql_file!(
+    "../../sql/schema/58_audit_objects.sql",
+    name = "audit_objects",
+    requires = ["audit_base"]
+);
+extension_sql_file!(
     "../../sql/schema/59_audit.sql",
     name = "audit",
     requires = [
@@ -113,7 +126,8 @@ extension_sql_file!(
         "audit_roles",
         "audit_outside",
         "audit_registry",
-        "audit_trust"
+        "audit_trust",
+        "audit_objects"
     ]
 );
 extension_sql_file!(
@@ -130,7 +144,8 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/90_grants.sql",
     name = "grants",
-    requires = ["views", "event_triggers", "adoption", "denials_history", "audit", "selftest", "reports"],
+    requires =
+        ["views", "calls", "event_triggers", "adoption", "denials_history", "audit", "selftest", "reports"],
     finalize
 );
 
@@ -162,15 +177,17 @@ pub extern "C-unwind" fn _PG_init() {
     } else {
         "late"
     };
+    pg::errors::forbid_backtraces();
     let index = LOADED_AS_WORDS.iter().position(|word| *word == how).unwrap_or(0);
     LOADED_AS.store(index as u8, Relaxed);
-    let wanted = if how == "session" { guc::take_wanted_tenant() } else { None };
+    let wanted = if how == "session" { guc::wanted_tenant() } else { None };
     guc::install();
     if how == "shared" {
         monitor::install();
     }
     cache::install();
     pg::session::install(pg::session::Callbacks {
+        on_commit: context::on_commit,
         on_end: context::on_transaction_end,
         on_subtransaction_start: hooks::running::on_subtransaction_start,
         on_subtransaction_end: context::on_subtransaction_end,

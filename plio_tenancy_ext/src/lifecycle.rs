@@ -1,24 +1,25 @@
-//! Creating, suspending, renaming and dropping tenants, each in the caller's one transaction.
+//! Creating, suspending and renaming tenants (dropping.rs drops them), each in the caller's one transaction.
 //!
 //! Whoever changes a tenant holds its lock exclusively, so nothing runs half across a request: `set_tenant` holds it
-//! shared. What happens to a tenant's schema or role by other means is refused while enforcement is on.
+//! shared (lifecycle/locks.rs). What happens to a tenant's schema or role by other means is refused while enforcement is on.
 
 #![forbid(unsafe_code)]
+
+pub mod dropping;
+pub mod locks;
 
 use crate::cache::{self, SchemaKind, Tenant};
 use crate::context;
 use crate::error::{Error, Result};
+use crate::monitor;
 use crate::pg::jsonb::Jsonb;
-use crate::pg::{catalog, guc, lock, quote_identifier, session};
-use crate::registry;
+use crate::pg::{catalog, quote_identifier, session};
 use crate::tenant::{Org, Status, ensure_schema_name};
+use crate::{registry, shares};
 use pgrx::pg_sys::{self, Oid};
 use serde_json::json;
 use std::cell::Cell;
 use std::rc::Rc;
-
-/// How long a management function waits for a tenant's transactions when lock_timeout sets no limit.
-const DEFAULT_WAIT: &std::ffi::CStr = c"5s";
 
 thread_local! {
     static IS_MANAGING: Cell<bool> = const { Cell::new(false) };
@@ -41,16 +42,27 @@ pub fn is_managing() -> bool {
     IS_MANAGING.get()
 }
 
-/// What every management function does first: no tenant may be active, and one administrator works at a time.
+/// What every management function does first: no tenant may be active, no wait is without end, and one administrator changes
+/// the registry at a time.
+///
+/// # Errors
+/// As [`prepare`]; 55006 (another management function's transaction goes on).
+pub fn begin_management(function: &'static str) -> Result<()> {
+    prepare(function)?;
+    locks::registry()
+}
+
+/// The same for a function that locks a tenant: [`locks::tenant`] and [`locks::schema`] lock the registry with it.
 ///
 /// # Errors
 /// 25001, 25006 (PostgreSQL's: on a standby, or where the transaction may only read), 55000.
-pub fn begin_management(function: &'static str) -> Result<()> {
+pub fn prepare(function: &'static str) -> Result<()> {
     context::ensure_no_tenant(function)?;
     session::ensure_may_write(function);
-    let extension = catalog::extension_oid(registry::EXTENSION).ok_or(Error::NotInstalled)?;
-    lock::registry(extension);
-    session::accept_invalidations();
+    if catalog::extension_oid(registry::EXTENSION).is_none() {
+        return Err(Error::NotInstalled);
+    }
+    locks::limit_waits();
     Ok(())
 }
 
@@ -70,21 +82,52 @@ pub fn create(org: &Org, schema_name: Option<&str>, settings: Jsonb) -> Result<S
         }
         None => org.default_schema_name(),
     };
+    ensure_no_roles_name(&schema)?;
     if catalog::schema_oid(&schema).is_some() {
         return Err(Error::SchemaExists { schema });
     }
     let role = free_role_name(org);
     managing(|| {
-        let (quoted_role, quoted_schema) = (quote_identifier(&role), quote_identifier(&schema));
-        registry::run(&format!("CREATE ROLE {quoted_role} NOLOGIN IN ROLE plio_tenant"))?;
-        registry::run(&format!("CREATE SCHEMA {quoted_schema} AUTHORIZATION {quoted_role}"))?;
-        // Names may be looked up by everybody, so that a look-up from outside meets our refusal, with its hint, and
-        // not PostgreSQL's, which tells an existing schema from a missing one. Nothing in the schema is granted.
-        registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
-        registry::insert_tenant(org, &schema, Some(&role), settings)?;
+        registry::run(&format!("CREATE ROLE {} NOLOGIN IN ROLE plio_tenant", quote_identifier(&role)))?;
+        make(org, &schema, &role, settings)?;
+        monitor::give_counters_back();
         registry::record("create_tenant", Some(org), json!({ "schema_name": schema, "role_name": role }))
     })?;
+    shares::path::open()?;
     Ok(schema)
+}
+
+/// The schema, owned by the role, and the registry's row.
+fn make(org: &Org, schema: &str, role: &str, settings: Jsonb) -> Result<()> {
+    let (quoted_role, quoted_schema) = (quote_identifier(role), quote_identifier(schema));
+    registry::run(&format!("CREATE SCHEMA {quoted_schema} AUTHORIZATION {quoted_role}"))?;
+    // Names may be looked up by everybody, so that a look-up from outside meets our refusal, with its hint, and
+    // not PostgreSQL's, which tells an existing schema from a missing one. Nothing in the schema is granted.
+    registry::run(&format!("GRANT USAGE ON SCHEMA {quoted_schema} TO PUBLIC"))?;
+    registry::insert_tenant(org, schema, Some(role), settings)
+}
+
+/// A tenant for plio.selftest(), which rolls it back: made without any lock or row that management waits for.
+///
+/// # Errors
+/// As [`create`].
+pub fn make_throw_away(org: &Org) -> Result<(String, String)> {
+    session::ensure_may_write("selftest");
+    let (schema, role) = (org.default_schema_name(), free_role_name(org));
+    managing(|| {
+        registry::run(&format!("CREATE ROLE {} NOLOGIN", quote_identifier(&role)))?;
+        registry::join_group_without_lock(&role)?;
+        make(org, &schema, &role, Jsonb::empty())
+    })?;
+    Ok((schema, role))
+}
+
+/// "$user" in a search_path is a schema with the role's own name: what a tenant made there, that role would run.
+fn ensure_no_roles_name(schema: &str) -> Result<()> {
+    match catalog::role_oid(schema) {
+        Some(_) => Err(Error::SchemaOfRole { schema: schema.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// A name for the tenant's role that no role of the cluster has.
@@ -117,7 +160,7 @@ pub fn resume(org: &Org) -> Result<()> {
 }
 
 fn change_status(org: &Org, status: Status, function: &'static str) -> Result<()> {
-    begin_management(function)?;
+    prepare(function)?;
     let tenant = lock(org)?;
     if tenant.status == status {
         return Ok(());
@@ -131,7 +174,7 @@ fn change_status(org: &Org, status: Status, function: &'static str) -> Result<()
 /// # Errors
 /// 42704, 42710 (the new org or its schema exists), 55006, 25001.
 pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
-    begin_management("rename_tenant")?;
+    prepare("rename_tenant")?;
     let tenant = lock(org)?;
     if new_org == org {
         return Ok(());
@@ -144,6 +187,9 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
     let schema = if has_default_name { new_org.default_schema_name() } else { old_schema.clone() };
     if has_default_name && catalog::schema_oid(&schema).is_some() {
         return Err(Error::SchemaExists { schema });
+    }
+    if has_default_name {
+        ensure_no_roles_name(&schema)?;
     }
     let old_role = tenant.role.as_ref().map(|role| role.name.to_string_lossy().into_owned());
     let is_role_shared = tenant.role.as_ref().is_some_and(|role| catalog::is_role_used_elsewhere(role.oid));
@@ -166,36 +212,6 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
     })
 }
 
-/// Drops a tenant with its schema, everything in it, and its role. `confirm` repeats the org.
-///
-/// # Errors
-/// 22023 (confirm differs), 42704, 55006, 25001.
-pub fn drop(org: &Org, confirm: &str) -> Result<()> {
-    begin_management("drop_tenant")?;
-    if confirm != org.as_str() {
-        return Err(Error::BadArgument {
-            message: "argument \"confirm\" of drop_tenant() does not repeat the organization".to_owned(),
-            hint: "Pass the organization a second time; its data are lost for good.",
-        });
-    }
-    let tenant = lock_if_there(org)?;
-    managing(|| {
-        if let Some(role) = &tenant.role {
-            let role = quote_identifier(&role.name.to_string_lossy());
-            registry::run(&format!("DROP OWNED BY {role} CASCADE"))?;
-        }
-        if let Some(schema) = tenant.schema.and_then(catalog::schema_name) {
-            registry::run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", quote_identifier(&schema)))?;
-        }
-        // A copy of this database in the same cluster names the same role: the last one to drop it does.
-        if let Some(role) = tenant.role.as_ref().filter(|role| !catalog::is_role_used_elsewhere(role.oid)) {
-            registry::run(&format!("DROP ROLE {}", quote_identifier(&role.name.to_string_lossy())))?;
-        }
-        registry::delete_tenant(org)?;
-        registry::record("drop_tenant", Some(org), json!({}))
-    })
-}
-
 /// The name of the tenant's schema.
 ///
 /// # Errors
@@ -205,49 +221,23 @@ pub fn schema_name_of(tenant: &Tenant) -> Result<String> {
     tenant.schema.and_then(catalog::schema_name).ok_or_else(lost)
 }
 
-/// The tenant, locked exclusively to the end of the transaction.
+/// The tenant, locked exclusively to the end of the transaction, and the registry with it.
 ///
 /// # Errors
 /// 42704, 55000, 55006.
 pub fn lock(org: &Org) -> Result<Rc<Tenant>> {
-    let tenant = lock_if_there(org)?;
+    let tenant = locks::tenant(org)?;
+    if tenant.status == Status::Dropping {
+        return Err(Error::BeingDropped { org: org.to_string() });
+    }
     schema_name_of(&tenant)?;
     Ok(tenant)
-}
-
-/// Locks a schema exclusively to the end of the transaction.
-///
-/// # Errors
-/// 55006.
-pub fn lock_schema(org: &Org, schema: Oid) -> Result<()> {
-    if guc::with_lock_timeout(DEFAULT_WAIT, || lock::tenant_exclusive(schema)) {
-        Ok(())
-    } else {
-        Err(Error::InUse { org: org.to_string() })
-    }
-}
-
-/// As [`lock`]; a tenant whose schema is gone has nothing to lock.
-fn lock_if_there(org: &Org) -> Result<Rc<Tenant>> {
-    let unknown = || Error::UnknownTenant { org: org.to_string() };
-    let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
-    loop {
-        if let Some(schema) = tenant.schema {
-            lock_schema(org, schema)?;
-        }
-        session::accept_invalidations();
-        let again = cache::tenant(org).ok_or_else(unknown)?;
-        if again.id == tenant.id && again.schema == tenant.schema {
-            return Ok(again);
-        }
-        tenant = again;
-    }
 }
 
 /// With enforcement off a superuser may drop or rename a tenant's schema: not half across a request.
 pub fn wait_for_transactions(class: Oid, object: Oid) {
     if class == pg_sys::NamespaceRelationId && cache::schema_kind(object) == SchemaKind::Tenant {
-        lock::tenant_exclusive(object);
+        locks::wait_for_tenant(object);
     }
 }
 

@@ -3,6 +3,8 @@
 //! There only when the library is in `shared_preload_libraries`; without it nothing is allocated, and denials are lines in
 //! the server's log. Refusals write the ring; the hot path does one atomic addition as a transaction in a tenant
 //! ends. Counters start anew with the server; the ring outlives a stop (kept.rs), its tables a crash, too (flush.rs).
+//! A login role that is refused again and again takes little of the ring (repeats.rs), and washes nothing away that other
+//! roles did (ring.rs).
 
 #![forbid(unsafe_code)]
 
@@ -12,16 +14,19 @@ pub mod entry;
 pub mod flush;
 pub mod kept;
 pub mod refusals;
+pub mod repeats;
 pub mod ring;
 
 use self::counters::{Counters, Key, Place, What};
 use self::entry::Denial;
 use self::flush::state;
 use self::ring::Ring;
+use crate::cache;
 use crate::guc::monitoring as settings;
-use crate::pg::{log, session, shmem};
+use crate::pg::{log, session, shmem, worker};
 use crate::tenant::TenantId;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 
 /// PostgreSQL's clock counts microseconds.
@@ -89,12 +94,14 @@ pub fn flush_state() -> Option<state::State<'static>> {
 thread_local! {
     /// The tenant counted last, and where.
     static LAST: Cell<(i64, Option<Place>)> = const { Cell::new((0, None)) };
+    /// The reasons that there were when this process gave places back last.
+    static GAVE_BACK: Cell<u64> = const { Cell::new(0) };
 }
 
 fn count(tenant: i64, what: What) {
     let Some(counters) = counters() else { return };
     let place = match LAST.get() {
-        (last, Some(place)) if last == tenant => place,
+        (last, Some(place)) if last == tenant && counters.is_good(place) => place,
         _ => {
             let place = counters.place(Key::new(session::database_oid().to_u32(), tenant));
             LAST.set((tenant, Some(place)));
@@ -102,6 +109,30 @@ fn count(tenant: i64, what: What) {
         }
     };
     counters.add(place, what);
+}
+
+/// A tenant is being dropped: when the next one is created, its counters are given back.
+pub fn note_dropped() {
+    if let Some(counters) = counters() {
+        counters.note_reason();
+    }
+}
+
+/// Gives the counters back of tenants that are not in this database's registry, and of databases that are gone. For
+/// management functions: whoever else creates a tenant at the same time loses at most what was counted for it so far.
+pub fn give_counters_back() {
+    let (Some(counters), Some(location)) = (counters(), cache::location()) else { return };
+    let reasons = counters.reasons();
+    if GAVE_BACK.replace(reasons) == reasons {
+        return;
+    }
+    let here = session::database_oid().to_u32();
+    let tenants: HashSet<i64> = location.every_tenant().iter().map(|tenant| tenant.id.0).collect();
+    let databases: HashSet<u32> = worker::databases_seen().iter().map(|database| database.oid).collect();
+    counters.give_back(|key| {
+        let is_lost = key.tenant() != 0 && !tenants.contains(&key.tenant());
+        if key.database() == here { is_lost } else { !databases.contains(&key.database()) }
+    });
 }
 
 /// A transaction in a tenant has ended. Cannot fail.
@@ -113,7 +144,12 @@ pub fn count_transaction(tenant: TenantId, is_commit: bool) {
 pub fn keep(denial: &Denial, tenant: Option<TenantId>) -> Option<u64> {
     count(tenant.map_or(0, |tenant| tenant.0), What::Denial);
     let ring = ring()?;
-    let id = ring.push(&denial.encode());
-    flush::on_entry(ring, id);
-    Some(id)
+    let entry = denial.encode();
+    if let Some(id) = repeats::count(ring, &entry) {
+        return Some(id);
+    }
+    let place = ring.push(&entry, log::login_role_oid(), denial.at)?;
+    repeats::remember(&entry, place);
+    flush::on_entry(ring, place.id);
+    Some(place.id)
 }

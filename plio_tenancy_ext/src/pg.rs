@@ -5,11 +5,14 @@
 
 pub mod autovacuum;
 pub mod catalog;
+pub mod deferred;
 pub mod depend;
+pub mod errors;
 pub mod foreign;
 pub mod function;
 pub mod guc;
 pub mod jsonb;
+pub mod limit;
 pub mod lock;
 pub mod log;
 pub mod nodes;
@@ -21,7 +24,9 @@ pub mod rows;
 pub mod scan;
 pub mod session;
 pub mod shmem;
+pub mod since;
 pub mod spool;
+pub mod types;
 pub mod wire;
 pub mod worker;
 
@@ -40,8 +45,11 @@ pub fn forget_error_context() {
 }
 
 /// A C string of PostgreSQL's as an owned Rust string; `None` for NULL. Invalid UTF-8 is replaced.
-pub fn owned(text: *const c_char) -> Option<String> {
-    // SAFETY: a non-null `char *` from PostgreSQL is NUL-terminated and lives at least as long as this call.
+///
+/// # Safety
+/// `text` is NULL or a C string.
+pub unsafe fn owned(text: *const c_char) -> Option<String> {
+    // SAFETY: the caller's promise; it lives at least as long as this call.
     unsafe { borrowed(text) }.map(Cow::into_owned)
 }
 

@@ -95,6 +95,31 @@ pub fn decide_relation(actor: Actor, context: Context, place: Place, access: Acc
     }
 }
 
+/// How strongly LOCK TABLE may lock a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MostLock {
+    /// As SELECT does.
+    AccessShare,
+    /// As INSERT, UPDATE and DELETE do.
+    RowExclusive,
+    /// In any mode.
+    Any,
+}
+
+/// LOCK TABLE inside a tenant: what is shared is locked as its use locks it, never against the other tenants.
+pub fn decide_lock(place: Place) -> MostLock {
+    match place {
+        Place::OwnTenant | Place::OwnTemporary => MostLock::Any,
+        Place::SharedWrite => MostLock::RowExclusive,
+        Place::System
+        | Place::SharedRead
+        | Place::ForeignTemporary
+        | Place::ForeignTenant
+        | Place::Registry
+        | Place::Elsewhere => MostLock::AccessShare,
+    }
+}
+
 /// Why a report across tenants is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoReport {
@@ -198,6 +223,15 @@ pub fn is_inheritance_allowed(child: Home, parent: Home) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_a_tenants_own_is_locked_against_others() {
+        for place in PLACES {
+            let is_own = matches!(place, Place::OwnTenant | Place::OwnTemporary);
+            assert_eq!(decide_lock(place) == MostLock::Any, is_own, "{place:?}");
+        }
+        assert_eq!(decide_lock(Place::SharedWrite), MostLock::RowExclusive);
+    }
 
     const PLACES: [Place; 9] = [
         Place::System,

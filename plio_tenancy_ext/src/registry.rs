@@ -6,23 +6,28 @@
 #![forbid(unsafe_code)]
 
 mod owners;
+mod sizes;
 mod writes;
 
 pub use self::owners::{
-    default_privileges, forget_owners, objects_with_other_owners, owned_objects, owners_of, remember_owners,
-    schema_before, update_role,
+    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners, may_become,
+    objects_with_other_owners, owned_objects, owners_before, owners_of, remember_owners, schema_before,
+    strength_of, tables_with_unforced_policies, update_role,
 };
+pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
     delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access,
-    insert_access, insert_tenant, record, rename_role, rename_share, update_names, update_status,
-    upsert_share,
+    insert_access, insert_tenant, join_group_without_lock, may_execute, record, rename_role, rename_share,
+    update_names, update_status, upsert_share,
 };
 use crate::error::{Error, Result};
 use crate::pg::{catalog, quote_identifier, scan, session};
 use crate::tenant::{ShareMode, Status, TenantId};
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiError, SpiResult};
+use std::cell::Cell;
 
 /// The extension's name in pg_extension.
 pub const EXTENSION: &std::ffi::CStr = c"plio_tenancy";
@@ -38,6 +43,8 @@ pub fn installed_version() -> Option<String> {
 /// Where the registry lies in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
+    /// The extension.
+    pub extension: Oid,
     /// The schema `plio`.
     pub schema: Oid,
     tenants: Oid,
@@ -78,10 +85,11 @@ impl ShareRow {
 
 /// Finds the registry; `None` when the extension is not (or not wholly) installed here.
 pub fn locate() -> Option<Location> {
-    catalog::extension_oid(EXTENSION)?;
+    let extension = catalog::extension_oid(EXTENSION)?;
     let schema = catalog::schema_oid("plio")?;
     let relation = |name| catalog::relation_oid(name, schema);
     Some(Location {
+        extension,
         schema,
         tenants: relation("tenants")?,
         tenants_by_org: relation("tenants_org_key")?,
@@ -96,6 +104,23 @@ impl Location {
     /// Whether a change of that relation changes what the registry says.
     pub fn has_table(&self, relation: Oid) -> bool {
         [self.tenants, self.access, self.shares].contains(&relation)
+    }
+
+    /// Whether that is `plio.tenants`.
+    pub fn is_tenants(&self, relation: Oid) -> bool {
+        self.tenants == relation
+    }
+
+    /// Every relation that a look at the registry opens.
+    pub fn relations(&self) -> [Oid; 6] {
+        [
+            self.tenants,
+            self.tenants_by_org,
+            self.tenants_by_schema,
+            self.access,
+            self.access_by_org,
+            self.shares,
+        ]
     }
 
     /// Tells every backend, at commit, that something else changed which the registry's readers keep in mind.
@@ -121,11 +146,10 @@ impl Location {
         found
     }
 
-    /// Every tenant, in the order of their orgs.
+    /// Every tenant.
     pub fn every_tenant(&self) -> Vec<TenantRow> {
         let mut tenants = Vec::new();
         scan::for_each_row(self.tenants, &scan::Key::All, |row| tenants.extend(tenant_of(row)));
-        tenants.sort_by(|one, other| one.org.cmp(&other.org));
         tenants
     }
 
@@ -162,8 +186,28 @@ fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
         org: row.text(2)?,
         schema_name: row.text(3)?,
         role_name: row.text(4),
-        status: if row.text(5)? == "active" { Status::Active } else { Status::Suspended },
+        status: Status::parse(&row.text(5)?),
     })
+}
+
+/// Every tenant that the running statement's snapshot knows, in the order of their orgs: key, org, name of the schema.
+///
+/// # Errors
+/// XX000.
+pub fn tenants_of_statement() -> Result<Vec<(TenantId, String, String)>> {
+    const TENANTS: &str =
+        "SELECT tenant_id, org, schema_name FROM plio.tenants ORDER BY org COLLATE pg_catalog.\"C\"";
+    Spi::connect(|client| {
+        let mut tenants = Vec::new();
+        for row in client.select(TENANTS, None, &[])? {
+            let (id, org, schema) = (row.get::<i64>(1)?, row.get::<String>(2)?, row.get::<String>(3)?);
+            if let (Some(id), Some(org), Some(schema)) = (id, org, schema) {
+                tenants.push((TenantId(id), org, schema));
+            }
+        }
+        SpiResult::Ok(tenants)
+    })
+    .map_err(bug)
 }
 
 /// SPI's own failures are bugs of ours: what a statement raises does not come back as one.
@@ -171,18 +215,33 @@ pub fn bug(error: SpiError) -> Error {
     Error::Bug(error.to_string())
 }
 
+thread_local! {
+    static IS_CHANGING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether one of the extension's functions changes rows of its tables: nobody else may (house.rs).
+pub fn is_changing() -> bool {
+    IS_CHANGING.get()
+}
+
+/// Runs `f` while rows of the extension's tables may be changed by it.
+fn changing<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IS_CHANGING.set(self.0);
+        }
+    }
+    let _restore = Restore(IS_CHANGING.replace(true));
+    f()
+}
+
+/// Runs a statement that changes rows of the extension's tables.
+fn change(statement: &str, arguments: &[DatumWithOid<'_>]) -> SpiResult<()> {
+    changing(|| Spi::run_with_args(statement, arguments))
+}
+
 /// Runs a statement of ours without parameters (DDL).
 pub fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(bug)
-}
-
-/// The names of the session's cursors, prepared portals included.
-pub fn open_cursors() -> Result<Vec<String>> {
-    Spi::connect(|client| {
-        let rows = client.select("SELECT name FROM pg_catalog.pg_cursors", None, &[])?;
-        rows.map(|row| row.get::<String>(1))
-            .filter_map(std::result::Result::transpose)
-            .collect::<SpiResult<_>>()
-    })
-    .map_err(bug)
 }

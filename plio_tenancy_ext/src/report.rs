@@ -7,16 +7,18 @@
 #![forbid(unsafe_code)]
 
 pub mod coverage;
+pub mod lossless;
 pub mod view;
 
 use self::coverage::{Coverage, Outcome, Part};
 use crate::cache;
+use crate::context::visit::{Expected, Place};
 use crate::context::{self, residue, visit};
 use crate::error::{Error, Result};
+use crate::guc as settings;
 use crate::pg::parse::one_select;
-use crate::pg::part;
 use crate::pg::spool::{Param, Spool};
-use crate::pg::{catalog, session};
+use crate::pg::{catalog, part, session, since};
 use crate::policy::{self, Context, NoReport};
 use crate::registry;
 use crate::tenant::Org;
@@ -86,8 +88,9 @@ pub fn run(wanted: &Wanted, spool: &mut Spool) -> Result<()> {
         Shape::Jsonb => as_one(&query, "to_jsonb")?,
         Shape::Json => as_one(&query, "to_json")?,
     };
-    let orgs = expected(wanted.orgs.as_deref())?;
-    let coverage = visit_each(&wanted.query, orgs, spool, wanted.allow_partial, |_| text.clone(), &[])?;
+    let tenants = expected(wanted.orgs.as_deref())?;
+    let coverage =
+        visit_each(&wanted.query, tenants, spool, wanted.allow_partial, |_| Ok(text.clone()), &[])?;
     announce(&coverage);
     let detail = json!({
         "query": wanted.query, "orgs": wanted.orgs, "allow_partial": wanted.allow_partial,
@@ -104,39 +107,45 @@ fn as_one(query: &str, function: &str) -> Result<String> {
         .ok_or(Error::ReportQuery)
 }
 
-/// The orgs that a report is to cover.
+/// The tenants that a report is to cover: those that are named, or all that the statement's snapshot knows.
 ///
 /// # Errors
 /// 42602, 42704: one of those that were named is no org, or not there.
-pub fn expected(orgs: Option<&[String]>) -> Result<Vec<String>> {
-    let location = cache::location().ok_or(Error::NotInstalled)?;
+pub fn expected(orgs: Option<&[String]>) -> Result<Vec<Expected>> {
+    cache::location().ok_or(Error::NotInstalled)?;
     session::accept_invalidations();
     let Some(orgs) = orgs else {
-        return Ok(location.every_tenant().into_iter().map(|tenant| tenant.org).collect());
+        let tenants = session::as_superuser(registry::tenants_of_statement)?;
+        return Ok(tenants
+            .into_iter()
+            .map(|(id, org, schema)| Expected { id, org, schema: catalog::schema_oid(&schema) })
+            .collect());
     };
-    let mut expected = orgs.to_vec();
-    expected.sort();
-    expected.dedup();
-    for org in &expected {
-        let parsed = Org::parse(org).map_err(Error::BadOrg)?;
-        cache::tenant(&parsed).ok_or_else(|| Error::UnknownTenant { org: org.clone() })?;
-    }
-    Ok(expected)
+    let mut orgs = orgs.to_vec();
+    orgs.sort();
+    orgs.dedup();
+    let one = |org: String| {
+        let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
+        let tenant = cache::tenant(&parsed).ok_or_else(|| Error::UnknownTenant { org: org.clone() })?;
+        Ok(Expected { id: tenant.id, org, schema: tenant.schema })
+    };
+    orgs.into_iter().map(one).collect()
 }
 
 /// Runs a query in each tenant, and stores the rows: of a tenant where it failed none, if the rest is wanted all the same.
-/// `query` makes its text from the name of the tenant's schema.
+/// `query` makes its text inside the tenant.
 ///
 /// # Errors
 /// 25001: cursors are open.
 pub fn visit_each(
     what: &str,
-    orgs: Vec<String>,
+    tenants: Vec<Expected>,
     spool: &mut Spool,
     allow_partial: bool,
-    query: impl Fn(&str) -> String,
+    query: impl Fn(&Place) -> Result<String>,
     params: &[Param],
 ) -> Result<Coverage> {
+    coverage::forget();
     visit::ensure_no_cursor()?;
     // As entering a tenant does: its code could read from a descriptor that the session has open.
     session::close_large_objects();
@@ -145,14 +154,19 @@ pub fn visit_each(
     if allow_partial {
         spool.wait();
     }
-    let parts = orgs.into_iter().map(|org| {
+    let limit = settings::report_visit_timeout();
+    let _snapshot = since::Snapshot::of_statement();
+    let parts = tenants.into_iter().map(|tenant| {
         // Where all are suspended, nothing else would look.
         session::check_for_interrupts();
-        let outcome = part::undone(AssertUnwindSafe(|| {
-            let parsed = Org::parse(&org).map_err(Error::BadOrg)?;
-            visit::run_in(&parsed, |schema| spool.run(&org, &query(schema), params))
-        }));
-        let part = Part::of(org, outcome);
+        let outcome = part::undone(
+            limit,
+            AssertUnwindSafe(|| {
+                visit::run_in(&tenant, |place| Ok(spool.run(&tenant.org, &query(place)?, params)))
+                    .and_then(|rows| rows)
+            }),
+        );
+        let part = Part::of(tenant.org, outcome);
         if part.outcome == Outcome::Counted {
             spool.keep()
         } else {

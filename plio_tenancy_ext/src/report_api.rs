@@ -3,6 +3,7 @@
 
 use crate::api::{ensure_utf8, required as required_text};
 use crate::error::{Error, Result, or_raise};
+use crate::pg::errors;
 use crate::pg::function::c_function;
 use crate::pg::spool::Spool;
 use crate::report::{self, Shape, Wanted, coverage, view};
@@ -46,6 +47,8 @@ fn name(shape: Shape) -> &'static str {
 /// # Safety
 /// As [`wanted`].
 unsafe fn run(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> Result<()> {
+    // What this one comes to is not known yet; what the last one came to is not this one's.
+    coverage::forget();
     // Before anything is looked at: an error about the query is for reporters only.
     report::ensure_may_report(name(shape))?;
     // SAFETY: the caller's promise.
@@ -61,7 +64,7 @@ unsafe fn run(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> Result<()> {
 unsafe fn answer(fcinfo: pg_sys::FunctionCallInfo, shape: Shape) -> pg_sys::Datum {
     // SAFETY: the caller's promise; the call's own record.
     unsafe {
-        or_raise(run(fcinfo, shape));
+        errors::unchanged(|| or_raise(run(fcinfo, shape)));
         (*fcinfo).isnull = true;
     }
     pg_sys::Datum::null()

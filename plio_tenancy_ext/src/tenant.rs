@@ -119,14 +119,26 @@ pub enum Status {
     Active,
     /// Kept, but closed.
     Suspended,
+    /// Closed; part of what it held has been dropped.
+    Dropping,
 }
 
 impl Status {
+    /// Reads the registry's word; an unknown one closes the tenant.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "active" => Self::Active,
+            "dropping" => Self::Dropping,
+            _ => Self::Suspended,
+        }
+    }
+
     /// The registry's word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Dropping => "dropping",
         }
     }
 }

@@ -8,7 +8,7 @@ CREATE TABLE plio.tenants (
     schema_name text COLLATE "C" NOT NULL CONSTRAINT tenants_schema_name_key UNIQUE,
     role_name   text COLLATE "C" CONSTRAINT tenants_role_name_key UNIQUE,
     status      text NOT NULL DEFAULT 'active'
-                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended')),
+                CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping')),
     settings    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -18,7 +18,7 @@ COMMENT ON COLUMN plio.tenants.tenant_id IS 'Never used again, not even for the 
 COMMENT ON COLUMN plio.tenants.org IS 'The short code that the application knows the organization by';
 COMMENT ON COLUMN plio.tenants.schema_name IS 'The schema that holds the organization''s data';
 COMMENT ON COLUMN plio.tenants.role_name IS 'The role that owns the schema; null for a tenant without a role of its own';
-COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed';
+COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 COMMENT ON COLUMN plio.tenants.settings IS 'Free for the application';
 COMMENT ON COLUMN plio.tenants.created_at IS 'When the tenant was created';
 

@@ -1,3 +1,16 @@
+-- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
+-- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
+CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $path$
+    SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
+      FROM pg_namespace n, pg_roles g
+     WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+            OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
+$path$;
+REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
+
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
@@ -17,6 +30,8 @@ AS $health$
                CASE WHEN is_shared THEN NULL
                     ELSE 'shared_preload_libraries is better where a restart is possible' END
           FROM loading WHERE is_shared OR is_session
+        UNION ALL
+        SELECT l.severity, l.finding, l.detail, l.fix FROM plio._health_limits() l
         UNION ALL
         SELECT 'critical', 'not_preloaded',
                'neither shared_preload_libraries nor the database''s session_preload_libraries names plio_tenancy',
@@ -45,7 +60,7 @@ AS $health$
            AND (s.setdatabase <> 0 OR NOT is_session)
         UNION ALL
         SELECT 'info', 'denials_log_only',
-               'no shared memory: denials are in the server''s log alone, and nothing is counted',
+               'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
                'add plio_tenancy to shared_preload_libraries and restart'
          WHERE NOT EXISTS (SELECT 1 FROM plio._shared_totals())
         UNION ALL
@@ -109,14 +124,14 @@ AS $health$
           FROM plio.tenants t WHERE t.role_name IS NULL
         UNION ALL
         SELECT 'critical', 'event_trigger_disabled', format('event trigger %s is missing or not enabled always', wanted.name),
-               format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', wanted.name)
+               format('SET plio.enforcement = off; ALTER EVENT TRIGGER %s ENABLE ALWAYS; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('plio_ddl_command_end'), ('plio_sql_drop')) wanted (name)
           LEFT JOIN pg_event_trigger t ON t.evtname = wanted.name AND t.evtenabled = 'A'
          WHERE t.oid IS NULL
         UNION ALL
         SELECT 'critical', 'registry_trigger_disabled',
                format('trigger tell_every_backend on plio.%s is missing or not enabled always', wanted.name),
-               format('ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend', wanted.name)
+               format('SET plio.enforcement = off; ALTER TABLE plio.%s ENABLE ALWAYS TRIGGER tell_every_backend; RESET plio.enforcement', wanted.name)
           FROM (VALUES ('tenants'), ('access'), ('shares')) wanted (name)
           LEFT JOIN pg_trigger t ON t.tgname = 'tell_every_backend' AND t.tgenabled = 'A'
                 AND t.tgrelid = format('plio.%I', wanted.name)::regclass
@@ -126,6 +141,10 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
+               format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
+          FROM plio.tenants t WHERE t.status = 'dropping'
         UNION ALL
         SELECT 'critical', 'missing_schema', format('tenant "%s" has no schema %I', t.org, t.schema_name),
                format('restore the schema, or SELECT plio.drop_tenant(%L, %L)', t.org, t.org)
@@ -141,21 +160,27 @@ AS $health$
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or DELETE FROM plio.access WHERE role_name = %L', a.role_name, a.role_name)
+               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
           FROM (SELECT DISTINCT role_name FROM plio.access) a
          WHERE NOT EXISTS (
                SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
                 WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
-               format('DELETE FROM plio.access WHERE org = %L', a.org)
+               format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
           FROM plio.access a
          WHERE a.org IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+        UNION ALL
+        SELECT 'warning', 'path_unusable',
+               format('tenants'' search_path has schema %I, which their roles may not use: PostgreSQL finds no type, function or operator there', n.nspname),
+               format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
+          FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
+         WHERE NOT p.is_usable
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
                              CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
-               format('DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L',
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n

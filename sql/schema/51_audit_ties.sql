@@ -3,7 +3,7 @@
 CREATE FUNCTION plio._audit_ties()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_nestloop = off
 AS $ties$
     WITH places AS MATERIALIZED (SELECT schema_oid, p.org FROM plio._places() p),
     relations AS MATERIALIZED (

@@ -4,7 +4,7 @@
 CREATE FUNCTION plio._audit_code()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $code$
     WITH code AS MATERIALIZED (
         SELECT p.oid, p.pronamespace, p.prosrc, p.proconfig, p.prosecdef, p.proowner, l.lanname, s.org, s.role_oid,
@@ -17,18 +17,23 @@ AS $code$
         SELECT n.nspname::text COLLATE "C" AS name, s.org
           FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
     ),
-    named AS (
-        SELECT c.oid, c.org, s.org AS other, s.name, bool_and(q.is_guess) AS is_guess
+    -- A row without a name: the text is too much to be read.
+    texts AS MATERIALIZED (
+        SELECT c.oid, c.org, q.name, q.is_guess
           FROM code c CROSS JOIN LATERAL plio._schemas_in_code(c.lanname::text, c.prosrc) q
-          JOIN schemas s ON s.name = q.name
-         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal') AND s.org IS DISTINCT FROM c.org
-         GROUP BY c.oid, c.org, s.org, s.name
+         WHERE NOT c.is_parsed AND c.lanname NOT IN ('c', 'internal')
+    ),
+    named AS (
+        SELECT x.oid, x.org, s.org AS other, s.name, bool_and(x.is_guess) AS is_guess
+          FROM texts x JOIN schemas s ON s.name = x.name
+         WHERE s.org IS DISTINCT FROM x.org
+         GROUP BY x.oid, x.org, s.org, s.name
     ),
     paths AS (
         SELECT c.oid, c.org, s.org AS other
           FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
-         CROSS JOIN LATERAL regexp_split_to_table(substr(o, 13), '\s*,\s*') e
-          JOIN schemas s ON s.name = btrim(e, '"')
+         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
+          JOIN schemas s ON s.name = btrim(btrim(e), '"')
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
     ),
     -- What may run a function: of the tenants without a role alone.
@@ -61,6 +66,12 @@ AS $code$
            CASE WHEN n.is_guess THEN 'read the function; if it is so, keep what several tenants need in a shared schema'
                 ELSE format('DROP ROUTINE %s', n.oid::regprocedure) END
       FROM named n
+    UNION ALL
+    SELECT 'warning', 'unread_code', x.org, x.oid::regprocedure::text,
+           format('the body of %s is too long or too deep to be read as a whole: whether it names other tenants'' schemas is not known',
+                  x.oid::regprocedure),
+           'read the function; if nobody needs it, drop it'
+      FROM texts x WHERE x.name IS NULL
     UNION ALL
     SELECT 'critical', 'function_search_path', coalesce(p.org, p.other), p.oid::regprocedure::text,
            format('the search_path of %s leads into tenant "%s"', p.oid::regprocedure, p.other),

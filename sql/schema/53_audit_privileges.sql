@@ -2,7 +2,7 @@
 CREATE FUNCTION plio._audit_privileges()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $privileges$
     WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
     objects AS MATERIALIZED (
@@ -48,7 +48,7 @@ AS $privileges$
     ),
     judged AS (
         SELECT g.*, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS whom,
-               g.grantee = 0 OR r.rolname = 'plio_tenant' OR EXISTS (SELECT 1 FROM tenants x WHERE x.role_oid = g.grantee) AS is_wide
+               coalesce(g.grantee = 0 OR r.rolname = 'plio_tenant' OR g.grantee IN (SELECT x.role_oid FROM tenants x WHERE x.role_oid IS NOT NULL), false) AS is_wide
           FROM granted g LEFT JOIN pg_authid r ON r.oid = g.grantee
     )
     SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) OR o.kind = 'SCHEMA' THEN 'critical' ELSE 'warning' END,
@@ -76,7 +76,10 @@ AS $privileges$
                        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END, w.whom)
       FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e
       JOIN pg_authid r ON r.oid = d.defaclrole
-      JOIN tenants t ON t.schema_oid = d.defaclnamespace OR (d.defaclnamespace = 0 AND t.role_oid = d.defaclrole)
+      -- A schema's are its tenant's; those of a whole database belong to whoever creates.
+      JOIN (SELECT t.schema_oid AS space, NULL::oid AS creator, t.org, t.role_oid FROM tenants t
+            UNION ALL SELECT 0, t.role_oid, t.org, t.role_oid FROM tenants t WHERE t.role_oid IS NOT NULL) t
+        ON t.space = d.defaclnamespace AND coalesce(t.creator, d.defaclrole) = d.defaclrole
       LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
       LEFT JOIN pg_authid g ON g.oid = e.grantee
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
@@ -92,5 +95,19 @@ AS $privileges$
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END) w (whom)
      WHERE e.grantee <> m.lomowner
      GROUP BY t.org, m.oid, e.grantee, w.whom
+    UNION ALL
+    -- Whoever owns a table is bound by its policies only where that is said, and inside a tenant the owner is at work.
+    SELECT 'warning', 'policy_unforced', p.org, p.oid::regclass::text,
+           format('the policies of %s of tenant "%s" bind nobody inside the tenant: %s', p.oid::regclass, p.org,
+                  CASE WHEN p.relrowsecurity THEN 'its owner is at work there, whom they bind only with FORCE'
+                       ELSE 'row level security of the table is not enabled' END),
+           concat_ws('; ', 'SET plio.enforcement = off', format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p.oid::regclass),
+                     format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', p.oid::regclass), 'RESET plio.enforcement')
+      FROM (SELECT DISTINCT c.oid, c.relrowsecurity, t.org
+              FROM pg_policy y JOIN pg_class c ON c.oid = y.polrelid JOIN tenants t ON t.schema_oid = c.relnamespace
+             WHERE NOT c.relrowsecurity
+                OR (NOT c.relforcerowsecurity
+                    AND CASE WHEN t.role_oid IS NOT NULL THEN c.relowner = t.role_oid
+                             ELSE c.relowner IN (SELECT role_oid FROM plio._entering_roles()) END)) p
 $privileges$;
 REVOKE ALL ON FUNCTION plio._audit_privileges() FROM PUBLIC;

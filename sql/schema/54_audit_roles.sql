@@ -33,6 +33,20 @@ AS $roles$
       FROM pg_authid r
      WHERE r.rolbypassrls AND r.rolcanlogin AND NOT r.rolsuper
     UNION ALL
+    SELECT CASE WHEN r.oid IN (SELECT role_oid FROM entering) THEN 'critical' ELSE 'warning' END, 'replication_role', NULL,
+           quote_ident(r.rolname),
+           format('%I may replicate: it can copy the whole cluster, and decode what every tenant writes', r.rolname),
+           format('ALTER ROLE %I NOREPLICATION', r.rolname)
+      FROM pg_authid r WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper
+    UNION ALL
+    -- From 16 on it gives only what the role was given with ADMIN.
+    SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+                  r.rolname),
+           format('ALTER ROLE %I NOCREATEROLE', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+    UNION ALL
     SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
            format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
                   CASE WHEN t.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN t.rolcreatedb THEN 'CREATEDB' END,

@@ -3,7 +3,7 @@
 CREATE FUNCTION plio._audit_registry()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_nestloop = off
 AS $registry$
     WITH places AS MATERIALIZED (SELECT * FROM plio._places()),
     tables AS MATERIALIZED (
@@ -22,14 +22,15 @@ AS $registry$
     names AS MATERIALIZED (
         SELECT relname, count(*) AS tenants, min(org) AS org FROM tables WHERE org IS NOT NULL GROUP BY relname
     ),
+    entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
                EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
-               t.relowner IN (SELECT role_oid FROM plio._entering_roles())
+               t.relowner IN (SELECT role_oid FROM entering)
                OR EXISTS (SELECT 1 FROM aclexplode(t.relacl) a
-                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles())) AS is_reachable
+                           WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering)) AS is_reachable
           FROM tables t JOIN names n ON n.relname = t.relname
          WHERE t.org IS NULL
     )
@@ -51,12 +52,12 @@ AS $registry$
                 WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
                      SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
                        FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
-                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM plio._entering_roles()))) END
+                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
       FROM shadows s
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
            format('sequence plio.%I gives numbers again that were given before', q.relname),
-           format('ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s)', q.relname, greatest(v.most, 1))
+           format('SET plio.enforcement = off; ALTER SEQUENCE plio.%I INCREMENT 1 NO CYCLE; SELECT setval(''plio.%1$I'', %s); RESET plio.enforcement', q.relname, greatest(v.most, 1))
       FROM pg_sequence s JOIN pg_class q ON q.oid = s.seqrelid AND q.relnamespace = 'plio'::regnamespace
       JOIN (SELECT 'tenants_tenant_id_seq'::name, coalesce(max(tenant_id), 0) FROM plio.tenants
             UNION ALL SELECT 'history_history_id_seq', coalesce(max(history_id), 0) FROM plio.history) v (name, most) ON v.name = q.relname
@@ -79,12 +80,6 @@ AS $registry$
       FROM managing p CROSS JOIN LATERAL aclexplode(p.acl) e LEFT JOIN pg_authid r ON r.oid = e.grantee
      CROSS JOIN LATERAL (SELECT CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
      WHERE e.grantee <> p.proowner AND r.rolname IS DISTINCT FROM 'plio_admin'
-    UNION ALL
-    SELECT 'critical', 'registry_function', NULL, p.oid::regprocedure::text,
-           format('the definition of %s was altered', p.oid::regprocedure),
-           format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', p.oid::regprocedure)
-      FROM managing p
-     WHERE NOT p.prosecdef OR NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
     UNION ALL
     SELECT 'critical', 'event_trigger_altered', NULL, wanted.name,
            format('event trigger %s calls another function, or only for some commands', wanted.name),

@@ -22,7 +22,8 @@ COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was
 SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
 
 -- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
--- their table or type; not the members of extensions.
+-- their table or type; not the constructors of range types, which PostgreSQL makes as the bootstrap superuser's; not the
+-- members of extensions.
 CREATE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -37,7 +38,9 @@ AS $objects$
         SELECT 'pg_type'::regclass, t.oid, t.typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
          WHERE t.typnamespace = $1 AND (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
            AND NOT EXISTS (SELECT 1 FROM pg_type e WHERE e.typarray = t.oid)
-        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace = $1
+        UNION ALL SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc p
+                   WHERE p.pronamespace = $1 AND NOT EXISTS (
+                         SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
         UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator WHERE oprnamespace = $1
         UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass WHERE opcnamespace = $1
         UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily WHERE opfnamespace = $1
@@ -81,19 +84,19 @@ CREATE FUNCTION plio.release_tenant(org text, confirm text)
 CREATE FUNCTION plio.assign_role(org text)
     RETURNS text VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'assign_role_wrapper';
-CREATE FUNCTION plio.unassign_role(org text)
+CREATE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
     RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_wrapper';
+    LANGUAGE c AS 'MODULE_PATHNAME', 'unassign_role_to_wrapper';
 CREATE FUNCTION plio.schema_ties(schema_name text) RETURNS TABLE (object text, depends_on text)
     STABLE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     LANGUAGE c AS 'MODULE_PATHNAME', 'schema_ties_wrapper';
 REVOKE ALL ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.adopt_tenant(text, text, jsonb, boolean), plio.release_tenant(text, text), plio.assign_role(text),
-    plio.unassign_role(text), plio.schema_ties(text)
+    plio.unassign_role(text, text), plio.schema_ties(text)
     TO plio_admin;
 COMMENT ON FUNCTION plio.adopt_tenant(text, text, jsonb, boolean) IS
     'Makes an existing schema a tenant without a role of its own; its owner and grants stay as they are';
@@ -101,6 +104,7 @@ COMMENT ON FUNCTION plio.release_tenant(text, text) IS
     'Takes plio.adopt_tenant() back: the schema is no tenant any more, and stays as it is; the second argument repeats the org';
 COMMENT ON FUNCTION plio.assign_role(text) IS
     'Gives an adopted tenant a role of its own, which owns its schema and all in it from then on; returns the role''s name';
-COMMENT ON FUNCTION plio.unassign_role(text) IS 'Takes plio.assign_role() back: every object is its previous owner''s again';
+COMMENT ON FUNCTION plio.unassign_role(text, text) IS
+    'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
 COMMENT ON FUNCTION plio.schema_ties(text) IS
     'What would tie a schema to a tenant, or a shared object to it, if it were a tenant''s: one row a dependency';

@@ -1,16 +1,17 @@
 -- What a DBA watches: denials, activity, statistics of each tenant, metrics. For administrators and auditors.
-REVOKE ALL ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION plio._denials(bigint), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
+REVOKE ALL ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plio._kept_denials(bigint, boolean), plio._tenant_counters(), plio._shared_totals(), plio._flush_state() TO plio_admin, plio_auditor;
 
 CREATE VIEW plio.denials AS
-    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials(0) d;
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+           d.times, d.last_at
+      FROM plio._kept_denials(0, false) d;
 REVOKE ALL ON plio.denials FROM PUBLIC;
 GRANT SELECT ON plio.denials TO plio_admin, plio_auditor;
 COMMENT ON VIEW plio.denials IS
     'What was refused in this database lately, whatever became of the transaction; empty without shared_preload_libraries';
 COMMENT ON COLUMN plio.denials.denial_id IS 'Grows with each denial of the cluster, over restarts, too';
-COMMENT ON COLUMN plio.denials.at IS 'When';
+COMMENT ON COLUMN plio.denials.at IS 'When; for the first time, if it happened again';
 COMMENT ON COLUMN plio.denials.pid IS 'The session''s process; a parallel worker''s leader';
 COMMENT ON COLUMN plio.denials.session_id IS 'The session as %c of log_line_prefix writes it; null for a parallel worker';
 COMMENT ON COLUMN plio.denials.login_role IS 'The role that logged in';
@@ -20,26 +21,32 @@ COMMENT ON COLUMN plio.denials.message IS 'Our own message; never another tenant
 COMMENT ON COLUMN plio.denials.sqlstate IS 'The error''s code';
 COMMENT ON COLUMN plio.denials.query_id IS 'The statement, as in pg_stat_statements; null while it was being parsed, or without compute_query_id';
 COMMENT ON COLUMN plio.denials.enforced IS 'Whether it was refused; false when it was only reported';
+COMMENT ON COLUMN plio.denials.times IS 'How often: the same in the same session is counted in one row for a minute, or until it is in the history';
+COMMENT ON COLUMN plio.denials.last_at IS 'When for the last time';
 
--- Whoever is in a tenant holds a share lock on it to the end of the transaction, known by its schema's oid
--- (plio_tenancy_ext/src/pg/session.rs, lock_tenant_shared). So this needs no shared memory of ours and costs the
--- sessions nothing. Runs as its owner: others' rows of pg_stat_activity are hidden from an auditor.
+-- Whoever is in a tenant holds a share lock on its schema to the end of the transaction, with a sub-object number that
+-- PostgreSQL itself never locks (plio_tenancy_ext/src/pg/lock.rs, OURS); on a standby, a relation's lock with the schema's
+-- oid. So this needs no shared memory of ours and costs the sessions nothing. Runs as its owner: others' rows of
+-- pg_stat_activity are hidden from an auditor.
 CREATE FUNCTION plio._activity()
 RETURNS TABLE (pid integer, login_role text, org text, since timestamptz, state text, query_start timestamptz,
                wait_event_type text, wait_event text, application_name text, client_addr inet)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $activity$
+    -- One look-up for each lock, however many tenants there are.
     SELECT a.pid, a.usename, t.org, a.xact_start, a.state, a.query_start, a.wait_event_type, a.wait_event,
            a.application_name, a.client_addr
       FROM pg_locks l
-      JOIN pg_namespace n ON n.oid = l.relation
-      JOIN plio.tenants t ON t.schema_name = n.nspname
       JOIN pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database() AND a.backend_type = 'client backend'
-     WHERE l.locktype = 'relation' AND l.mode = 'AccessShareLock' AND l.granted
-       AND l.database = a.datid
-       -- Once oids have wrapped around, a relation may have a schema's.
-       AND NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation)
+     CROSS JOIN LATERAL (SELECT n.nspname FROM pg_namespace n
+                          WHERE n.oid = CASE l.locktype WHEN 'object' THEN l.objid ELSE l.relation END LIMIT 1) n
+     CROSS JOIN LATERAL (SELECT t.org FROM plio.tenants t WHERE t.schema_name = n.nspname LIMIT 1) t
+     WHERE l.mode = 'AccessShareLock' AND l.granted AND l.database = a.datid
+       AND CASE l.locktype WHEN 'object' THEN l.classid = 'pg_namespace'::regclass AND l.objsubid = 1
+                           -- Once oids have wrapped around, a relation may have a schema's.
+                           WHEN 'relation' THEN NOT EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = l.relation LIMIT 1)
+                           ELSE false END
 $activity$;
 REVOKE ALL ON FUNCTION plio._activity() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION plio._activity() TO plio_admin, plio_auditor;
@@ -63,45 +70,13 @@ COMMENT ON COLUMN plio.activity.wait_event IS 'As in pg_stat_activity';
 COMMENT ON COLUMN plio.activity.application_name IS 'As in pg_stat_activity';
 COMMENT ON COLUMN plio.activity.client_addr IS 'As in pg_stat_activity';
 
--- One pass over pg_class, one over its TOAST tables; no file is looked at.
+-- Tenant by tenant, by the catalogs' indexes: pg_depend knows what lies in a schema, and pg_index the indexes of that. So one
+-- tenant costs one tenant. No file is looked at.
 CREATE VIEW plio.stat_tenants AS
-    WITH tenants AS MATERIALIZED (
-        SELECT t.tenant_id, t.org, t.status, n.oid AS schema_oid
-          FROM plio.tenants t LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
-    ),
-    block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
-    relations AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.count(*) FILTER (WHERE c.relkind IN ('r', 'm', 'p')) AS tables,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind IN ('r', 'm')) AS table_pages,
-               pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind = 'i') AS index_pages,
-               pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS live_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS dead_rows,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS sequential_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind = 'i') AS index_scans,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_inserted,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_updated,
-               pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')) AS rows_deleted,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_vacuum,
-               pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
-                   pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind IN ('r', 'm')) AS last_analyze
-          FROM pg_catalog.pg_class c
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    toast AS (
-        SELECT c.relnamespace AS schema_oid,
-               pg_catalog.sum(t.relpages::bigint + COALESCE(x.relpages, 0)) AS pages
-          FROM pg_catalog.pg_class c
-          JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-          LEFT JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
-          LEFT JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-         WHERE c.relnamespace IN (SELECT t.schema_oid FROM tenants t)
-         GROUP BY c.relnamespace
-    ),
-    -- One row where there is shared memory: a tenant without a counter has 0 then, and null otherwise.
-    shared AS (SELECT 0::bigint AS zero FROM plio._shared_totals()),
+    WITH block AS (SELECT pg_catalog.current_setting('block_size')::bigint AS bytes),
+    -- One row where there is shared memory: a tenant without a counter has 0 then, unless tenants were counted together
+    -- for want of counters; null otherwise.
+    shared AS (SELECT CASE WHEN s.uncounted = 0 THEN 0::bigint END AS zero FROM plio._shared_totals() s),
     sessions AS (
         SELECT a.org, pg_catalog.count(*) AS sessions, pg_catalog.min(a.since) AS since
           FROM plio._activity() a GROUP BY a.org
@@ -113,7 +88,7 @@ CREATE VIEW plio.stat_tenants AS
            COALESCE(r.tables, 0) AS tables,
            (COALESCE(r.table_pages, 0) * b.bytes)::bigint AS table_bytes,
            (COALESCE(r.index_pages, 0) * b.bytes)::bigint AS index_bytes,
-           (COALESCE(o.pages, 0) * b.bytes)::bigint AS toast_bytes,
+           (COALESCE(r.toast_pages, 0) * b.bytes)::bigint AS toast_bytes,
            COALESCE(r.live_rows, 0)::bigint AS live_rows,
            COALESCE(r.dead_rows, 0)::bigint AS dead_rows,
            COALESCE(r.sequential_scans, 0)::bigint AS sequential_scans,
@@ -124,12 +99,39 @@ CREATE VIEW plio.stat_tenants AS
            r.last_vacuum, r.last_analyze,
            COALESCE(s.sessions, 0) AS sessions,
            pg_catalog.clock_timestamp() - s.since AS longest_session
-      FROM tenants t
+      FROM plio.tenants t
      CROSS JOIN block b
       LEFT JOIN shared h ON true
       LEFT JOIN plio._tenant_counters() k ON k.tenant_id = t.tenant_id
-      LEFT JOIN relations r ON r.schema_oid = t.schema_oid
-      LEFT JOIN toast o ON o.schema_oid = t.schema_oid
+      LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = t.schema_name
+     CROSS JOIN LATERAL (
+           SELECT pg_catalog.count(*) AS tables,
+                  pg_catalog.sum(c.relpages::bigint) FILTER (WHERE c.relkind <> 'p') AS table_pages,
+                  pg_catalog.sum(i.pages) FILTER (WHERE c.relkind <> 'p') AS index_pages,
+                  pg_catalog.sum(COALESCE(o.relpages, 0)::bigint + COALESCE(x.pages, 0)) AS toast_pages,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS live_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_dead_tuples(c.oid)) FILTER (WHERE c.relkind <> 'p') AS dead_rows,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_numscans(c.oid)) FILTER (WHERE c.relkind <> 'p') AS sequential_scans,
+                  pg_catalog.sum(i.scans) FILTER (WHERE c.relkind <> 'p') AS index_scans,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_inserted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_inserted,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_updated(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_updated,
+                  pg_catalog.sum(pg_catalog.pg_stat_get_tuples_deleted(c.oid)) FILTER (WHERE c.relkind <> 'p') AS rows_deleted,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_vacuum_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_vacuum,
+                  pg_catalog.max(GREATEST(pg_catalog.pg_stat_get_last_analyze_time(c.oid),
+                      pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid))) FILTER (WHERE c.relkind <> 'p') AS last_analyze
+             FROM pg_catalog.pg_depend d
+             JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm', 'p')
+             LEFT JOIN pg_catalog.pg_class o ON o.oid = c.reltoastrelid
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages, pg_catalog.sum(pg_catalog.pg_stat_get_numscans(y.oid)) AS scans
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.oid) i
+            CROSS JOIN LATERAL (
+                  SELECT pg_catalog.sum(y.relpages::bigint) AS pages
+                    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class y ON y.oid = i.indexrelid WHERE i.indrelid = c.reltoastrelid) x
+            WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+              AND d.classid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+           ) r
       LEFT JOIN sessions s ON s.org = t.org;
 REVOKE ALL ON plio.stat_tenants FROM PUBLIC;
 GRANT SELECT ON plio.stat_tenants TO plio_admin, plio_auditor;
@@ -137,7 +139,7 @@ COMMENT ON VIEW plio.stat_tenants IS
     'What each tenant costs. Counters since the server started, with shared_preload_libraries; sizes as of the last VACUUM or ANALYZE';
 COMMENT ON COLUMN plio.stat_tenants.org IS 'The tenant';
 COMMENT ON COLUMN plio.stat_tenants.status IS 'As in plio.tenants';
-COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory';
+COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
 COMMENT ON COLUMN plio.stat_tenants.rollbacks IS 'Of these, those that were rolled back';
 COMMENT ON COLUMN plio.stat_tenants.denials IS 'What was refused while it was in force, or would have been; null without shared memory';
 COMMENT ON COLUMN plio.stat_tenants.tables IS 'Tables and materialized views, partitioned ones included';
@@ -180,8 +182,8 @@ COMMENT ON FUNCTION plio.tenant_sizes(text) IS
 
 CREATE VIEW plio.metrics AS
     WITH totals AS (SELECT * FROM plio._shared_totals()),
-    tenants AS MATERIALIZED (SELECT * FROM plio.stat_tenants)
-    SELECT m.name, pg_catalog.jsonb_build_object('org', s.org) AS labels, m.value::double precision AS value
+    tenants AS MATERIALIZED (SELECT s.*, pg_catalog.jsonb_build_object('org', s.org) AS labels FROM plio.stat_tenants s)
+    SELECT m.name, s.labels, m.value::double precision AS value
       FROM tenants s
      CROSS JOIN LATERAL (VALUES
            ('plio_tenant_transactions_total', s.transactions), ('plio_tenant_rollbacks_total', s.rollbacks),
@@ -195,7 +197,7 @@ CREATE VIEW plio.metrics AS
            ) m (name, value)
      WHERE m.value IS NOT NULL
     UNION ALL
-    SELECT 'plio_tenant_longest_session_seconds', pg_catalog.jsonb_build_object('org', s.org),
+    SELECT 'plio_tenant_longest_session_seconds', s.labels,
            pg_catalog.date_part('epoch', s.longest_session)
       FROM tenants s WHERE s.longest_session IS NOT NULL
     UNION ALL
@@ -218,8 +220,9 @@ CREATE VIEW plio.metrics AS
     SELECT 'plio_shared_memory', '{}'::jsonb, (SELECT pg_catalog.count(*) FROM totals)
     UNION ALL
     SELECT 'plio_health_findings', pg_catalog.jsonb_build_object('severity', w.severity),
-           (SELECT pg_catalog.count(*) FROM plio.health() h WHERE h.severity = w.severity)
-      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity);
+           pg_catalog.count(h.finding)
+      FROM (VALUES ('critical'), ('warning'), ('info')) w (severity)
+      LEFT JOIN plio.health() h ON h.severity = w.severity GROUP BY w.severity;
 REVOKE ALL ON plio.metrics FROM PUBLIC;
 GRANT SELECT ON plio.metrics TO plio_admin, plio_auditor;
 COMMENT ON VIEW plio.metrics IS 'Everything that can be watched, as Prometheus names it: docs/monitoring.md';

@@ -12,8 +12,12 @@ CREATE TABLE plio.denials_history (
     sqlstate   text NOT NULL,
     query_id   bigint,
     enforced   boolean NOT NULL,
+    times      bigint NOT NULL DEFAULT 1,
+    last_at    timestamptz,
     PRIMARY KEY (at, denial_id)
 );
+-- How many rows a login role has.
+CREATE INDEX denials_history_login_role ON plio.denials_history (login_role);
 REVOKE ALL ON plio.denials_history FROM PUBLIC;
 GRANT SELECT ON plio.denials_history TO plio_admin, plio_auditor;
 COMMENT ON TABLE plio.denials_history IS
@@ -29,6 +33,8 @@ COMMENT ON COLUMN plio.denials_history.message IS 'Our own message; never anothe
 COMMENT ON COLUMN plio.denials_history.sqlstate IS 'The error''s code';
 COMMENT ON COLUMN plio.denials_history.query_id IS 'The statement, as in pg_stat_statements; null when it was not known';
 COMMENT ON COLUMN plio.denials_history.enforced IS 'Whether it was refused; false when it was only reported';
+COMMENT ON COLUMN plio.denials_history.times IS 'How often, as in plio.denials';
+COMMENT ON COLUMN plio.denials_history.last_at IS 'When for the last time; null in rows from before 0.2.0';
 
 -- What is older than the retention goes by itself; nothing else does.
 CREATE TRIGGER only_appended BEFORE UPDATE OR DELETE OR TRUNCATE ON plio.denials_history

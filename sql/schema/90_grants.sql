@@ -1,7 +1,20 @@
+-- Only a procedure commits: what one transaction cannot lock is dropped in several. It runs with the caller's rights and on
+-- his path, so it names nothing without its schema, and uses no operator.
+CREATE PROCEDURE plio.drop_tenant_in_steps(org text, confirm text)
+LANGUAGE plpgsql AS $steps$
+BEGIN
+    WHILE plio._drop_tenant_step(org, confirm) LOOP
+        COMMIT;
+    END LOOP;
+END
+$steps$;
+COMMENT ON PROCEDURE plio.drop_tenant_in_steps(text, text) IS
+    'Drops a tenant that is too large for plio.drop_tenant(), committing after each step; to be called again if it was cut off';
+
 -- By default nobody may do anything but ask; the last GRANT also tells every backend that the schema is complete.
 REVOKE ALL ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
-    plio.rename_tenant(text, text), plio.drop_tenant(text, text),
+    plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
     plio.share(text, text), plio.unshare(text),
@@ -12,8 +25,10 @@ GRANT EXECUTE ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text)
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
     TO plio_admin;
+REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
+GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
 GRANT EXECUTE ON FUNCTION plio.health() TO plio_admin, plio_auditor;
 GRANT SELECT ON plio.tenants, plio.access, plio.shares, plio.history TO plio_admin, plio_auditor;
 
@@ -39,5 +54,6 @@ COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
+DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;
 SELECT plio._enable_preload();
 GRANT USAGE ON SCHEMA plio TO PUBLIC;

@@ -33,6 +33,25 @@ GRANT USAGE ON SCHEMA lookup TO PUBLIC;
 ALTER FUNCTION public.peek_definer(text) OWNER TO the_gadget;
 ALTER FUNCTION public.peek_pinned() OWNER TO the_gadget;
 ALTER FUNCTION public.write_definer(text) OWNER TO the_gadget;
+-- Shared to write, and the attacker may truncate it: every tenant's members refer to it.
+CREATE TABLE public.people (id int PRIMARY KEY, name text);
+INSERT INTO public.people SELECT i, 'somebody' FROM generate_series(1, 9) i;
+GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES ON public.people TO the_attacker;
+-- Deferred, and what it writes is found by the path of whoever is inside when it fires.
+CREATE FUNCTION lookup.keep_later() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN INSERT INTO journal VALUES (NEW.id, NEW.name); PERFORM pg_notify(''fuzz'', NEW.name); RETURN NULL; END';
+-- Says that it never changes, so that a plan may keep what it found.
+CREATE FUNCTION lookup.folded() RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS 'BEGIN RETURN (SELECT string_agg(convert_from(lo_get(oid), ''utf8''), '','') FROM pg_largeobject_metadata WHERE lomowner = current_user::regrole); END';
+CREATE FUNCTION lookup.folded_stats() RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog
+    AS 'BEGIN RETURN (SELECT string_agg(histogram_bounds::text, '','') FROM pg_stats WHERE attname = ''name''); END';
+CREATE FUNCTION lookup.folded_last() RETURNS bigint LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS 'SELECT lastval()';
+CREATE FUNCTION lookup.through() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog
+    AS 'BEGIN RETURN concat(lookup.folded(), lookup.folded_stats(), lookup.folded_last()); END';
+CREATE FUNCTION lookup.set_it(x oid) RETURNS bigint LANGUAGE sql AS 'SELECT setval(x::regclass, 5)';
+CREATE PROCEDURE lookup.take(x text) LANGUAGE plpgsql AS 'BEGIN NULL; END';
+CREATE DOMAIN lookup.checked AS int CHECK (VALUE > 0);
+SELECT plio.share('public.people', 'write');
 SELECT plio.share('public.countries', 'read');
 SELECT plio.share('public.board', 'write');
 SELECT plio.share('lookup', 'read');

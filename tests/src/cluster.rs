@@ -65,9 +65,15 @@ impl Cluster {
     /// A cluster of its own with more lines in postgresql.conf, such as
     /// `"shared_preload_libraries = 'plio_tenancy'"`.
     pub fn start(conf: &[&str]) -> Cluster {
+        Self::start_in(&[], conf)
+    }
+
+    /// The same, with these variables in the environment of the server's processes.
+    pub fn start_in(environment: &[(&'static str, &'static str)], conf: &[&str]) -> Cluster {
         let base = short_folder();
         let watchdog = Watchdog::over(&base);
-        let server = Server::prepare(base, &Self::major());
+        let mut server = Server::prepare(base, &Self::major());
+        server.environment = environment.to_vec();
         let socket = format!("unix_socket_directories = '{}'\n", server.base.display());
         server.initdb(&format!("{SETTINGS}{socket}{}\n", conf.join("\n")));
         Self(Arc::new(Inner::run(server, watchdog)))

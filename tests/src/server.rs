@@ -29,6 +29,8 @@ pub struct Server {
     pub tree: PathBuf,
     /// Whom the server runs as, when not as the caller.
     pub user: Option<User>,
+    /// What its processes find in their environment besides.
+    pub environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Server {
@@ -49,7 +51,7 @@ impl Server {
             }
             copy
         };
-        Self { base, tree, user }
+        Self { base, tree, user, environment: Vec::new() }
     }
 
     /// The data directory.
@@ -162,6 +164,7 @@ impl Server {
             .arg(self.data())
             .args(arguments)
             .args(last)
+            .envs(self.environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
@@ -170,8 +173,11 @@ impl Server {
     }
 }
 
-/// The tree that `make setup` unpacked.
+/// The tree that `make setup` unpacked, or the one that PLIO_TEST_TREE names (`make asserts`).
 fn embedded_tree(major: &str) -> PathBuf {
+    if let Some(tree) = env::var_os("PLIO_TEST_TREE") {
+        return tree.into();
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's folder");
     let tree = root.join("target/pg").join(major);
     assert!(

@@ -82,7 +82,7 @@ fn every_setting_is_in_the_readme_with_its_default() {
     });
     assert_eq!(readme.collect::<BTreeMap<_, _>>(), catalog);
     // An ordinary role sets only what is its own business; none of the others as it sets other settings.
-    let is_own = |name: &str| name == "plio.allow_partial_reports";
+    let is_own = |name: &str| ["plio.allow_partial_reports", "plio.report_visit_timeout"].contains(&name);
     let is_superusers = |context: &str| ["superuser", "sighup"].contains(&context);
     assert!(rows.iter().all(|row| is_superusers(row.get(2)) != is_own(row.get(0))));
 }
@@ -192,6 +192,7 @@ fn public_has_nothing_but_the_applications_functions() {
             "_notify",
             "_sequence_in_reach",
             "_sequence_last_value",
+            "_set_config",
             "_setval",
             "_setval",
             "current_tenant",

@@ -13,10 +13,14 @@ mod kept;
 mod pending;
 #[path = "../../plio_tenancy_ext/src/policy.rs"]
 mod policy;
+#[path = "../../plio_tenancy_ext/src/monitor/repeats.rs"]
+mod repeats;
 #[path = "../../plio_tenancy_ext/src/monitor/ring.rs"]
 mod ring;
 #[path = "../../plio_tenancy_ext/src/tenant.rs"]
 mod tenant;
+#[path = "../../plio_tenancy_ext/src/audit/words.rs"]
+mod words;
 
 use plio_tests::Cluster;
 use proptest::prelude::*;

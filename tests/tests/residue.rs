@@ -39,20 +39,27 @@ fn without_us_a_temporary_table_masks_the_next_tenants() {
 fn a_temporary_table_neither_masks_nor_outlives_its_tenant() {
     let fixture = two_tenants("temporary");
     let mut app = fixture.db.connect(&fixture.app);
-    inside(
-        &mut app,
-        "acme",
-        "CREATE TEMPORARY TABLE users AS SELECT * FROM users; CREATE TEMPORARY TABLE copied AS SELECT * FROM users",
-    );
-    // pg_temp is last on the path: not even in its own tenant does it mask the real one; there it is kept.
-    inside(&mut app, "acme", "INSERT INTO users (name) VALUES ('fourth')");
+    // pg_temp is last on the path: not even in its own tenant does it mask the real one.
+    app.batch_execute(
+        "SET plio.tenant = 'acme'; CREATE TEMPORARY TABLE users AS SELECT * FROM users;
+         CREATE TEMPORARY TABLE copied AS SELECT * FROM users; INSERT INTO users (name) VALUES ('fourth')",
+    )
+    .unwrap();
+    // A session's tenant keeps it from one transaction to the next, in transactions of its own, too.
     app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
     assert_eq!(first(&mut app, "SELECT count(*)::text FROM copied").unwrap(), "3");
     assert_eq!(first(&mut app, "SELECT count(*)::text FROM users").unwrap(), "4");
     app.batch_execute("COMMIT; BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
     assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1").unwrap(), "canary-bravo");
     expect_sqlstate(first(&mut app, "SELECT count(*)::text FROM copied"), "42P01");
-    app.batch_execute("ROLLBACK").unwrap();
+    app.batch_execute("ROLLBACK; RESET plio.tenant").unwrap();
+    // A transaction's tenant takes it along.
+    inside(&mut app, "acme", "CREATE TEMPORARY TABLE copied AS SELECT * FROM users; SELECT * FROM copied");
+    for org in ["acme", "bravo"] {
+        app.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')")).unwrap();
+        expect_sqlstate(first(&mut app, "SELECT count(*)::text FROM copied"), "42P01");
+        app.batch_execute("ROLLBACK").unwrap();
+    }
 }
 
 // A switch that is rolled back brings the dropped tables back: the next switch must drop them again.
@@ -63,7 +70,8 @@ fn a_switch_that_was_rolled_back_does_not_bring_the_residue_into_the_tenant() {
         [("ROLLBACK", "BEGIN"), ("ROLLBACK TO s", "SAVEPOINT t"), ("SELECT 1/0", "ROLLBACK TO s")]
     {
         let mut app = fixture.db.connect(&fixture.app);
-        inside(&mut app, "acme", "CREATE TEMPORARY TABLE copied AS SELECT * FROM users");
+        app.batch_execute("SET plio.tenant = 'acme'; CREATE TEMPORARY TABLE copied AS SELECT * FROM users")
+            .unwrap();
         app.batch_execute("BEGIN; SAVEPOINT s; SELECT plio.set_tenant('bravo')").unwrap();
         expect_sqlstate(app.batch_execute("SAVEPOINT u; SELECT * FROM copied"), "42P01");
         app.batch_execute("ROLLBACK TO u").unwrap();
@@ -90,7 +98,8 @@ fn a_switch_undone_in_a_transaction_that_commits_counts_for_nothing() {
                   EXCEPTION WHEN division_by_zero THEN NULL; END $$";
     for undone in ["BEGIN; SAVEPOINT s; SELECT plio.set_tenant('bravo'); ROLLBACK TO s; COMMIT", caught] {
         let mut app = fixture.db.connect(&fixture.app);
-        inside(&mut app, "acme", "CREATE TEMPORARY TABLE copied AS SELECT * FROM users");
+        app.batch_execute("SET plio.tenant = 'acme'; CREATE TEMPORARY TABLE copied AS SELECT * FROM users")
+            .unwrap();
         app.batch_execute(undone).unwrap();
         app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
         expect_sqlstate(first(&mut app, "SELECT name FROM copied LIMIT 1"), "42P01");
@@ -119,11 +128,12 @@ fn a_sessions_tenant_and_a_transactions_leave_each_other_nothing() {
 fn a_refused_switch_leaves_nothing_half_removed() {
     let fixture = two_tenants("refused");
     let mut app = fixture.db.connect(&fixture.app);
-    inside(&mut app, "acme", "CREATE TEMPORARY TABLE copied AS SELECT * FROM users");
+    app.batch_execute("SET plio.tenant = 'acme'; CREATE TEMPORARY TABLE copied AS SELECT * FROM users")
+        .unwrap();
     let refusal = "BEGIN; DECLARE c CURSOR FOR SELECT 1; SELECT plio.set_tenant('bravo')";
     assert_refusal(&expect_sqlstate(app.batch_execute(refusal), "25001"), "25001", &["canary"]);
     app.batch_execute("ROLLBACK").unwrap();
-    inside(&mut app, "acme", "SELECT count(*) FROM copied");
+    app.batch_execute("SELECT count(*) FROM copied").unwrap();
     app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
     expect_sqlstate(first(&mut app, "SELECT name FROM copied LIMIT 1"), "42P01");
 }
@@ -132,7 +142,10 @@ fn a_refused_switch_leaves_nothing_half_removed() {
 fn a_held_cursor_ends_with_the_switch() {
     let fixture = two_tenants("held");
     let mut app = fixture.db.connect(&fixture.app);
-    inside(&mut app, "acme", "DECLARE h CURSOR WITH HOLD FOR SELECT name FROM users ORDER BY id");
+    app.batch_execute(
+        "SET plio.tenant = 'acme'; DECLARE h CURSOR WITH HOLD FOR SELECT name FROM users ORDER BY id",
+    )
+    .unwrap();
     // In its own tenant it is kept, as PostgreSQL keeps it.
     app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
     assert_eq!(first(&mut app, "FETCH 1 FROM h").unwrap(), "canary-acme");
@@ -147,8 +160,8 @@ fn a_held_cursor_ends_with_the_switch() {
 fn sequence_values_are_forgotten() {
     let fixture = two_tenants("sequences");
     let mut app = fixture.db.connect(&fixture.app);
-    inside(&mut app, "acme", "INSERT INTO users (name) VALUES ('fourth')");
-    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); INSERT INTO users (name) VALUES ('fourth')")
+        .unwrap();
     assert_eq!(first(&mut app, "SELECT lastval()::text").unwrap(), "4");
     app.batch_execute("COMMIT").unwrap();
     for query in ["SELECT lastval()::text", "SELECT currval('users_id_seq')::text"] {
@@ -190,8 +203,8 @@ fn what_a_tenant_prepared_by_name_is_gone_for_the_next() {
     for role in [fixture.app.as_str(), SUPERUSER] {
         let mut client = fixture.db.connect(role);
         client.batch_execute("PREPARE neutral AS SELECT plio.current_tenant()").unwrap();
-        inside(&mut client, "acme", "PREPARE trap AS DELETE FROM users; PREPARE kept AS SELECT 'acme'");
         client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+        client.batch_execute("PREPARE trap AS DELETE FROM users; PREPARE kept AS SELECT 'acme'").unwrap();
         assert_eq!(first(&mut client, "EXECUTE kept").unwrap(), "acme");
         client.batch_execute("COMMIT; BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
         assert_eq!(first(&mut client, "EXECUTE neutral").unwrap(), "bravo");
@@ -202,9 +215,8 @@ fn what_a_tenant_prepared_by_name_is_gone_for_the_next() {
         }
         assert_eq!(first(&mut client, "SELECT count(*)::text FROM users").unwrap(), "3");
         client.batch_execute("COMMIT").unwrap();
-        // All given up, a name is free again.
+        // A name is free again.
         inside(&mut client, "acme", "PREPARE again AS SELECT 1");
-        client.batch_execute("DEALLOCATE ALL").unwrap();
         client.batch_execute("PREPARE again AS SELECT plio.current_tenant()").unwrap();
         client.batch_execute("SET plio.tenant = 'bravo'").unwrap();
         assert_eq!(first(&mut client, "EXECUTE again").unwrap(), "bravo");

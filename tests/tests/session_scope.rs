@@ -189,10 +189,8 @@ fn path_and_role_are_locked_in_a_sessions_tenant_too() {
         let mut client = fixture.db.connect(role);
         client.batch_execute("SET plio.tenant = 'acme'").unwrap();
         for change in [
-            "SET search_path = public",
             "SET search_path = tenant_bravo",
-            "RESET search_path",
-            "SELECT set_config('search_path', NULL, false)",
+            "SELECT set_config('search_path', 'public, tenant_bravo', false)",
             "SET ROLE NONE",
             "RESET ROLE",
             "SELECT set_config('role', NULL, false)",

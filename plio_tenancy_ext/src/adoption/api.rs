@@ -34,9 +34,19 @@ fn assign_role(org: Option<&str>) -> String {
     or_raise(parse_org(org, "assign_role", "org").and_then(|org| super::assign_role(&org)))
 }
 
+/// As 0.1.0 declares it: the library may be newer than the database's objects.
 #[pg_extern(sql = false)]
 fn unassign_role(org: Option<&str>) {
-    or_raise(parse_org(org, "unassign_role", "org").and_then(|org| super::unassign_role(&org)));
+    or_raise(parse_org(org, "unassign_role", "org").and_then(|org| super::unassign_role(&org, None)));
+}
+
+#[pg_extern(sql = false)]
+fn unassign_role_to(org: Option<&str>, new_owner: Option<&str>) {
+    or_raise((|| {
+        let org = parse_org(org, "unassign_role", "org")?;
+        let owner = new_owner.map(|_| required(new_owner, "unassign_role", "new_owner")).transpose()?;
+        super::unassign_role(&org, owner)
+    })());
 }
 
 #[pg_extern(sql = false)]

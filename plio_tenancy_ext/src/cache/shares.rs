@@ -20,6 +20,14 @@ pub struct Shares {
     pub(super) path_tail: String,
 }
 
+impl Shares {
+    /// The row that stands for an object: a function, or else a relation or a schema.
+    pub(super) fn row_of(&self, object: Oid, is_function: bool) -> Option<ShareRow> {
+        let row = self.rows.iter().find(|(of, row)| *of == Some(object) && row.is_function == is_function);
+        row.map(|(_, row)| row.clone())
+    }
+}
+
 /// Reads what is shared from the registry.
 pub(super) fn load(location: &Location) -> Shares {
     let mut shares = Shares::default();

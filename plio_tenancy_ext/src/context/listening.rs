@@ -12,7 +12,7 @@
 use super::state::{self, Scope};
 use crate::cache;
 use crate::channel;
-use crate::pg::session;
+use crate::pg::{lock, session};
 use crate::tenant::{Org, Status, TenantId};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -47,9 +47,10 @@ pub fn note_unlisten(tenant: TenantId, channel: String) {
 /// UNLISTEN * or DISCARD ALL is about to run.
 pub fn note_unlisten_all() {
     CHANGES.with_borrow_mut(|changes| {
-        // What came before is over, whatever it was.
-        changes.clear();
-        changes.push(Change::UnlistenAll);
+        // What came before stays: a savepoint's rollback may take this one back.
+        if !matches!(changes.last(), Some(Change::UnlistenAll)) {
+            changes.push(Change::UnlistenAll);
+        }
     });
 }
 
@@ -106,14 +107,19 @@ pub(super) fn on_subtransaction_abort() {
     IS_PARTLY_UNDONE.set(true);
 }
 
-/// Whether the session may be told, now, what was sent in that tenant: it is in it, and could enter it again. Takes no lock;
-/// what other sessions have committed up to now counts.
+/// Whether the session may be told, now, what was sent in that tenant: it is in it, and could enter it again. What other
+/// sessions have committed up to now counts. An idle session is asked, which nobody could wake from a wait: where the
+/// registry cannot be read at once, it is told nothing.
 pub fn may_hear(sent_in: TenantId) -> bool {
     let here = state::current();
     if !state::is_active() || here.scope != Scope::Session || here.tenant != sent_in {
         return false;
     }
     session::accept_invalidations();
+    let relations = cache::location().map(|registry| registry.relations());
+    if !relations.is_some_and(|relations| lock::try_read(&relations)) {
+        return false;
+    }
     let Some(org) = super::active_org().and_then(|org| Org::parse(&org).ok()) else { return false };
     cache::tenant(&org).is_some_and(|tenant| {
         tenant.id == sent_in

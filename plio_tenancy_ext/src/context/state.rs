@@ -2,7 +2,7 @@
 //!
 //! Plain data in statics, which the hot path reads without a call; nothing here asks or changes anything else.
 
-use super::{upkeep, visit};
+use super::upkeep;
 use crate::pg::session;
 use crate::tenant::TenantId;
 use pgrx::pg_sys::Oid;
@@ -17,6 +17,29 @@ pub enum Scope {
     Transaction,
     /// `SET plio.tenant`: until changed or reset, with the tenant's role, too; checked anew in every transaction.
     Session,
+    /// A report's visit: as a transaction's tenant, until the visit's subtransaction is rolled back.
+    Visit,
+    /// The same in a tenant without a role of its own, whose schema's owner stands in for it: one layer, though the session
+    /// has a role.
+    VisitAsOwner,
+}
+
+impl Scope {
+    /// The setting's word for it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Session => "session",
+            Self::Visit => "visit",
+            Self::VisitAsOwner => "visit-as-owner",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Transaction, Self::Session, Self::Visit, Self::VisitAsOwner]
+            .into_iter()
+            .find(|scope| scope.word() == word)
+    }
 }
 
 /// The state as the setting's value carries it: plain data.
@@ -38,10 +61,7 @@ impl State {
 
     /// The setting's value for this state and the org it belongs to.
     pub fn value(&self, org: &str) -> CString {
-        let scope = match self.scope {
-            Scope::Transaction => "transaction",
-            Scope::Session => "session",
-        };
+        let scope = self.scope.word();
         let value = format!("{org} {} {} {} {scope}", self.schema, self.role, self.tenant.0);
         // An org holds no NUL, so neither does the value.
         CString::new(value).unwrap_or_default()
@@ -53,11 +73,7 @@ impl State {
         let schema = words.next()?.parse().ok()?;
         let role = words.next()?.parse().ok()?;
         let tenant = TenantId(words.next()?.parse().ok()?);
-        let scope = match words.next()? {
-            "transaction" => Scope::Transaction,
-            "session" => Scope::Session,
-            _ => return None,
-        };
+        let scope = Scope::parse(words.next()?)?;
         words.next().is_none().then_some(Self { schema, role, tenant, scope })
     }
 }
@@ -66,6 +82,10 @@ impl State {
 static SCHEMA: AtomicU32 = AtomicU32::new(0);
 /// The role that the session must have while the tenant is active; 0 when any will do.
 static ROLE: AtomicU32 = AtomicU32::new(0);
+/// The active tenant has no role of its own.
+static HAS_ONE_LAYER: AtomicBool = AtomicBool::new(false);
+/// A report visits the active tenant.
+static IS_VISIT: AtomicBool = AtomicBool::new(false);
 /// A session's tenant was checked against the registry, and locked, in this transaction.
 static IS_CONFIRMED: AtomicBool = AtomicBool::new(false);
 
@@ -78,7 +98,10 @@ pub fn assign(state: State) {
     STATE.set(state);
     SCHEMA.store(state.schema, Relaxed);
     ROLE.store(state.role, Relaxed);
-    IS_CONFIRMED.store(state.scope == Scope::Transaction, Relaxed);
+    let has_no_role = state.schema != 0 && (state.role == 0 || state.scope == Scope::VisitAsOwner);
+    HAS_ONE_LAYER.store(has_no_role, Relaxed);
+    IS_VISIT.store(matches!(state.scope, Scope::Visit | Scope::VisitAsOwner), Relaxed);
+    IS_CONFIRMED.store(state.scope != Scope::Session, Relaxed);
 }
 
 /// The state itself.
@@ -102,7 +125,7 @@ pub(super) fn confirm() {
 /// A session's tenant must be checked again.
 #[inline]
 pub(super) fn forget_confirmation() {
-    IS_CONFIRMED.store(STATE.get().scope == Scope::Transaction, Relaxed);
+    IS_CONFIRMED.store(STATE.get().scope != Scope::Session, Relaxed);
 }
 
 /// The active tenant's schema.
@@ -135,13 +158,19 @@ pub fn holds_role() -> bool {
 /// denied by default.
 #[inline]
 pub fn is_one_layer() -> bool {
-    is_active() && (!holds_role() || visit::has_stand_in())
+    HAS_ONE_LAYER.load(Relaxed)
+}
+
+/// Whether a report visits the active tenant. Parallel workers know it, too.
+#[inline]
+pub fn is_visit() -> bool {
+    IS_VISIT.load(Relaxed)
 }
 
 /// Whether the active tenant is locked until the transaction ends.
 #[inline]
 pub fn is_locked() -> bool {
-    is_active() && STATE.get().scope == Scope::Transaction
+    is_active() && STATE.get().scope != Scope::Session
 }
 
 /// Whether a session's tenant must still be checked in this transaction (a parallel worker's leader did), or autovacuum has

@@ -62,5 +62,6 @@ pub fn leave() {
         OWNER.store(0, Relaxed);
         state::assign(State::NONE);
         guc::show_org("");
+        guc::on_tenant_change();
     }
 }

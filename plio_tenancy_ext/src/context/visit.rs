@@ -9,65 +9,56 @@ use crate::cache::Role;
 use crate::error::{Error, Result};
 use crate::hooks::planner;
 use crate::pg::{catalog, part, portal};
-use crate::registry;
-use crate::tenant::Org;
+use crate::tenant::{Org, TenantId};
 use pgrx::pg_sys::Oid;
-use std::cell::Cell;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How long a report waits for a lock, unless lock_timeout says otherwise.
 const LONGEST_WAIT: &std::ffi::CStr = c"5s";
 
-/// Whether the role in force stands in for one that the tenant does not have.
-static HAS_STAND_IN: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static IS_VISITING: Cell<bool> = const { Cell::new(false) };
+/// A tenant as it was when the report began.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// The registry's key: who has the same org later may be another tenant.
+    pub id: TenantId,
+    /// Its org.
+    pub org: String,
+    /// Its schema; `None` when it had none.
+    pub schema: Option<Oid>,
 }
 
-/// Whether a report's query is running in a tenant.
-pub fn is_running() -> bool {
-    IS_VISITING.get()
+/// Where a visit is.
+pub struct Place {
+    /// The tenant's schema.
+    pub schema: Oid,
+    /// The schema's name.
+    pub name: String,
 }
 
-/// Whether the active tenant has no role of its own, though the session has one: what only native privileges would stop
-/// is denied, as in any tenant with one layer.
-pub fn has_stand_in() -> bool {
-    HAS_STAND_IN.load(Relaxed)
-}
-
-/// Enters a tenant and runs `f` there with its schema's name. The caller rolls the subtransaction back.
+/// Enters a tenant and runs `f` there. The caller rolls the subtransaction back.
 ///
 /// # Errors
-/// The tenant is suspended, or gone, or has lost its schema or role; or its schema belongs to a superuser and it has no
-/// role of its own. What the lock or `f` raises passes through.
-pub fn run_in<R>(org: &Org, f: impl FnOnce(&str) -> R) -> Result<R> {
-    struct Over(bool);
-    impl Drop for Over {
-        fn drop(&mut self) {
-            IS_VISITING.set(self.0);
-            HAS_STAND_IN.store(false, Relaxed);
-        }
-    }
+/// The tenant is suspended, or not the one that was expected, or has lost its schema or role; or its schema belongs to a
+/// superuser and it has no role of its own. What the lock or `f` raises passes through.
+pub fn run_in<R>(expected: &Expected, f: impl FnOnce(&Place) -> R) -> Result<R> {
     part::bound_waits(LONGEST_WAIT);
+    let org = &Org::parse(&expected.org).map_err(Error::BadOrg)?;
+    let gone = || Error::UnknownTenant { org: org.to_string() };
     // The report's own rules say who may.
-    let (tenant, schema) = super::lock_open(org, |_| Ok(()))?;
+    let is_expected = |tenant: &super::Tenant| if tenant.id == expected.id { Ok(()) } else { Err(gone()) };
+    let (tenant, schema) = super::lock_open(org, is_expected)?;
+    if expected.schema.is_some_and(|before| before != schema) {
+        return Err(gone());
+    }
     let name =
         catalog::schema_name(schema).ok_or_else(|| Error::Broken { org: org.to_string(), what: "schema" })?;
     part::forbid_writes();
     planner::forget_plans();
-    let _over = Over(IS_VISITING.replace(true));
     match &tenant.role {
-        Some(_) => super::apply(&tenant, schema, super::Scope::Transaction),
-        None => {
-            // A parallel worker would know the role, not that it is another's.
-            part::forbid_workers();
-            super::apply(&tenant.with_role(owner(org, schema)?), schema, super::Scope::Transaction);
-            HAS_STAND_IN.store(true, Relaxed);
-        }
+        Some(_) => super::apply(&tenant, schema, super::Scope::Visit),
+        None => super::apply(&tenant.with_role(owner(org, schema)?), schema, super::Scope::VisitAsOwner),
     }
-    let result = f(&name);
+    let result = f(&Place { schema, name });
     if !part::is_read_only() {
         return Err(Error::ReportWrites);
     }
@@ -93,11 +84,5 @@ fn owner(org: &Org, schema: Oid) -> Result<Role> {
 /// # Errors
 /// 25001.
 pub fn ensure_no_cursor() -> Result<()> {
-    if !portal::has_ready() {
-        return Ok(());
-    }
-    let is_ready = |name: &String| {
-        matches!(portal::cursor_state(name), Some(portal::Cursor::Open | portal::Cursor::Held))
-    };
-    if registry::open_cursors()?.iter().any(is_ready) { Err(Error::CursorsInReport) } else { Ok(()) }
+    if portal::has_ready() { Err(Error::CursorsInReport) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! Dependencies that tie a tenant to another, or a shared object to a tenant: read from `pg_depend`, judged by policy.rs.
 
-use super::{Changed, schemaless};
+use super::collected::Touched;
+use super::schemaless;
 use crate::error::{Error, Result};
 use crate::pg::depend::{self, Address, Dependency};
 use crate::pg::{FIRST_NORMAL_OID, catalog};
@@ -9,20 +10,29 @@ use crate::{cache, context};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::{HashMap, HashSet};
 
-/// No dependency from or to the changed objects, and what lives inside them, ties a tenant.
+/// No dependency that the command added ties a tenant. Of objects that were moved into another schema all dependencies
+/// count, in both directions, and those of what lives inside them.
+///
+/// A new dependency starts at an object that the command made or altered: what depended on that before is not looked at.
 ///
 /// # Errors
 /// 42501.
-pub(super) fn ensure_untied(changed: &[Changed]) -> Result<()> {
-    let mut parts: HashSet<Address> = changed.iter().map(|object| (object.class, object.object)).collect();
-    for object in changed {
-        let inside = depend::dependents_of((object.class, object.object));
-        parts.extend(inside.iter().filter(|part| matches!(part.kind, 'i' | 'a')).map(|part| part.from));
+pub(super) fn ensure_untied(changed: &[Touched], is_move: bool) -> Result<()> {
+    let mut parts: HashSet<Address> = changed.iter().map(|object| object.address).collect();
+    if is_move {
+        for object in changed {
+            let inside = depend::dependents_of(object.address);
+            parts.extend(inside.iter().filter(|part| matches!(part.kind, 'i' | 'a')).map(|part| part.from));
+        }
     }
     let mut schemas: HashMap<Address, Option<Oid>> = HashMap::new();
     let mut schema_of = |object| *schemas.entry(object).or_insert_with(|| depend::schema_of(object));
     for part in parts {
-        let ties = depend::references_of(part).into_iter().chain(depend::dependents_of(part));
+        let mut ties = depend::references_of(part);
+        if is_move {
+            ties.extend(depend::dependents_of(part));
+        }
+        let ties = ties.into_iter().filter(|tie| tie.is_new || is_move);
         for tie in ties.filter(|tie| tie.to.1.to_u32() >= FIRST_NORMAL_OID && !is_foreign_keys_own(tie)) {
             match (schema_of(tie.from), schema_of(tie.to)) {
                 (Some(from), Some(to)) if from != to => ensure_tie((from, tie.from), (to, tie.to))?,

@@ -6,7 +6,7 @@
 //! types (enums apart), and none of these that is leant on may change. What such code calls by name leaves no trace in the
 //! catalogs: where there is such an index nevertheless (of the time before, or an administrator's), no code at all may.
 
-use super::Changed;
+use super::collected::Touched;
 use crate::error::{Error, Result};
 use crate::pg::FIRST_NORMAL_OID;
 use crate::pg::catalog::{self, SqlBody};
@@ -18,19 +18,19 @@ use std::collections::HashSet;
 
 /// # Errors
 /// 42501.
-pub(super) fn ensure_unused(changed: &[Changed]) -> Result<()> {
+pub(super) fn ensure_unused(changed: &[Touched]) -> Result<()> {
     if !context::is_one_layer() {
         return Ok(());
     }
     let is_bad = changed.iter().any(|object| {
-        let address = (object.class, object.object);
-        match object.class {
+        let address = object.address;
+        match address.0 {
             pg_sys::RelationRelationId => expressions_of(address.1).into_iter().any(leans_on_own_code),
             pg_sys::TypeRelationId => {
                 is_code(address) && (leans_on_own_code(address) && is_range(address.1) || is_run(address))
             }
             pg_sys::ProcedureRelationId | pg_sys::OperatorRelationId => is_run(address),
-            _ => object.class.to_u32() == STATISTICS && leans_on_own_code(address),
+            class => class.to_u32() == STATISTICS && leans_on_own_code(address),
         }
     });
     let what = if is_bad {
@@ -44,11 +44,11 @@ pub(super) fn ensure_unused(changed: &[Changed]) -> Result<()> {
 }
 
 /// Whether code that reads it, or calls it by name, would run what the tenant put there.
-fn may_be_called(object: &Changed) -> bool {
-    match object.class {
+fn may_be_called(object: &Touched) -> bool {
+    match object.address.0 {
         pg_sys::ProcedureRelationId | pg_sys::OperatorRelationId => true,
-        pg_sys::TypeRelationId => is_code((object.class, object.object)),
-        pg_sys::RelationRelationId => catalog::relation_kind(object.object) == Some('v'),
+        pg_sys::TypeRelationId => is_code(object.address),
+        pg_sys::RelationRelationId => catalog::relation_kind(object.address.1) == Some('v'),
         class => depend::is_attached_code(class),
     }
 }

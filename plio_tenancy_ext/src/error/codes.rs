@@ -14,10 +14,17 @@ impl Error {
             Self::Denied { why: Why::NoTenantSet, .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Denied { why: Why::OtherTenant | Why::NotShared | Why::SharedReadOnly, .. }
             | Self::StatementRefused { .. }
+            | Self::LockRefused
+            | Self::TakenFromStronger { .. }
+            | Self::OwnerRefused { .. }
+            | Self::PrepareRefused
             | Self::ServerFileRefused
             | Self::ConnectionRefused { .. }
             | Self::PreparedTexts
             | Self::ListenInTransaction
+            | Self::HoldInTransaction
+            | Self::ForeignStatement { .. }
+            | Self::RawSetConfig
             | Self::ForeignChannels
             | Self::ChannelOfTenant { .. }
             | Self::RawNotify
@@ -27,12 +34,14 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
+            | Self::OwnObject
             | Self::NotPermitted { .. }
             | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            Self::TenantObject { .. } => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Self::TenantObject { .. } | Self::TenantsExist => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
             Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
                 Code::ERRCODE_DUPLICATE_OBJECT
@@ -40,9 +49,9 @@ impl Error {
             Self::BadOrg(_) | Self::BadSchemaName(SchemaNameFault::NotAnIdentifier) => {
                 Code::ERRCODE_INVALID_NAME
             }
-            Self::ReservedChannel | Self::BadSchemaName(SchemaNameFault::Reserved) => {
-                Code::ERRCODE_RESERVED_NAME
-            }
+            Self::ReservedChannel
+            | Self::SchemaOfRole { .. }
+            | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
             Self::RawSequence { is_active: false, .. }
             | Self::NoTenantSet
             | Self::Suspended { .. }
@@ -50,9 +59,12 @@ impl Error {
             | Self::NotPreloaded
             | Self::ReportUnrecorded
             | Self::ReportWrites
+            | Self::ReportChanged { .. }
             | Self::PartialReport { .. }
             | Self::NotInstalled
+            | Self::BeingDropped { .. }
             | Self::CannotAdopt { .. }
+            | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Locked { .. }
             | Self::LockedSetting { .. }
@@ -63,11 +75,13 @@ impl Error {
             | Self::ReportInDefiner
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::InUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::InUse { .. } | Self::RegistryInUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::TooManyLocks { .. } => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             Self::NullArgument { .. }
             | Self::BadArgument { .. }
+            | Self::ReportColumn { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Self::NotASequence { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,

@@ -12,12 +12,24 @@ impl Error {
             Self::StatementRefused { .. } => {
                 "Run it in a transaction without a tenant, as an administrator.".to_owned()
             }
+            Self::LockRefused => {
+                "Inside a tenant ACCESS SHARE is the strongest mode for what is shared to read, ROW EXCLUSIVE for what is shared to write."
+                    .to_owned()
+            }
+            Self::PrepareRefused => "Commit it, or prepare a transaction that was in no tenant.".to_owned(),
             Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
             Self::ConnectionRefused { .. } => {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()
             }
             Self::PreparedTexts => "Run DEALLOCATE ALL or DISCARD ALL first.".to_owned(),
             Self::ListenInTransaction => "Use SET plio.tenant: LISTEN is the session's.".to_owned(),
+            Self::HoldInTransaction => {
+                "Use SET plio.tenant: a cursor WITH HOLD is the session's. Or declare it without HOLD.".to_owned()
+            }
+            Self::ForeignStatement { .. } => {
+                "A driver closes what it prepared by its protocol, or by a DEALLOCATE that is alone in its message.".to_owned()
+            }
+            Self::RawSetConfig => "Call it in a query or a function, or use SET.".to_owned(),
             Self::ForeignChannels => "Run UNLISTEN * first, or ask in the session's own tenant.".to_owned(),
             Self::ReservedChannel => "Set the tenant first, and use the channel's plain name.".to_owned(),
             Self::ChannelOfTenant { .. } => {
@@ -48,7 +60,11 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
-            Self::HistoryChange | Self::ExtensionObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::HistoryChange | Self::ExtensionObject | Self::OwnObject => "A superuser can set plio.enforcement to off first.".to_owned(),
+            Self::TenantsExist => {
+                "Drop the tenants first, or set plio.enforcement to off as a superuser: their schemas stay, and can be adopted again."
+                    .to_owned()
+            }
             Self::NotPermitted { .. } => {
                 "An administrator can allow it with plio.grant_access().".to_owned()
             }
@@ -64,10 +80,28 @@ impl Error {
                 "Use 1 to 63 characters out of a-z, 0-9, \"_\" and \"-\", starting with a letter or a digit.".to_owned()
             }
             Self::CannotAdopt { hint, .. } | Self::WrongLayers { hint, .. } => (*hint).to_owned(),
+            Self::TakenFromStronger { .. } => {
+                "A superuser can do it, or give it to a role of the application first.".to_owned()
+            }
+            Self::GivenToStronger { org, .. } => format!(
+                "Tenants may have changed it, and the role is stronger than an ordinary one, or not one that you may become; name another owner with plio.unassign_role('{org}', '<role>')."
+            ),
+            Self::OwnerRefused { .. } => {
+                "Name an ordinary role that you are a member of; a superuser can name any.".to_owned()
+            }
+            Self::SchemaOfRole { .. } => {
+                "That role's search_path would find what the tenant makes there; choose another name.".to_owned()
+            }
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),
             Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
+            Self::BeingDropped { org } => {
+                format!("Finish it with CALL plio.drop_tenant_in_steps('{org}', '{org}').")
+            }
+            Self::TooManyLocks { org, .. } => format!(
+                "Use CALL plio.drop_tenant_in_steps('{org}', '{org}'), which commits after each step, or raise max_locks_per_transaction."
+            ),
             Self::Broken { .. } => "plio.health() says what is missing.".to_owned(),
             Self::NotPreloaded => {
                 "Connect again; if that does not help, plio.health() says which setting keeps the library out."
@@ -76,9 +110,11 @@ impl Error {
             Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
             Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
-            Self::LockedSetting { .. } => "It is free again when the transaction ends.".to_owned(),
-            Self::OpenCursors => "Set the tenant first thing in the transaction, or close the cursors.".to_owned(),
-            Self::InQuery => "Call plio.set_tenant() in a statement of its own.".to_owned(),
+            Self::LockedSetting { .. } => "It is free again when the tenant ends.".to_owned(),
+            Self::OpenCursors => {
+                "Change it first thing in the transaction, or close the cursors. A loop over a query is a cursor, a loop over an array is not.".to_owned()
+            }
+            Self::InQuery => "Change it in a statement of its own.".to_owned(),
             Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
                 "Call plio.set_tenant() before the function.".to_owned()
             }
@@ -94,6 +130,13 @@ impl Error {
             Self::ReportShape { .. } => {
                 "Let the column definition list say what the query gives, or cast in the query.".to_owned()
             }
+            Self::ReportColumn { .. } => {
+                "Call plio.create_report_view() again, or give the columns one type in all tenants.".to_owned()
+            }
+            Self::ReportChanged { .. } => "Run the report again.".to_owned(),
+            Self::NotInReport { .. } => {
+                "Leave it out of views and functions that reports read: its effect would outlive the visit.".to_owned()
+            }
             Self::PartialReport { .. } => {
                 "plio.report_coverage() lists them; allow_partial => true, or for views the setting \
                  plio.allow_partial_reports, lets the report go on without them."
@@ -101,6 +144,9 @@ impl Error {
             }
             Self::InUse { .. } => {
                 "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
+            }
+            Self::RegistryInUse { .. } => {
+                "Wait until that transaction has ended; lock_timeout says how long to wait.".to_owned()
             }
             Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),
             Self::NullArgument { .. } => "Pass a value.".to_owned(),

@@ -1,9 +1,9 @@
 //! The locks on PostgreSQL's own `role`, `search_path` and `session_authorization` while a tenant is active.
 //!
-//! A locked setting refuses twice. Its check hook refuses a value. Its assign hook refuses what reaches no check
-//! hook: `RESET`, and `set_config(.., NULL, ..)`. An assign hook may not fail when PostgreSQL itself puts a value
-//! back, at the end of a (sub)transaction or of a function with a SET clause; then the transaction is not in
-//! progress, or the setting's stack says that a function set it, and nothing is judged.
+//! All is judged in the check hooks, in front of PostgreSQL's own: of `role` and `session_authorization` no value is admitted,
+//! of `search_path` any that names no schema out of reach. What reaches no check hook (`RESET`, `set_config(.., NULL, ..)`)
+//! is hooks/settings.rs's. No assign hook refuses anything: PostgreSQL calls them to put values back, too, and keeps what
+//! one of them refused for the rest of the session.
 
 use super::{is_foreign_change, role_to_hand_out};
 use crate::context;
@@ -26,11 +26,6 @@ pub fn install() {
     LOCKS.with(|locks| locks.iter().for_each(Lock::install));
 }
 
-/// A change that this extension does not make, of a setting that the active tenant locks.
-pub fn must_refuse_change(setting: &CStr) -> bool {
-    is_foreign_change() && !guc::Record::find(setting).is_some_and(guc::Record::is_set_by_function)
-}
-
 /// The extra of PostgreSQL's `role` setting (`role_auth_extra`, variable.c).
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -39,12 +34,11 @@ struct RoleAuthExtra {
     is_superuser: bool,
 }
 
-/// One locked setting: PostgreSQL's own hooks, and ours in front of them.
+/// One locked setting: PostgreSQL's own check hook, and ours in front of it.
 struct Lock {
     name: &'static CStr,
     check: pg_sys::GucStringCheckHook,
-    assign: pg_sys::GucStringAssignHook,
-    old: Cell<(pg_sys::GucStringCheckHook, pg_sys::GucStringAssignHook)>,
+    old: Cell<pg_sys::GucStringCheckHook>,
 }
 
 const ROLE: usize = 0;
@@ -54,23 +48,12 @@ const SESSION_AUTHORIZATION: usize = 2;
 thread_local! {
     static LOCKS: [Lock; 3] = const {
         [
-            Lock {
-                name: c"role",
-                check: Some(check_role),
-                assign: Some(assign_role),
-                old: Cell::new((None, None)),
-            },
-            Lock {
-                name: c"search_path",
-                check: Some(check_search_path),
-                assign: Some(assign_search_path),
-                old: Cell::new((None, None)),
-            },
+            Lock { name: c"role", check: Some(check_role), old: Cell::new(None) },
+            Lock { name: c"search_path", check: Some(check_search_path), old: Cell::new(None) },
             Lock {
                 name: c"session_authorization",
                 check: Some(check_session_authorization),
-                assign: Some(assign_session_authorization),
-                old: Cell::new((None, None)),
+                old: Cell::new(None),
             },
         ]
     };
@@ -80,17 +63,9 @@ impl Lock {
     fn install(&self) {
         if let Some(record) = guc::Record::find(self.name) {
             // SAFETY: all three are string settings; the hooks below hand on to the old ones.
-            self.old.set(unsafe { record.wrap_string(self.check, self.assign) });
+            self.old.set(unsafe { record.wrap_string(self.check) });
         }
     }
-}
-
-fn old_check(lock: usize) -> pg_sys::GucStringCheckHook {
-    LOCKS.with(|locks| locks[lock].old.get().0)
-}
-
-fn old_assign(lock: usize) -> pg_sys::GucStringAssignHook {
-    LOCKS.with(|locks| locks[lock].old.get().1)
 }
 
 /// Calls the old check hook, unguarded: its errors are not ours.
@@ -100,43 +75,9 @@ unsafe fn hand_on_check(
     extra: *mut *mut c_void,
     source: pg_sys::GucSource::Type,
 ) -> bool {
+    let old = LOCKS.with(|locks| locks[lock].old.get());
     // SAFETY: the arguments are PostgreSQL's own, for this very setting.
-    old_check(lock).is_none_or(|check| unsafe { check(value, extra, source) })
-}
-
-unsafe fn hand_on_assign(lock: usize, value: *const c_char, extra: *mut c_void) {
-    if let Some(assign) = old_assign(lock) {
-        // SAFETY: the arguments are PostgreSQL's own, for this very setting.
-        unsafe { assign(value, extra) };
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn refuse_change(lock: usize, value: *const c_char) {
-    let (name, setting) = match lock {
-        ROLE => (c"role", "role"),
-        SEARCH_PATH => (c"search_path", "search_path"),
-        _ => (c"session_authorization", "session_authorization"),
-    };
-    // SAFETY: the caller passes the value as PostgreSQL did.
-    if must_refuse_change(name) && !(lock == SEARCH_PATH && unsafe { is_sessions_path(value) }) {
-        refuse(Error::LockedSetting { setting });
-    }
-}
-
-/// A pooler that tracks both settings sets the tenant and then the very path that it brought. Inside a transaction's tenant
-/// that is refused all the same: as the session's, the path would outlive the tenant.
-///
-/// # Safety
-/// `value` is NULL or a C string.
-unsafe fn is_sessions_path(value: *const c_char) -> bool {
-    // SAFETY: PostgreSQL's variable is NULL or a C string; a backend has one thread.
-    let current = unsafe { pg_sys::namespace_search_path };
-    if context::is_locked() || value.is_null() || current.is_null() {
-        return false;
-    }
-    // SAFETY: both were just seen not to be NULL.
-    unsafe { CStr::from_ptr(value) == CStr::from_ptr(current) }
+    old.is_none_or(|check| unsafe { check(value, extra, source) })
 }
 
 unsafe extern "C-unwind" fn check_role(
@@ -152,16 +93,8 @@ unsafe extern "C-unwind" fn check_role(
     }
     // SAFETY: plain data only; arguments are handed on as they came.
     unsafe {
-        refuse_value(ROLE);
+        refuse_value(ROLE, source);
         hand_on_check(ROLE, value, extra, source)
-    }
-}
-
-unsafe extern "C-unwind" fn assign_role(value: *const c_char, extra: *mut c_void) {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_change(ROLE, value);
-        hand_on_assign(ROLE, value, extra);
     }
 }
 
@@ -172,24 +105,16 @@ unsafe extern "C-unwind" fn check_session_authorization(
 ) -> bool {
     // SAFETY: plain data only; arguments are handed on as they came.
     unsafe {
-        refuse_value(SESSION_AUTHORIZATION);
+        refuse_value(SESSION_AUTHORIZATION, source);
         hand_on_check(SESSION_AUTHORIZATION, value, extra, source)
-    }
-}
-
-unsafe extern "C-unwind" fn assign_session_authorization(value: *const c_char, extra: *mut c_void) {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_change(SESSION_AUTHORIZATION, value);
-        hand_on_assign(SESSION_AUTHORIZATION, value, extra);
     }
 }
 
 /// No value of `role` or `session_authorization` is admitted while a tenant holds, a function's SET
 /// clause included: nobody needs one, and it would leave the tenant's role.
 #[pg_guard]
-unsafe extern "C-unwind" fn refuse_value(lock: usize) {
-    if is_foreign_change() && (context::is_locked() || context::holds_role()) {
+unsafe extern "C-unwind" fn refuse_value(lock: usize, source: pg_sys::GucSource::Type) {
+    if is_foreign_change(source) {
         refuse(Error::LockedSetting { setting: if lock == ROLE { "role" } else { "session_authorization" } });
     }
 }
@@ -201,26 +126,20 @@ unsafe extern "C-unwind" fn check_search_path(
 ) -> bool {
     // SAFETY: plain data only; arguments are handed on as they came.
     unsafe {
-        refuse_foreign_path(*value);
+        refuse_foreign_path(*value, source);
         hand_on_check(SEARCH_PATH, value, extra, source)
     }
 }
 
-unsafe extern "C-unwind" fn assign_search_path(value: *const c_char, extra: *mut c_void) {
-    // SAFETY: plain data only; arguments are handed on as they came.
-    unsafe {
-        refuse_change(SEARCH_PATH, value);
-        hand_on_assign(SEARCH_PATH, value, extra);
-    }
-}
-
-/// A function's SET clause looks like anybody's SET here; what either may never do is name another tenant's schema.
+/// What a path may never name, in a function's SET clause or anywhere, is another tenant's schema. Where else it leads is judged
+/// at access; a schema that is not there is nobody's.
 #[pg_guard]
-unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char) {
-    if !is_foreign_change() || !hooks::is_judged() {
+unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char, source: pg_sys::GucSource::Type) {
+    if !is_foreign_change(source) || !hooks::is_judged() {
         return;
     }
-    let Some(path) = owned(value) else { return };
+    // SAFETY: the value that PostgreSQL passed.
+    let Some(path) = (unsafe { owned(value) }) else { return };
     for name in catalog::split_identifiers(&path) {
         let Some(schema) = catalog::schema_oid(&name) else { continue };
         let place = cache::place_of_schema(schema, context::active_schema());

@@ -1,8 +1,8 @@
 //! The settings of what is kept of denials and transactions.
 
-#![forbid(unsafe_code)]
-
+use super::locked_by_tenant;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::prelude::*;
 use std::time::Duration;
 
 const MINUTES_OF_A_DAY: i32 = 24 * 60;
@@ -92,16 +92,22 @@ pub fn install(is_postmaster: bool) {
         GucContext::Sighup,
         GucFlags::empty(),
     );
-    GucRegistry::define_int_guc(
-        c"plio.denials_log_rate",
-        c"How many denials a session may write to the server's log in a second.",
-        c"The next line says how many were left out. 0 writes none.",
-        &DENIALS_LOG_RATE,
-        0,
-        i32::MAX,
-        GucContext::Suset,
-        GucFlags::empty(),
-    );
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_int_guc_with_hooks(
+            c"plio.denials_log_rate",
+            c"How many denials a session may write to the server's log in a second.",
+            c"The next line says how many were left out. 0 writes none.",
+            &DENIALS_LOG_RATE,
+            0,
+            i32::MAX,
+            GucContext::Suset,
+            GucFlags::empty(),
+            Some(check_denials_log_rate),
+            None,
+            None,
+        );
+    }
     GucRegistry::define_int_guc(
         c"plio.denials_ring_size",
         c"How many denials plio.denials keeps for the cluster.",
@@ -113,3 +119,5 @@ pub fn install(is_postmaster: bool) {
         GucFlags::empty(),
     );
 }
+
+locked_by_tenant!(check_denials_log_rate, "plio.denials_log_rate", i32);

@@ -1,6 +1,5 @@
 //! The value of `plio.tenant`: what may become it, what it does, and what of it is shown.
 
-use super::is_foreign_change;
 use crate::context::{self, State};
 use crate::error::{Error, or_raise};
 use crate::pg::{guc, session};
@@ -20,6 +19,15 @@ pub(super) unsafe extern "C-unwind" fn check(
     if let (true, Some(state)) = (guc::is_ours(), STATE_TO_SET.get()) {
         // SAFETY: PostgreSQL passes a valid place for the extra.
         return unsafe { hand_out(state, extra) };
+    }
+    if IS_BLANKING.get() {
+        // SAFETY: the value is NULL or a C string of PostgreSQL's making that it keeps: an empty one from now on.
+        unsafe {
+            if !(*value).is_null() {
+                **value = 0;
+            }
+        }
+        return true;
     }
     // SAFETY: PostgreSQL passes valid pointers; the value is NULL or a C string that lives as long as this call.
     let text = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
@@ -57,16 +65,41 @@ thread_local! {
     pub(super) static STATE_TO_SET: Cell<Option<State>> = const { Cell::new(None) };
 }
 
+/// Refuses nothing: PostgreSQL calls it to put values back, too. What ends with a tenant ends here, however the tenant ends.
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn assign(value: *const c_char, extra: *mut c_void) {
-    if is_foreign_change() {
-        Error::LockedSetting { setting: "plio.tenant" }.raise();
-    }
     // SAFETY: the extra is NULL or what `check` handed out for this value.
     let state = if extra.is_null() { State::NONE } else { unsafe { extra.cast::<State>().read() } };
+    let before = context::active_tenant();
     context::assign(state);
     // SAFETY: the value is NULL or a C string.
     unsafe { keep_shown(value) };
+    if before != context::active_tenant() {
+        session::forget_sequences();
+        context::prepared::drop_others(context::active_tenant());
+        super::on_tenant_change();
+    }
+}
+
+/// While it lives, a value that a setting of this name got before the library was there is taken over as empty: it was neither
+/// checked nor in force.
+pub(super) struct Blanking(());
+
+thread_local! {
+    static IS_BLANKING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Blanking {
+    pub(super) fn begin() -> Self {
+        IS_BLANKING.set(true);
+        Self(())
+    }
+}
+
+impl Drop for Blanking {
+    fn drop(&mut self) {
+        IS_BLANKING.set(false);
+    }
 }
 
 /// The org of the value in force, as a C string. An org has 63 bytes at most.

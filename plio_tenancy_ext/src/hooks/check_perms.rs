@@ -12,7 +12,8 @@ use crate::context;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
-use crate::hooks::{self, planner, running, sequences};
+use crate::hooks::{self, planner, running, sequences, visited};
+use crate::house;
 use crate::one_layer;
 use crate::pg::nodes::pointers;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
@@ -57,6 +58,9 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
         let planned = (*query).plannedstmt;
         if !is_own_tenants((*planned).rtable) {
             check((*planned).rtable, raw::permission_infos(planned));
+        }
+        if context::is_visit() {
+            visited::ensure_unchanged((*planned).rtable);
         }
         JUDGED.store((*planned).rtable, Relaxed);
         let start = PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart);
@@ -122,12 +126,18 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
             let schema = raw::get_rel_namespace((**entry).relid);
             match active {
                 Some(active) if active == schema => {}
-                None if cache::is_known_neutral(schema) => {}
+                None if cache::is_known_neutral(schema) && !may_write_registry(*entry, schema) => {}
                 _ => return false,
             }
         }
     }
     true
+}
+
+/// Whether the statement may change rows of the registry.
+unsafe fn may_write_registry(entry: *const pg_sys::RangeTblEntry, schema: Oid) -> bool {
+    // SAFETY: the caller passes a valid entry.
+    cache::is_registry(schema) && unsafe { (*entry).rellockmode >= pg_sys::RowExclusiveLock as i32 }
 }
 
 /// Whether the entry stands for a relation: a table, or (from 16 on) a view that became a subquery.
@@ -186,6 +196,10 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
             } else {
                 ensure_access(relation, access)?;
             }
+            // SAFETY: as above.
+            if access == Access::Write && unsafe { changes_registry(*entry, permissions) } {
+                house::ensure_rows_unchanged()?;
+            }
         }
     }
     Ok(())
@@ -199,6 +213,36 @@ fn ensure_no_tenants_statistics() -> Result<()> {
     }
     Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None })
 }
+
+/// Whether the statement changes or removes rows of the registry, or may. `plio.tenants.settings` is free for the
+/// application, and a restore adds rows.
+unsafe fn changes_registry(entry: *const pg_sys::RangeTblEntry, permissions: *mut pg_sys::List) -> bool {
+    // SAFETY: the caller passes a valid entry and the permission infos that belong to it.
+    unsafe {
+        if !catalog::relation_schema((*entry).relid).is_some_and(cache::is_registry) {
+            return false;
+        }
+        let (required, updated) = permissions_of(entry, permissions);
+        let removes = required & pg_sys::AclMode::from(pg_sys::ACL_DELETE | pg_sys::ACL_TRUNCATE) != 0;
+        let updates = required & pg_sys::AclMode::from(pg_sys::ACL_UPDATE) != 0 && !updated.is_null();
+        removes || updates && !is_settings_alone((*entry).relid, updated)
+    }
+}
+
+/// Whether the columns are `settings` of `plio.tenants`, and no other.
+unsafe fn is_settings_alone(relation: Oid, columns: *const pg_sys::Bitmapset) -> bool {
+    let is_tenants = cache::location().is_some_and(|location| location.is_tenants(relation));
+    // SAFETY: the caller passes a set of columns, which start at the lowest system column's number.
+    is_tenants
+        && unsafe {
+            let settings = SETTINGS_COLUMN - pg_sys::FirstLowInvalidHeapAttributeNumber;
+            pg_sys::bms_membership(columns) == pg_sys::BMS_Membership::BMS_SINGLETON
+                && pg_sys::bms_is_member(settings, columns)
+        }
+}
+
+/// `settings` in `plio.tenants` (sql/schema/20_registry.sql).
+const SETTINGS_COLUMN: i32 = 6;
 
 /// Judges a relation with all its children and partitions.
 ///

@@ -42,6 +42,7 @@ unsafe extern "C-unwind" fn on_look_up(function: Oid) -> bool {
         if is_interesting(function) {
             check(function);
         }
+        planner::note_look_up(function);
         (planner::is_running() && is_kept_whole(function))
             || is_kept_ready(function)
             || PREVIOUS_NEEDS.is_some_and(|previous| previous(function))

@@ -51,7 +51,7 @@ fn ensure_channel(channel: &str, tag: impl Fn() -> String) -> Result<Option<Stri
     let Some(tenant) = context::active_tenant() else {
         return if channel::is_reserved(channel) { Err(Error::ReservedChannel) } else { Ok(None) };
     };
-    if context::visit::is_running() {
+    if context::is_visit() {
         return Err(Error::StatementRefused { tag: tag() });
     }
     if guc::is_only_reporting() {

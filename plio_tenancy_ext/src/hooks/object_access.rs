@@ -1,17 +1,19 @@
 //! Names, code and protected objects: PostgreSQL's object access hook.
 //!
 //! Fired for every explicit `schema.name` look-up (`OAT_NAMESPACE_SEARCH`), every function about to be executed
-//! (`OAT_FUNCTION_EXECUTE`), and every object dropped or altered. Cannot see creation targets, what a cached plan
+//! (`OAT_FUNCTION_EXECUTE`), and every object created, altered, truncated or dropped (objects.rs). Cannot see creation targets, what a cached plan
 //! resolved before, nor anything given by oid: the executor's check and native privileges do. The previous hook
 //! comes first; ours can only refuse more.
 //!
 //! A schema that is merely on the search_path (`ereport_on_violation` false) is never dropped from it: the path is
 //! locked inside a tenant, and outside one a silent drop would make names fall through to `public`.
 
+mod objects;
+
 use crate::cache::code::{self, Trust};
 use crate::denial::{self, Subject};
 use crate::error::{CodeKind, Error, Result, or_raise};
-use crate::hooks::{planner, replaced, sequences};
+use crate::hooks::{planner, replaced, sequences, settings, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -43,8 +45,13 @@ unsafe extern "C-unwind" fn on_object_access(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, sub_object, argument);
         }
-        if is_interesting(access, class, object, argument) {
-            check(access, class, object);
+        if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE {
+            planner::note_function(object);
+        }
+        if is_interesting(access, object, argument) {
+            check(access, object);
+        } else if let Some(event) = objects::event(access, argument) {
+            check_object(event, class, object, sub_object);
         }
     }
 }
@@ -52,29 +59,30 @@ unsafe extern "C-unwind" fn on_object_access(
 /// `pg_notify(text, text)`, where replaced.rs could not put the checked function into its place.
 const PG_NOTIFY: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_NOTIFY);
 
+/// `set_config(text, text, boolean)`, in the same way.
+const SET_CONFIG: Oid = pg_sys::Oid::from_u32(pg_sys::F_SET_CONFIG);
+
 /// What the view `pg_prepared_statements` calls.
 const PG_PREPARED_STATEMENT: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_PREPARED_STATEMENT);
 
 /// `pg_listening_channels()`: names of channels.
 const PG_LISTENING_CHANNELS: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_LISTENING_CHANNELS);
 
-/// Fast exit: built-in functions, and objects that are neither schemas, tenants' roles nor extensions.
-unsafe fn is_interesting(
-    access: pg_sys::ObjectAccessType::Type,
-    class: Oid,
-    object: Oid,
-    argument: *mut c_void,
-) -> bool {
+/// Fast exit: built-in functions, and schemas whose code was judged already.
+unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, argument: *mut c_void) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
-        Type::OAT_FUNCTION_EXECUTE if object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS => {
+        Type::OAT_FUNCTION_EXECUTE
+            if object == SET_CONFIG || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS =>
+        {
             context::is_active()
         }
         Type::OAT_FUNCTION_EXECUTE if replaced::is_replaced(object) => true,
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
         Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() && is_protocols_call() => true,
         Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
-            context::is_one_layer() && !is_known_open(object)
+            (context::is_one_layer() && !is_known_open(object))
+                || (context::is_visit() && visited::is_lasting(object))
         }
         Type::OAT_FUNCTION_EXECUTE => {
             let active = context::active_schema();
@@ -96,11 +104,6 @@ unsafe fn is_interesting(
             let is_explicit =
                 unsafe { (*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).ereport_on_violation };
             is_explicit && object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(object)
-        }
-        Type::OAT_DROP | Type::OAT_POST_ALTER => {
-            class == pg_sys::NamespaceRelationId
-                || class == pg_sys::ExtensionRelationId
-                || class == pg_sys::AuthIdRelationId
         }
         _ => false,
     }
@@ -145,14 +148,36 @@ fn is_unjudged(schema: Oid) -> bool {
         || (context::active_schema() != Some(schema) && !cache::is_known_neutral(schema))
 }
 
+/// An object that is created, altered, truncated or dropped.
 #[pg_guard]
-unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class: Oid, object: Oid) {
-    use pg_sys::ObjectAccessType as Type;
+unsafe extern "C-unwind" fn check_object(event: objects::Event, class: Oid, object: Oid, column: i32) {
     if !session::is_in_progress() {
         return;
     }
-    if access == Type::OAT_DROP && class == pg_sys::ExtensionRelationId {
+    let is_drop = matches!(event, objects::Event::Dropped { .. });
+    if cache::location().is_some() {
+        objects::note(event, class, object, column);
+        if hooks::is_judged() {
+            let subject = match event {
+                objects::Event::Truncated => Subject::Relation(object),
+                _ if class == pg_sys::NamespaceRelationId => Subject::Schema(object),
+                _ => Subject::Statement,
+            };
+            or_raise(denial::decide(objects::ensure_allowed(event, class, object, column), subject));
+        } else if is_drop {
+            lifecycle::wait_for_transactions(class, object);
+        }
+    }
+    if is_drop && class == pg_sys::ExtensionRelationId {
         or_raise(preload::on_extension_drop(object));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object: Oid) {
+    use pg_sys::ObjectAccessType as Type;
+    if !session::is_in_progress() {
+        return;
     }
     if cache::location().is_none() {
         return;
@@ -161,23 +186,20 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, class:
     let subject = match access {
         Type::OAT_FUNCTION_EXECUTE => Subject::Function(object),
         Type::OAT_NAMESPACE_SEARCH => Subject::Schema(object),
-        _ if class == pg_sys::NamespaceRelationId => Subject::Schema(object),
         _ => Subject::Statement,
     };
     let verdict = match access {
-        Type::OAT_DROP if is_judged => lifecycle::ensure_not_a_tenants(class, object, "drop"),
-        Type::OAT_POST_ALTER if is_judged => lifecycle::ensure_not_a_tenants(class, object, "alter"),
-        Type::OAT_DROP => {
-            lifecycle::wait_for_transactions(class, object);
-            Ok(())
-        }
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && object == SET_CONFIG => settings::ensure_not_raw(),
         Type::OAT_FUNCTION_EXECUTE if is_judged && replaced::is_replaced(object) => {
             ensure_still_open().and_then(|()| sequences::on_raw_call(object))
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_LISTENING_CHANNELS => {
             context::ensure_own_channels()
+        }
+        Type::OAT_FUNCTION_EXECUTE if context::is_visit() && visited::is_lasting(object) => {
+            Err(Error::NotInReport { what: catalog::function_name(object).unwrap_or_default() })
         }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_PREPARED_STATEMENT => {
             context::ensure_own_texts()

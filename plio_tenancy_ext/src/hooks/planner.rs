@@ -12,12 +12,17 @@
 //! The same goes for plans that name a relation by a constant (`nextval('s')`) and were not made with the tenant's own
 //! rights: made anew, the name is judged again.
 //!
-//! The counter may stay too high after an error: that costs plans made anew, never a kept one. The previous hook, or
-//! the standard planner, runs in the middle.
+//! Functions may read a tenant's values without a relation, too: `lo_get()`, the statistics behind `pg_stats`, `lastval()`.
+//! What PostgreSQL ships is declared rightly and never kept; so inside a tenant every other function is noted that is looked
+//! up or made ready while a plan is made ([`note_function`]). Left out are functions in C, which a superuser vouches for, and
+//! those that the planner runs only to estimate: what they give is kept in no plan.
+//!
+//! The previous hook, or the standard planner, runs in the middle. An error leaves the counter too high: a subtransaction's
+//! abort puts it back (running.rs), a transaction's end sets it to 0.
 
 use crate::hooks::replaced;
 use crate::pg::nodes::{oids, pointers};
-use crate::pg::{FIRST_NORMAL_OID, raw};
+use crate::pg::{FIRST_NORMAL_OID, catalog, raw};
 use crate::{cache, context};
 use pgrx::pg_sys;
 use std::cell::Cell;
@@ -97,6 +102,59 @@ fn is_the_tenants_own_plan() -> bool {
 /// Whether a plan is being made.
 pub fn is_running() -> bool {
     PLANNING.load(Relaxed) > 0
+}
+
+/// How many planners are running, for [`put_back`].
+pub fn depth() -> u32 {
+    PLANNING.load(Relaxed)
+}
+
+/// A subtransaction was rolled back, which began when so many were running.
+pub fn put_back(depth: u32) {
+    PLANNING.store(depth, Relaxed);
+}
+
+/// The function that the planner is about to run for an estimate: its look-up follows.
+static ESTIMATING: AtomicU32 = AtomicU32::new(0);
+
+/// A function that is not built in is made ready to be run by an expression.
+///
+/// # Safety
+/// In a transaction.
+pub unsafe fn note_function(function: pg_sys::Oid) {
+    // SAFETY: the caller's promise.
+    if is_running() && context::is_active() && unsafe { is_judged(function) } {
+        // SAFETY: any function may be asked about; it was found a moment ago.
+        if unsafe { raw::func_volatile(function) } as u8 == pg_sys::PROVOLATILE_IMMUTABLE {
+            HAS_READ.set(true);
+        } else {
+            ESTIMATING.store(function.to_u32(), Relaxed);
+        }
+    }
+}
+
+/// A function that is not built in is looked up to be called, by whatever: an operator class, a type's input, another function.
+///
+/// # Safety
+/// In a transaction.
+pub unsafe fn note_look_up(function: pg_sys::Oid) {
+    if is_running()
+        && context::is_active()
+        && ESTIMATING.swap(0, Relaxed) != function.to_u32()
+        // SAFETY: the caller's promise.
+        && unsafe { is_judged(function) }
+    {
+        HAS_READ.set(true);
+    }
+}
+
+/// Whether nobody vouches for what the function gives: it is not written in C.
+///
+/// # Safety
+/// In a transaction.
+unsafe fn is_judged(function: pg_sys::Oid) -> bool {
+    // SAFETY: any function may be asked about; it was found a moment ago.
+    function.to_u32() >= FIRST_NORMAL_OID && unsafe { !catalog::is_in_c(function) }
 }
 
 /// An executor opens a user relation.

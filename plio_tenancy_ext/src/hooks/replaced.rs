@@ -1,5 +1,5 @@
-//! Functions of PostgreSQL's that are exchanged for checked ones of ours: `pg_notify()` (notify.rs) and the functions on
-//! sequences by oid (sequences.rs).
+//! Functions of PostgreSQL's that are exchanged for checked ones of ours: `pg_notify()` (notify.rs), `set_config()` (settings.rs)
+//! and the functions on sequences by oid (sequences.rs).
 //!
 //! While a query is planned each call of such a function gets the checked one's oid; so does an operator that stands for one.
 //! That is done whatever tenant is set, and without one: a plan that is kept may run anywhere, and the checked function judges
@@ -36,12 +36,18 @@ struct Exchange {
 
 use pg_sys::{BOOLOID, INT8OID, REGCLASSOID, TEXTOID};
 
-const EXCHANGES: [Exchange; 6] = [
+const EXCHANGES: [Exchange; 7] = [
     Exchange {
         function: pg_sys::F_PG_NOTIFY,
         plain: c"pg_notify",
         checked: c"_notify",
         types: &[TEXTOID, TEXTOID],
+    },
+    Exchange {
+        function: pg_sys::F_SET_CONFIG,
+        plain: c"set_config",
+        checked: c"_set_config",
+        types: &[TEXTOID, TEXTOID, BOOLOID],
     },
     Exchange { function: one_layer::NEXTVAL, plain: c"nextval", checked: c"_nextval", types: &[REGCLASSOID] },
     Exchange { function: one_layer::CURRVAL, plain: c"currval", checked: c"_currval", types: &[REGCLASSOID] },
@@ -156,6 +162,11 @@ fn checked_function(index: usize) -> Option<Oid> {
         let location = cache::location()?;
         catalog::function_oid(exchange.checked, exchange.types, location.schema)
     })
+}
+
+/// Whether the checked form of that function is there: not before ALTER EXTENSION .. UPDATE.
+pub fn has_checked_form(function: u32) -> bool {
+    exchange_of(Oid::from(function)).and_then(checked_function).is_some()
 }
 
 /// Gives a function that shows a sequence's values in a row (from 18 on) an argument that is null where the sequence is out of

@@ -6,19 +6,46 @@
 //! what it was when it began, a transaction's end to none. The count can be too high after that, never too low: the
 //! tenant is refused then until the transaction ends.
 
-use crate::pg::nodes::pointers;
+use crate::hooks::planner;
+use crate::pg::nodes::{self, pointers};
 use crate::pg::raw;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, NodeTag};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 static mut PREVIOUS: pg_sys::ExecutorEnd_hook_type = None;
 
 static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// How many EXECUTE and EXPLAIN are running, one inside the other.
+static EXECUTING: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// The count when each open subtransaction began.
-    static BEFORE: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// The counts when each open subtransaction began.
+    static BEFORE: RefCell<Vec<Counts>> = const { RefCell::new(Vec::new()) };
+}
+
+/// All that an error leaves too high.
+#[derive(Clone, Copy)]
+pub struct Counts {
+    running: u32,
+    executing: u32,
+    planning: u32,
+}
+
+impl Counts {
+    fn now() -> Self {
+        Self {
+            running: RUNNING.load(Relaxed),
+            executing: EXECUTING.load(Relaxed),
+            planning: planner::depth(),
+        }
+    }
+
+    fn put_back(self) {
+        RUNNING.store(self.running, Relaxed);
+        EXECUTING.store(self.executing, Relaxed);
+        planner::put_back(self.planning);
+    }
 }
 
 /// Sets the hook.
@@ -33,6 +60,38 @@ pub fn install() {
 /// Whether a plan on tables is running.
 pub fn is_any() -> bool {
     RUNNING.load(Relaxed) > 0
+}
+
+/// Whether a statement that SQL's PREPARE made may be running.
+pub fn is_executing() -> bool {
+    EXECUTING.load(Relaxed) > 0
+}
+
+/// A utility statement is about to run. COPY and DDL count as plans on tables: what they evaluate runs in their middle.
+///
+/// # Safety
+/// `statement` is a utility statement.
+pub unsafe fn enter_utility(statement: *const pg_sys::Node) -> Counts {
+    use NodeTag::*;
+    let before = Counts::now();
+    // SAFETY: the caller's promise.
+    match unsafe { nodes::tag(statement) } {
+        T_ExecuteStmt | T_ExplainStmt => {
+            EXECUTING.fetch_add(1, Relaxed);
+        }
+        T_CopyStmt | T_CreateTableAsStmt | T_RefreshMatViewStmt | T_AlterTableStmt | T_IndexStmt
+        | T_ReindexStmt | T_ClusterStmt | T_VacuumStmt => {
+            RUNNING.fetch_add(1, Relaxed);
+        }
+        _ => {}
+    }
+    before
+}
+
+/// It has ended.
+pub fn leave_utility(before: Counts) {
+    RUNNING.store(before.running, Relaxed);
+    EXECUTING.store(before.executing, Relaxed);
 }
 
 /// A plan has been started.
@@ -68,18 +127,19 @@ unsafe fn has_table(planned: *const pg_sys::PlannedStmt) -> bool {
 /// A transaction has ended.
 pub fn on_transaction_end() {
     RUNNING.store(0, Relaxed);
+    EXECUTING.store(0, Relaxed);
     BEFORE.with_borrow_mut(Vec::clear);
 }
 
 /// A subtransaction has begun.
 pub fn on_subtransaction_start() {
-    BEFORE.with_borrow_mut(|before| before.push(RUNNING.load(Relaxed)));
+    BEFORE.with_borrow_mut(|before| before.push(Counts::now()));
 }
 
 /// A subtransaction has ended.
 pub fn on_subtransaction_end(is_commit: bool) {
     let before = BEFORE.with_borrow_mut(Vec::pop);
     if let (false, Some(before)) = (is_commit, before) {
-        RUNNING.store(before, Relaxed);
+        before.put_back();
     }
 }

@@ -13,43 +13,37 @@ use pgrx::pg_sys::{self, NodeTag, Oid};
 ///
 /// # Errors
 /// 39P01, 39P03.
-fn context_of(fcinfo: pg_sys::FunctionCallInfo, kind: NodeTag) -> Result<*mut pg_sys::Node> {
-    // SAFETY: PostgreSQL passes the call's record, whose context is NULL or a node.
-    let context = unsafe { if fcinfo.is_null() { std::ptr::null_mut() } else { (*fcinfo).context } };
-    // SAFETY: as above.
-    if unsafe { nodes::tag(context) } == kind {
-        Ok(context)
-    } else if kind == NodeTag::T_TriggerData {
-        Err(Error::NotATrigger)
-    } else {
-        Err(Error::NotAnEventTrigger)
+///
+/// # Safety
+/// The record of a call, or NULL.
+unsafe fn context_of(fcinfo: pg_sys::FunctionCallInfo, kind: NodeTag) -> Result<*mut pg_sys::Node> {
+    // SAFETY: the caller's promise; a call's context is NULL or a node.
+    unsafe {
+        let context = if fcinfo.is_null() { std::ptr::null_mut() } else { (*fcinfo).context };
+        if nodes::tag(context) == kind {
+            return Ok(context);
+        }
     }
+    Err(if kind == NodeTag::T_TriggerData { Error::NotATrigger } else { Error::NotAnEventTrigger })
 }
 
 /// The relation that a trigger was fired on.
-fn relation_of(fcinfo: pg_sys::FunctionCallInfo) -> Result<Oid> {
-    let data = context_of(fcinfo, NodeTag::T_TriggerData)?.cast::<pg_sys::TriggerData>();
+///
+/// # Safety
+/// As [`context_of`].
+unsafe fn relation_of(fcinfo: pg_sys::FunctionCallInfo) -> Result<Oid> {
     // SAFETY: the tag says what the context is; its relation is open while the trigger runs (trigger.h).
-    Ok(unsafe { (*(*data).tg_relation).rd_id })
+    unsafe {
+        let data = context_of(fcinfo, NodeTag::T_TriggerData)?.cast::<pg_sys::TriggerData>();
+        Ok((*(*data).tg_relation).rd_id)
+    }
 }
 
-fn on_registry_change(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    cache::on_registry_change(relation_of(fcinfo)?);
-    Ok(())
-}
-
-fn on_history_change(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    history::refuse_change(relation_of(fcinfo)?)
-}
-
-fn on_command_end(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    context_of(fcinfo, NodeTag::T_EventTriggerData)?;
-    ddl::on_command_end()
-}
-
-fn on_drop(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
-    context_of(fcinfo, NodeTag::T_EventTriggerData)?;
-    ddl::on_drop()
+/// # Safety
+/// As [`context_of`].
+unsafe fn ensure_event_trigger(fcinfo: pg_sys::FunctionCallInfo) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { context_of(fcinfo, NodeTag::T_EventTriggerData) }.map(drop)
 }
 
 /// All are fired for a statement: no row is handed back.
@@ -58,11 +52,19 @@ fn fired(result: Result<()>) -> pg_sys::Datum {
     pg_sys::Datum::null()
 }
 
-c_function!(plio_on_ddl_command_end, pg_finfo_plio_on_ddl_command_end, |call| fired(on_command_end(call)));
-c_function!(plio_on_sql_drop, pg_finfo_plio_on_sql_drop, |call| fired(on_drop(call)));
-c_function!(plio_on_registry_change, pg_finfo_plio_on_registry_change, |call| fired(on_registry_change(
-    call
-)));
-c_function!(plio_refuse_history_change, pg_finfo_plio_refuse_history_change, |call| fired(
-    on_history_change(call)
-));
+c_function!(plio_on_ddl_command_end, pg_finfo_plio_on_ddl_command_end, |call| {
+    // SAFETY: PostgreSQL passes the call's record, here and below.
+    fired(unsafe { ensure_event_trigger(call) }.and_then(|()| ddl::on_command_end()))
+});
+c_function!(plio_on_sql_drop, pg_finfo_plio_on_sql_drop, |call| {
+    // SAFETY: as above.
+    fired(unsafe { ensure_event_trigger(call) }.and_then(|()| ddl::on_drop()))
+});
+c_function!(plio_on_registry_change, pg_finfo_plio_on_registry_change, |call| {
+    // SAFETY: as above.
+    fired(unsafe { relation_of(call) }.map(cache::on_registry_change))
+});
+c_function!(plio_refuse_history_change, pg_finfo_plio_refuse_history_change, |call| {
+    // SAFETY: as above.
+    fired(unsafe { relation_of(call) }.and_then(history::refuse_change))
+});

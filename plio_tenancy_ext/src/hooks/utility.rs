@@ -1,7 +1,7 @@
 //! Utility statements: what never reaches the executor.
 //!
 //! Fired for every utility statement, those inside functions, DO and EXECUTE included. Cannot see `set_config()` and
-//! `UPDATE pg_settings` (guc.rs does). What may run is listed in
+//! `UPDATE pg_settings` (settings.rs does). What may run is listed in
 //! utility/allowed.rs. Ours comes first; then the previous hook or the standard function, as the last thing.
 //!
 //! `SET plio.tenant` and `RESET plio.tenant` are carried out here: the setting is a superuser's, so that an ordinary
@@ -10,20 +10,22 @@
 
 mod allowed;
 mod code;
+mod grants;
 mod locks;
-mod renamed;
+mod reach;
 mod schemas;
 mod targets;
 
+use crate::ddl::collected;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{notify, replaced, sequences};
-use crate::pg::{borrowed, nodes, owned, raw, session};
-use crate::{access, cache, context, hooks};
+use crate::hooks::{notify, replaced, running, sequences, settings};
+use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
+use crate::{access, cache, context, guc, hooks};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::borrow::Cow;
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 
 static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
 
@@ -47,9 +49,15 @@ unsafe extern "C-unwind" fn on_utility(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
+    // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came. The statement is not
+    // looked at after it has run: a procedure that ends its transaction takes the statement along.
     unsafe {
-        if !is_transaction_control((*planned).utilityStmt) && before((*planned).utilityStmt) {
+        let statement = (*planned).utilityStmt;
+        let is_judged = !is_transaction_control(statement);
+        if is_judged && is_leaving(statement) && fires_deferred(statement) {
+            deferred::fire();
+        }
+        if is_judged && before(planned, query, context) {
             if let Some(previous) = PREVIOUS {
                 let mut nothing = set_nothing();
                 let mut told = *planned;
@@ -59,22 +67,119 @@ unsafe extern "C-unwind" fn on_utility(
             return;
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
-        let planned = notify::with_own_channel(planned);
+        let planned = settings::with_own_lifetime(notify::with_own_channel(planned));
         let planned = replaced::with_checked_arguments(planned, query);
-        let outer = sequences::enter_utility((*planned).utilityStmt);
+        let after = if is_followed_up(statement) { follow_up(statement) } else { After::Nothing };
+        let table = sequences::enter_utility(statement);
+        let counts = running::enter_utility(statement);
+        let place = collected::enter(is_wide_drop(statement));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
-        sequences::leave_utility(outer);
-        match nodes::tag((*planned).utilityStmt) {
-            NodeTag::T_RenameStmt => after_rename((*planned).utilityStmt.cast()),
-            NodeTag::T_PrepareStmt => after_prepare((*planned).utilityStmt.cast()),
-            NodeTag::T_DeallocateStmt | NodeTag::T_DiscardStmt
-                if forgets_prepared((*planned).utilityStmt) =>
-            {
-                context::residue::forget_texts(context::active_tenant());
-            }
-            _ => {}
+        collected::leave(place);
+        running::leave_utility(counts);
+        sequences::leave_utility(table);
+        match after {
+            After::Nothing => {}
+            After::Prepare(name) => after_prepare(name),
+            After::Deallocate(name) => after_deallocate(name),
+            After::NoStatementIsLeft => context::residue::forget_texts(context::active_tenant()),
+            After::RenameRole(old, new) => after_role_rename(old, new),
         }
     }
+}
+
+/// What is to be done once the statement has run: plain data, copied from it before.
+#[derive(Clone, Copy)]
+#[repr(C)]
+enum After {
+    Nothing,
+    /// PREPARE of that name.
+    Prepare(*const c_char),
+    /// DEALLOCATE of that name.
+    Deallocate(*const c_char),
+    /// DEALLOCATE ALL or DISCARD ALL.
+    NoStatementIsLeft,
+    /// ALTER ROLE RENAME: the old and the new name.
+    RenameRole(*const c_char, *const c_char),
+}
+
+/// Whether something is to be done once the statement has run.
+unsafe fn is_followed_up(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a utility statement.
+    matches!(
+        unsafe { nodes::tag(statement) },
+        NodeTag::T_RenameStmt | NodeTag::T_PrepareStmt | NodeTag::T_DeallocateStmt | NodeTag::T_DiscardStmt
+    )
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn follow_up(statement: *const pg_sys::Node) -> After {
+    // SAFETY: each branch casts to the struct that its tag stands for; names are NULL or C strings, and their copies
+    // palloc'd.
+    unsafe {
+        let copy =
+            |name: *const c_char| if name.is_null() { name } else { pg_sys::pstrdup(name).cast_const() };
+        match nodes::tag(statement) {
+            NodeTag::T_PrepareStmt => After::Prepare(copy((*statement.cast::<pg_sys::PrepareStmt>()).name)),
+            NodeTag::T_DeallocateStmt => {
+                let name = (*statement.cast::<pg_sys::DeallocateStmt>()).name;
+                if name.is_null() { After::NoStatementIsLeft } else { After::Deallocate(copy(name)) }
+            }
+            NodeTag::T_DiscardStmt
+                if (*statement.cast::<pg_sys::DiscardStmt>()).target == pg_sys::DiscardMode::DISCARD_ALL =>
+            {
+                After::NoStatementIsLeft
+            }
+            NodeTag::T_RenameStmt => {
+                let rename = &*statement.cast::<pg_sys::RenameStmt>();
+                if rename.renameType == pg_sys::ObjectType::OBJECT_ROLE {
+                    After::RenameRole(copy(rename.subname), copy(rename.newname))
+                } else {
+                    After::Nothing
+                }
+            }
+            _ => After::Nothing,
+        }
+    }
+}
+
+/// Whether the statement may set or leave a session's tenant.
+unsafe fn is_leaving(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a utility statement.
+    matches!(unsafe { nodes::tag(statement) }, NodeTag::T_VariableSetStmt | NodeTag::T_DiscardStmt)
+}
+
+/// Whether what is deferred must fire before SET, RESET or DISCARD changes the tenant.
+#[pg_guard]
+unsafe extern "C-unwind" fn fires_deferred(statement: *const pg_sys::Node) -> bool {
+    use pg_sys::VariableSetKind as Kind;
+    if !hooks::is_judged_process() || !session::is_in_progress() || cache::location().is_none() {
+        return false;
+    }
+    // SAFETY: the tag says what the node is.
+    unsafe {
+        if nodes::tag(statement) == NodeTag::T_DiscardStmt {
+            let is_all =
+                (*statement.cast::<pg_sys::DiscardStmt>()).target == pg_sys::DiscardMode::DISCARD_ALL;
+            return is_all && context::deferred::must_fire_before_leaving();
+        }
+        let set = statement.cast::<pg_sys::VariableSetStmt>();
+        if (*set).kind == Kind::VAR_RESET_ALL {
+            return context::deferred::must_fire_before_leaving();
+        }
+        if !is_tenant(borrowed((*set).name).as_deref()) {
+            return false;
+        }
+        match set_value((*set).args).as_deref() {
+            Some(org) if (*set).kind == Kind::VAR_SET_VALUE && !org.is_empty() => {
+                context::deferred::must_fire_before(org)
+            }
+            _ => context::deferred::must_fire_before_leaving(),
+        }
+    }
+}
+
+fn is_tenant(setting: Option<&str>) -> bool {
+    setting.is_some_and(|name| name.eq_ignore_ascii_case("plio.tenant"))
 }
 
 /// SET SESSION CHARACTERISTICS AS, with an empty list: what PostgreSQL carries out without any effect.
@@ -90,7 +195,13 @@ fn set_nothing() -> pg_sys::VariableSetStmt {
 
 /// Judges the statement; true when it has been carried out already.
 #[pg_guard]
-unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
+unsafe extern "C-unwind" fn before(
+    planned: *mut pg_sys::PlannedStmt,
+    query: *const c_char,
+    level: pg_sys::ProcessUtilityContext::Type,
+) -> bool {
+    // SAFETY: the caller passes a planned utility statement.
+    let statement = unsafe { (*planned).utilityStmt };
     if !hooks::is_judged_process() || !session::is_in_progress() {
         return false;
     }
@@ -107,6 +218,12 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                 or_raise(on_discard(statement.cast()));
                 false
             }
+            NodeTag::T_DeallocateStmt if hooks::is_judged() => {
+                or_raise(denial::decide(allowed::ensure_allowed(tag, statement), Subject::Statement));
+                let is_clients = level == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
+                    && nodes::is_alone(planned, query);
+                or_raise(on_deallocate(statement.cast(), is_clients))
+            }
             _ => {
                 if hooks::is_judged() {
                     or_raise(denial::decide(allowed::ensure_allowed(tag, statement), Subject::Statement));
@@ -114,11 +231,25 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::Node) -> bool {
                     schemas::wait_for_transactions(statement);
                 }
                 if tag == NodeTag::T_RenameStmt || tag == NodeTag::T_AlterObjectSchemaStmt {
-                    or_raise(renamed::ensure_no_history(tag, statement));
                     cache::remember_shares(tag == NodeTag::T_AlterObjectSchemaStmt);
                 }
                 false
             }
+        }
+    }
+}
+
+/// Whether the statement drops whatever depends on a schema, an extension or an owner.
+unsafe fn is_wide_drop(statement: *const pg_sys::Node) -> bool {
+    use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
+    // SAFETY: the caller passes a utility statement; its tag says what it is.
+    unsafe {
+        match nodes::tag(statement) {
+            NodeTag::T_DropStmt => {
+                let kind = (*statement.cast::<pg_sys::DropStmt>()).removeType;
+                kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA
+            }
+            tag => tag == NodeTag::T_DropOwnedStmt,
         }
     }
 }
@@ -148,10 +279,13 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
         if !context::is_locked() {
             context::leave_session()?;
         }
+        settings::on_reset_all()?;
         return Ok(false);
     }
-    if !name.is_some_and(|name| name.eq_ignore_ascii_case("plio.tenant")) {
-        return Ok(false);
+    let Some(name) = name else { return Ok(false) };
+    if !is_tenant(Some(&name)) {
+        let is_reset = matches!(kind, Kind::VAR_SET_DEFAULT | Kind::VAR_RESET);
+        return if is_reset && hooks::is_judged() { settings::on_reset(&name) } else { Ok(false) };
     }
     match kind {
         Kind::VAR_SET_VALUE => {
@@ -205,35 +339,48 @@ unsafe fn on_discard(statement: *const pg_sys::DiscardStmt) -> Result<()> {
     if is_all && !context::is_locked() { context::leave_session() } else { Ok(()) }
 }
 
+/// DEALLOCATE inside a tenant removes what SQL prepared there, and nothing else; true when it has been carried out. What the
+/// client sends as a message of its own is PostgreSQL's: some drivers remove their own statements so.
+unsafe fn on_deallocate(statement: *const pg_sys::DeallocateStmt, is_clients: bool) -> Result<bool> {
+    let Some(tenant) = context::active_tenant().filter(|_| !is_clients) else { return Ok(false) };
+    // SAFETY: the caller passes a DeallocateStmt; the name is NULL or a C string.
+    let name = unsafe { (*statement).name };
+    if name.is_null() {
+        // Where enforcement only reports, the application goes on as before.
+        let is_enforced = !guc::is_only_reporting();
+        if is_enforced {
+            context::prepared::drop_own(tenant);
+        }
+        return Ok(is_enforced);
+    }
+    // SAFETY: as above.
+    let verdict = context::prepared::ensure_own(unsafe { CStr::from_ptr(name) }, tenant);
+    denial::decide(verdict, Subject::Statement).map(|()| false)
+}
+
 /// A statement prepared inside a tenant is that tenant's.
-unsafe fn after_prepare(statement: *const pg_sys::PrepareStmt) {
-    // SAFETY: the caller passes a PrepareStmt.
-    if let (Some(tenant), Some(name)) = (context::active_tenant(), owned(unsafe { (*statement).name })) {
-        context::residue::note_prepared(name, tenant);
+unsafe fn after_prepare(name: *const c_char) {
+    if let (Some(tenant), false) = (context::active_tenant(), name.is_null()) {
+        // SAFETY: the caller passes NULL or a C string.
+        context::prepared::note(unsafe { CStr::from_ptr(name) }, tenant);
     }
 }
 
-/// DEALLOCATE ALL and DISCARD ALL: they leave no prepared statement.
-unsafe fn forgets_prepared(statement: *const pg_sys::Node) -> bool {
-    // SAFETY: the caller passes a DeallocateStmt or a DiscardStmt, and the tag says which.
-    unsafe {
-        match nodes::tag(statement) {
-            NodeTag::T_DeallocateStmt => (*statement.cast::<pg_sys::DeallocateStmt>()).name.is_null(),
-            _ => (*statement.cast::<pg_sys::DiscardStmt>()).target == pg_sys::DiscardMode::DISCARD_ALL,
-        }
+unsafe fn after_deallocate(name: *const c_char) {
+    if !name.is_null() {
+        // SAFETY: as above.
+        context::prepared::forget_name(unsafe { CStr::from_ptr(name) });
     }
 }
 
 /// Access is kept by role name: a renamed role keeps it.
 #[pg_guard]
-unsafe extern "C-unwind" fn after_rename(statement: *const pg_sys::RenameStmt) {
-    // SAFETY: the caller passes a RenameStmt.
-    let (kind, old, new) =
-        unsafe { ((*statement).renameType, owned((*statement).subname), owned((*statement).newname)) };
-    if kind != pg_sys::ObjectType::OBJECT_ROLE || !session::is_in_progress() || cache::location().is_none() {
+unsafe extern "C-unwind" fn after_role_rename(old: *const c_char, new: *const c_char) {
+    if !session::is_in_progress() || cache::location().is_none() {
         return;
     }
-    if let (Some(old), Some(new)) = (old, new) {
+    // SAFETY: the names in the statement.
+    if let (Some(old), Some(new)) = unsafe { (owned(old), owned(new)) } {
         or_raise(access::on_role_rename(&old, &new));
     }
 }

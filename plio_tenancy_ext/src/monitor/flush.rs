@@ -14,7 +14,7 @@ pub mod table;
 use self::pending::{Pending, View};
 use self::state::State;
 use super::entry::Denial;
-use super::ring::Ring;
+use super::ring::{Kept, Ring};
 use crate::context;
 use crate::error::or_raise;
 use crate::guc::monitoring as settings;
@@ -128,11 +128,9 @@ impl Launcher<'_> {
         // In this order: what is written meanwhile belongs to the next look.
         let next = self.ring.next();
         let first_unsettled = self.ring.first_unsettled(from);
-        let view = View { oldest: self.ring.oldest_from(0), first_unsettled, next };
-        let entries = self.ring.entries_from(from).filter_map(|(id, entry)| {
-            let database = Denial::decode(&entry)?.database;
-            (database != 0).then_some((id, database))
-        });
+        let view = View { first_unsettled, next };
+        let database = |kept: &Kept| Denial::decode(&kept.entry).map_or(0, |denial| denial.database);
+        let entries = self.ring.entries_from(from).map(|kept| (kept.id, database(&kept)));
         self.state.lose(self.pending.take_in(view, entries));
     }
 

@@ -4,7 +4,7 @@
 //! What cannot be written or read is left out with a line in the log: no start or stop fails over it.
 
 use super::entry::Denial;
-use super::ring::{ENTRY_WORDS, Entry, Ring};
+use super::ring::{ENTRY_WORDS, Kept, Ring};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,8 +14,10 @@ use std::path::Path;
 /// (`PGSTAT_STAT_PERMANENT_DIRECTORY`, pgstat.h).
 const FOLDER: &str = "pg_stat";
 const FILE: &str = "plio_denials.stat";
-/// Of the form that follows: one word for the id, then the entry's.
-const MAGIC: u64 = u64::from_ne_bytes(*b"PLIODEN1");
+/// Of the form that follows: for each entry four words (id, owner, how often, when last), then its own.
+const MAGIC: u64 = u64::from_ne_bytes(*b"PLIODEN2");
+/// Of 0.1.0's: one word for the id, then the entry's.
+const MAGIC_OF_1: u64 = u64::from_ne_bytes(*b"PLIODEN1");
 
 /// Writes the ring's entries, if there are any.
 ///
@@ -44,9 +46,8 @@ fn save_in(folder: &Path, ring: Ring<'_>) -> io::Result<()> {
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?,
     );
     file.write_all(&MAGIC.to_ne_bytes())?;
-    for (id, entry) in entries {
-        file.write_all(&id.to_ne_bytes())?;
-        for word in entry {
+    for Kept { id, owner, times, last_at, entry } in entries {
+        for word in [id, owner.into(), times.into(), last_at as u64].into_iter().chain(entry) {
             file.write_all(&word.to_ne_bytes())?;
         }
     }
@@ -63,10 +64,12 @@ fn restore_from(folder: &Path, ring: Ring<'_>) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     fs::remove_file(&path)?;
-    let mut saved = Saved { file: BufReader::new(file), last: 0, failure: None };
-    if saved.word()? != Some(MAGIC) {
-        return Err(invalid("another version's"));
-    }
+    let mut saved = Saved { file: BufReader::new(file), is_of_1: false, last: 0, failure: None };
+    saved.is_of_1 = match saved.word()? {
+        Some(MAGIC) => false,
+        Some(MAGIC_OF_1) => true,
+        _ => return Err(invalid("another version's")),
+    };
     ring.restore(&mut saved);
     saved.failure.map_or(Ok(()), Err)
 }
@@ -78,6 +81,7 @@ fn invalid(what: &'static str) -> io::Error {
 /// The entries of a file, up to its end or to the first that is none.
 struct Saved {
     file: BufReader<File>,
+    is_of_1: bool,
     last: u64,
     failure: Option<io::Error>,
 }
@@ -93,22 +97,34 @@ impl Saved {
         }
     }
 
-    fn entry(&mut self) -> io::Result<Option<(u64, Entry)>> {
+    /// A word that must be there.
+    fn next_word(&mut self) -> io::Result<u64> {
+        self.word()?.ok_or_else(|| invalid("too short"))
+    }
+
+    fn entry(&mut self) -> io::Result<Option<Kept>> {
         let Some(id) = self.word()? else { return Ok(None) };
+        let [owner, times, last_at] =
+            if self.is_of_1 { [0, 1, 0] } else { [self.next_word()?, self.next_word()?, self.next_word()?] };
         let mut entry = [0; ENTRY_WORDS];
         for word in &mut entry {
-            *word = self.word()?.ok_or_else(|| invalid("too short"))?;
+            *word = self.next_word()?;
         }
-        if id <= self.last || id > u64::MAX / 4 || Denial::decode(&entry).is_none() {
+        let (Some(denial), Ok(owner), Ok(times)) =
+            (Denial::decode(&entry), u32::try_from(owner), u32::try_from(times))
+        else {
+            return Err(invalid("not a denial"));
+        };
+        if id <= self.last || id > u64::MAX / 4 {
             return Err(invalid("not a denial"));
         }
         self.last = id;
-        Ok(Some((id, entry)))
+        Ok(Some(Kept { id, owner, times: times.max(1), last_at: (last_at as i64).max(denial.at), entry }))
     }
 }
 
 impl Iterator for Saved {
-    type Item = (u64, Entry);
+    type Item = Kept;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failure.is_some() {
@@ -131,13 +147,16 @@ mod tests {
         (0..Ring::words(entries)).map(|_| AtomicU64::new(0)).collect()
     }
 
+    /// The bytes of an entry's record.
+    const RECORD: u64 = (4 + ENTRY_WORDS as u64) * 8;
+
     fn ring(words: &[AtomicU64]) -> Ring<'_> {
         let ring = Ring::over(words).unwrap();
         ring.init(1_000);
         ring
     }
 
-    fn entry(at: i64) -> Entry {
+    fn entry(at: i64) -> super::super::ring::Entry {
         Denial {
             at,
             pid: 1,
@@ -161,7 +180,8 @@ mod tests {
         let words = words(8);
         let ring = ring(&words);
         for at in 0..entries {
-            ring.push(&entry(at));
+            let place = ring.push(&entry(at), 10, at).unwrap();
+            assert!(ring.repeat(place, at + 1));
         }
         save_in(&folder, ring).unwrap();
         folder
@@ -173,10 +193,13 @@ mod tests {
         let words = words(2);
         let ring = ring(&words);
         restore_from(&folder, ring).unwrap();
-        let there: Vec<_> =
-            ring.entries().map(|(id, entry)| (id, Denial::decode(&entry).unwrap().at)).collect();
-        assert_eq!(there, [(1_001, 1), (1_002, 2)]);
-        assert_eq!(ring.push(&entry(9)), 1_003);
+        let there: Vec<_> = ring
+            .entries()
+            .map(|kept| (kept.id, Denial::decode(&kept.entry).unwrap().at, kept.last_at))
+            .collect();
+        assert_eq!(there, [(1_001, 1, 2), (1_002, 2, 3)]);
+        assert!(ring.entries().all(|kept| (kept.owner, kept.times) == (10, 2)));
+        assert_eq!(ring.push(&entry(9), 10, 9).unwrap().id, 1_003);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         restore_from(&folder, ring).unwrap();
         fs::remove_dir(&folder).unwrap();
@@ -191,13 +214,13 @@ mod tests {
 
     #[test]
     fn what_is_damaged_ends_it_and_is_removed() {
-        for (length, there) in [(0, 0), (5, 0), (8, 0), (8 + 49 * 8, 1), (8 + 2 * 49 * 8 - 1, 1)] {
+        for (length, there) in [(0, 0), (5, 0), (8, 0), (8 + RECORD, 1), (8 + 2 * RECORD - 1, 1)] {
             let folder = saved(&format!("cut{length}"), 3);
             let file = folder.join(FILE);
             File::options().write(true).open(&file).unwrap().set_len(length).unwrap();
             let words = words(8);
             let ring = ring(&words);
-            let is_whole = length >= 8 && (length - 8) % (49 * 8) == 0;
+            let is_whole = length >= 8 && (length - 8) % RECORD == 0;
             assert_eq!(restore_from(&folder, ring).is_ok(), is_whole, "{length}");
             assert_eq!(ring.entries().count(), there, "{length}");
             assert!(!file.exists());
@@ -206,12 +229,29 @@ mod tests {
         let folder = saved("other", 3);
         let file = folder.join(FILE);
         let mut bytes = fs::read(&file).unwrap();
-        bytes[8 + 49 * 8..].fill(0xff);
+        bytes[8 + RECORD as usize..].fill(0xff);
         fs::write(&file, bytes).unwrap();
         let words = words(8);
         let ring = ring(&words);
         assert!(restore_from(&folder, ring).is_err());
         assert_eq!(ring.entries().count(), 1);
+        fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_0_1_0_has_saved_is_read() {
+        let folder = saved("old", 0);
+        let words_of = |id: u64, at: i64| std::iter::once(id).chain(entry(at));
+        let all: Vec<u64> =
+            std::iter::once(MAGIC_OF_1).chain(words_of(5, 50)).chain(words_of(6, 60)).collect();
+        fs::write(folder.join(FILE), all.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>())
+            .unwrap();
+        let words = words(4);
+        let ring = ring(&words);
+        restore_from(&folder, ring).unwrap();
+        let there: Vec<_> =
+            ring.entries().map(|kept| (kept.id, kept.owner, kept.times, kept.last_at)).collect();
+        assert_eq!(there, [(5, 0, 1, 50), (6, 0, 1, 60)]);
         fs::remove_dir(&folder).unwrap();
     }
 }

@@ -25,7 +25,12 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Denied { why: Why::NotShared, .. } | Error::UntrustedCode { .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
+        | Error::LockRefused
+        | Error::PrepareRefused
         | Error::ListenInTransaction
+        | Error::HoldInTransaction
+        | Error::ForeignStatement { .. }
+        | Error::RawSetConfig
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
@@ -39,19 +44,28 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
+        Error::NotInReport { .. } => Some(Kind::Statement),
         Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
         Error::Suspended { .. } => Some(Kind::Suspended),
         Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
-        Error::ManagementInTenant { .. } | Error::HistoryChange | Error::ExtensionObject => {
-            Some(Kind::Management)
-        }
+        Error::ManagementInTenant { .. }
+        | Error::HistoryChange
+        | Error::ExtensionObject
+        | Error::TakenFromStronger { .. }
+        | Error::OwnerRefused { .. }
+        | Error::OwnObject
+        | Error::TenantsExist => Some(Kind::Management),
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
+        | Error::BeingDropped { .. }
+        | Error::TooManyLocks { .. }
         | Error::CannotAdopt { .. }
+        | Error::GivenToStronger { .. }
+        | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }
         | Error::BadOrg(_)
@@ -67,11 +81,14 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ReportWrites
         | Error::ReportQuery
         | Error::ReportShape { .. }
+        | Error::ReportColumn { .. }
+        | Error::ReportChanged { .. }
         | Error::PartialReport { .. }
         | Error::InQuery
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction
         | Error::InUse { .. }
+        | Error::RegistryInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
         | Error::NotASequence { .. }

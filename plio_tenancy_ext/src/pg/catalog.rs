@@ -14,7 +14,9 @@ pub use self::roles::{
     ensure_may_execute, has_privileges_of, is_member_of, is_named_in_schema_acl, is_role_used_elsewhere,
     is_superuser, is_tenant_role, reads_everything, relations_of, role_name, role_oid, with_groups,
 };
-pub use self::stored::{Default, SqlBody, defaults, has_plain_types_only, sql_body, stored_expressions};
+pub use self::stored::{
+    Default, SqlBody, defaults, has_plain_types_only, is_in_c, sql_body, stored_expressions,
+};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;
@@ -39,7 +41,7 @@ pub fn schema_oid(name: &str) -> Option<pg_sys::Oid> {
 /// A schema's name.
 pub fn schema_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
-    owned(unsafe { pg_sys::get_namespace_name(oid) })
+    unsafe { owned(pg_sys::get_namespace_name(oid)) }
 }
 
 /// A schema's owner.
@@ -64,7 +66,8 @@ pub fn relation_oid(name: &str, schema: pg_sys::Oid) -> Option<pg_sys::Oid> {
 pub fn relation_names(oid: pg_sys::Oid) -> Option<(String, String)> {
     // SAFETY: any oid may be asked for; NULL or InvalidOid when there is none.
     let (name, schema) = unsafe { (pg_sys::get_rel_name(oid), pg_sys::get_rel_namespace(oid)) };
-    Some((schema_name(schema)?, owned(name)?))
+    // SAFETY: as above.
+    Some((schema_name(schema)?, unsafe { owned(name) }?))
 }
 
 /// A relation's schema.
@@ -87,6 +90,15 @@ pub fn type_kind(oid: pg_sys::Oid) -> Option<char> {
     (kind != 0).then_some(char::from(kind as u8))
 }
 
+/// A type's schema.
+pub fn type_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    const SCHEMA: usize = pg_sys::Anum_pg_type_typnamespace as usize;
+    let mut schema = None;
+    let key = Key::Oids { index: pg_sys::Oid::from(pg_sys::TypeOidIndexId), columns: &[(1, oid)] };
+    scan::for_each_row(pg_sys::TypeRelationId, &key, |row| schema = row.oid(SCHEMA));
+    schema
+}
+
 /// What an array type is of.
 pub fn element_type(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any oid may be asked for; InvalidOid when it is no array.
@@ -102,7 +114,7 @@ pub fn function_schema(oid: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// A type's name, qualified where it must be.
 pub fn type_name(oid: pg_sys::Oid) -> String {
     // SAFETY: any oid may be asked for; a palloc'd text.
-    owned(unsafe { pg_sys::format_type_be_qualified(oid) }).unwrap_or_default()
+    unsafe { owned(pg_sys::format_type_be_qualified(oid)) }.unwrap_or_default()
 }
 
 /// A type's name with its modifier, qualified; `-` for no type, which a dropped column has.
@@ -111,7 +123,7 @@ pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
         | pg_sys::FORMAT_TYPE_FORCE_QUALIFY
         | pg_sys::FORMAT_TYPE_ALLOW_INVALID) as u16;
     // SAFETY: any oid and modifier may be asked for; a palloc'd text.
-    owned(unsafe { pg_sys::format_type_extended(oid, modifier, flags) }).unwrap_or_default()
+    unsafe { owned(pg_sys::format_type_extended(oid, modifier, flags)) }.unwrap_or_default()
 }
 
 /// A column's type; `None` when it was dropped.
@@ -172,9 +184,9 @@ pub fn relation_owner(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
 /// The extension that a function is a member of.
 pub fn extension_of_function(function: pg_sys::Oid) -> Option<String> {
     // SAFETY: any object and any extension may be asked for; NULL when there is none.
-    owned(unsafe {
-        pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function))
-    })
+    unsafe {
+        owned(pg_sys::get_extension_name(pg_sys::getExtensionOfObject(pg_sys::ProcedureRelationId, function)))
+    }
 }
 
 /// The foreign server of a foreign table.
@@ -212,6 +224,24 @@ pub fn owned_sequence_oids(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
 /// The sequences that columns of a table own, as (schema, name).
 pub fn owned_sequences(table: pg_sys::Oid) -> Vec<(String, String)> {
     owned_sequence_oids(table).into_iter().filter_map(relation_names).collect()
+}
+
+/// The tables whose foreign keys point at one of these, these left out.
+pub fn referencing(relations: &[pg_sys::Oid]) -> Vec<pg_sys::Oid> {
+    // SAFETY: a list of oids, freed with the current memory context; any relations may be asked for.
+    unsafe {
+        let mut list: *mut pg_sys::List = std::ptr::null_mut();
+        for relation in relations {
+            list = pg_sys::lappend_oid(list, *relation);
+        }
+        oids(pg_sys::heap_truncate_find_FKs(list))
+    }
+}
+
+/// The type of a relation's rows.
+pub fn row_type(relation: pg_sys::Oid) -> Option<pg_sys::Oid> {
+    // SAFETY: any relation may be asked for; InvalidOid when there is none.
+    valid(unsafe { pg_sys::get_rel_type_id(relation) })
 }
 
 /// A relation, and all that inherits from it or is a partition of it, however deep.
@@ -258,5 +288,5 @@ pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> 
 /// A function's name.
 pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
-    owned(unsafe { pg_sys::get_func_name(oid) })
+    unsafe { owned(pg_sys::get_func_name(oid)) }
 }

@@ -80,8 +80,11 @@ pub unsafe fn path(
     }
 }
 
-/// The name under which a foreign table or the like was defined, from its options.
-pub fn option(options: *mut pg_sys::List, name: &CStr) -> Option<String> {
+/// An option of a foreign table or the like.
+///
+/// # Safety
+/// `options` is the list of options as PostgreSQL keeps it.
+pub unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> Option<String> {
     // SAFETY: a list of DefElem nodes with string values, as reloptions.c builds it.
     unsafe {
         let found = nodes::pointers::<pg_sys::DefElem>(options)

@@ -17,26 +17,7 @@ pub fn is_ours() -> bool {
 /// The value that a setting got before anybody defined it.
 pub fn placeholder(name: &CStr) -> Option<String> {
     // SAFETY: missing_ok is set; the value is copied at once.
-    super::owned(unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) })
-}
-
-/// Empties such a setting, as a superuser, so that its definition finds nothing to take over.
-pub fn blank_placeholder(name: &CStr) {
-    // SAFETY: NUL-terminated strings that PostgreSQL copies. PGC_S_CLIENT is where the connection's options come from,
-    // and replaces the reset value, too.
-    unsafe {
-        pg_sys::set_config_option_ext(
-            name.as_ptr(),
-            c"".as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_CLIENT,
-            pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID),
-            pg_sys::GucAction::GUC_ACTION_SET,
-            true,
-            0,
-            false,
-        );
-    }
+    unsafe { super::owned(pg_sys::GetConfigOption(name.as_ptr(), true, false)) }
 }
 
 /// How long a new value lives.
@@ -105,24 +86,29 @@ fn set_as_user(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// Runs `f`, which waits for a lock; false when the wait took longer than lock_timeout, or than `default` when
-/// lock_timeout sets no limit. The caller raises an error then: nothing else is right after a failed wait.
-pub fn with_lock_timeout(default: &CStr, f: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+/// How long a wait for a lock may take; `None` where nothing limits it.
+pub fn lock_timeout() -> Option<std::time::Duration> {
+    // SAFETY: reads a global; PostgreSQL admits no negative value.
+    let milliseconds = unsafe { pg_sys::LockTimeout };
+    (milliseconds > 0).then(|| std::time::Duration::from_millis(milliseconds.unsigned_abs().into()))
+}
+
+/// Limits every wait for a lock until the nest level that the caller opened ends, unless lock_timeout limits it already.
+pub fn limit_waits(longest: &CStr) {
+    if lock_timeout().is_none() {
+        set_until_level_ends(c"lock_timeout", longest);
+    }
+}
+
+/// Runs `f` with its waits for locks limited.
+pub fn with_limited_waits<R>(longest: &CStr, f: impl FnOnce() -> R) -> R {
     // SAFETY: the nest level is closed below; after an error the transaction's abort closes it.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
-    // SAFETY: reads a global.
-    if unsafe { pg_sys::LockTimeout } == 0 {
-        set_until_level_ends(c"lock_timeout", default);
-    }
-    let got = pgrx::PgTryBuilder::new(|| {
-        f();
-        true
-    })
-    .catch_when(pgrx::PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| false)
-    .execute();
+    limit_waits(longest);
+    let result = f();
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    got
+    result
 }
 
 /// `ERROR`, elog.h: not in pgrx's bindings under that name.
@@ -183,15 +169,6 @@ impl Record {
         (!record.is_null()).then_some(Self(record))
     }
 
-    /// Whether the value in force was set by a running function's SET clause (or by core in the same way).
-    pub fn is_set_by_function(self) -> bool {
-        // SAFETY: the record and the top of its stack are valid; the stack is NULL when nothing was set.
-        unsafe {
-            let stack = (*self.0).stack;
-            !stack.is_null() && (*stack).state == pg_sys::GucStackState::GUC_SAVE
-        }
-    }
-
     /// Whether the exit of any running function will put the value back.
     pub fn will_revert_at_function_exit(self) -> bool {
         // SAFETY: the stack is a NULL-terminated list of valid entries.
@@ -207,23 +184,42 @@ impl Record {
         }
     }
 
-    /// Puts hooks of ours in front of a string setting's own, and gives the old ones back.
+    /// Puts a check hook of ours in front of a boolean setting's own, and gives the old one back.
     ///
     /// # Safety
-    /// The setting is a string; the hooks call the old ones for whatever they do not judge.
-    pub unsafe fn wrap_string(
+    /// The setting is a boolean; the hook calls the old one for whatever it does not judge.
+    pub unsafe fn wrap_bool(self, check: pg_sys::GucBoolCheckHook) -> pg_sys::GucBoolCheckHook {
+        // SAFETY: a boolean setting's record starts with the generic part (guc_tables.h).
+        unsafe { std::mem::replace(&mut (*self.0.cast::<pg_sys::config_bool>()).check_hook, check) }
+    }
+
+    /// Puts hooks of ours in front of a number's own, and gives the old ones back.
+    ///
+    /// # Safety
+    /// The setting is an integer; the hooks call the old ones for whatever they do not judge.
+    pub unsafe fn wrap_int(
         self,
-        check: pg_sys::GucStringCheckHook,
-        assign: pg_sys::GucStringAssignHook,
-    ) -> (pg_sys::GucStringCheckHook, pg_sys::GucStringAssignHook) {
-        let record = self.0.cast::<pg_sys::config_string>();
-        // SAFETY: a string setting's record starts with the generic part (guc_tables.h).
+        check: pg_sys::GucIntCheckHook,
+        assign: pg_sys::GucIntAssignHook,
+    ) -> (pg_sys::GucIntCheckHook, pg_sys::GucIntAssignHook) {
+        let record = self.0.cast::<pg_sys::config_int>();
+        // SAFETY: as above, of an integer.
         unsafe {
             let old = ((*record).check_hook, (*record).assign_hook);
             (*record).check_hook = check;
             (*record).assign_hook = assign;
             old
         }
+    }
+
+    /// Puts a check hook of ours in front of a string setting's own, and gives the old one back.
+    ///
+    /// # Safety
+    /// The setting is a string; the hook calls the old one for whatever it does not judge.
+    pub unsafe fn wrap_string(self, check: pg_sys::GucStringCheckHook) -> pg_sys::GucStringCheckHook {
+        let record = self.0.cast::<pg_sys::config_string>();
+        // SAFETY: a string setting's record starts with the generic part (guc_tables.h).
+        unsafe { std::mem::replace(&mut (*record).check_hook, check) }
     }
 }
 

@@ -23,7 +23,13 @@ thread_local! {
 /// The role that logged in, by the name it had when this was first asked; empty where the catalogs cannot be read.
 pub fn login_role() -> String {
     // SAFETY: reads a global; a role that is gone gives NULL. In a transaction, see `once`.
-    once(&LOGIN_ROLE, || owned(unsafe { pg_sys::GetUserNameFromId(pg_sys::GetAuthenticatedUserId(), true) }))
+    once(&LOGIN_ROLE, || unsafe { owned(pg_sys::GetUserNameFromId(pg_sys::GetAuthenticatedUserId(), true)) })
+}
+
+/// The oid of the role that logged in: it cannot be changed by SET ROLE or SET SESSION AUTHORIZATION.
+pub fn login_role_oid() -> u32 {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::GetAuthenticatedUserId() }.to_u32()
 }
 
 /// The database's name, likewise.

@@ -77,3 +77,21 @@ pub unsafe fn function_without_arguments(names: *mut pg_sys::List) -> Option<pg_
     let oid = unsafe { pg_sys::LookupFuncName(names, 0, std::ptr::null(), true) };
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
+
+/// Whether a statement is all that its query's text holds.
+///
+/// # Safety
+/// `planned` is a planned statement of the query, whose text is NULL or a C string.
+pub unsafe fn is_alone(planned: *const pg_sys::PlannedStmt, query: *const std::ffi::c_char) -> bool {
+    if query.is_null() {
+        return false;
+    }
+    // SAFETY: the caller's promise; a location that is not known is negative, a length of 0 means the rest (parsenodes.h).
+    let (text, start, length) =
+        unsafe { (CStr::from_ptr(query).to_bytes(), (*planned).stmt_location, (*planned).stmt_len) };
+    let start = usize::try_from(start).unwrap_or(0).min(text.len());
+    let length = usize::try_from(length).unwrap_or(0);
+    let end = if length == 0 { text.len() } else { (start + length).min(text.len()) };
+    let is_blank = |rest: &[u8]| rest.iter().all(|byte| byte.is_ascii_whitespace() || *byte == b';');
+    is_blank(&text[..start]) && is_blank(&text[end..])
+}

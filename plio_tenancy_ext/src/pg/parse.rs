@@ -1,10 +1,14 @@
 //! PostgreSQL's own grammar: the names in a text of SQL statements, and whether it is one SELECT.
 
-use super::{nodes, owned};
+use super::{memory_below_current, nodes, owned, session, sqlstate_text};
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_void};
+
+/// A longer text is not parsed: the tree takes more than a hundred times its memory.
+const LONGEST: usize = 1 << 20;
 
 /// What stands in a text of SQL.
 #[derive(Debug, Default)]
@@ -15,39 +19,100 @@ pub struct Names {
     pub texts: Vec<String>,
 }
 
-/// Parses the text and collects its names; `None` when it is no SQL, or has statements whose parse trees PostgreSQL
-/// cannot walk (utility statements).
-pub fn names_in_sql(text: &str) -> Option<Names> {
-    let text = CString::new(text).ok()?;
-    // Parsing takes no lock and opens nothing, so its errors may be caught without a subtransaction.
-    PgTryBuilder::new(|| {
-        let mut names = Names::default();
-        // SAFETY: the text is NUL-terminated; raw_parser gives a list of RawStmt nodes.
-        let statements = unsafe {
-            nodes::pointers::<pg_sys::RawStmt>(pg_sys::raw_parser(
-                text.as_ptr(),
-                pg_sys::RawParseMode::RAW_PARSE_DEFAULT,
-            ))
-        };
-        for statement in statements {
-            // SAFETY: a RawStmt's statement is a node; the context is the Names above.
-            unsafe { collect((**statement).stmt, (&raw mut names).cast()) };
-        }
-        Some(names)
-    })
-    .catch_others(|_| None)
-    .execute()
+/// What comes of parsing a text.
+#[derive(Debug)]
+pub enum Parsed {
+    /// It is SQL, and this is what it names.
+    Names(Names),
+    /// It is no SQL, or has statements whose parse trees PostgreSQL cannot walk (utility statements).
+    NoSql,
+    /// It is too long, or more than the grammar takes.
+    TooMuch,
 }
 
-/// The walker: notes what the node names, then goes on below it.
-#[pg_guard]
-unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    if node.is_null() {
-        return false;
+/// Parses the text and collects its names.
+///
+/// Raises PostgreSQL's error when the statement is cancelled or memory has run out.
+pub fn names_in_sql(text: &str) -> Parsed {
+    if text.len() > LONGEST {
+        return Parsed::TooMuch;
     }
-    // SAFETY: the context is the Names of names_in_sql; each branch casts to the struct that the tag stands for.
+    let Ok(text) = CString::new(text) else { return Parsed::NoSql };
+    let memory = memory_below_current(c"plio_tenancy parse tree");
+    // SAFETY: the context was just made; what is current is put back below.
+    let before = unsafe { pg_sys::MemoryContextSwitchTo(memory) };
+    // Parsing and walking a tree take no lock, open nothing and change nothing but memory, which is freed below: so their
+    // errors may be caught without a subtransaction.
+    let parsed = PgTryBuilder::new(|| {
+        // SAFETY: the text is NUL-terminated.
+        let statements =
+            unsafe { pg_sys::raw_parser(text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT) };
+        Parsed::Names(collect(statements.cast()))
+    })
+    .catch_others(|cause| refused(cause))
+    .execute();
+    // SAFETY: as above; nothing in the context is used any more.
     unsafe {
-        let names = &mut *context.cast::<Names>();
+        pg_sys::MemoryContextSwitchTo(before);
+        pg_sys::MemoryContextDelete(memory);
+    }
+    parsed
+}
+
+/// What an error of the parser's says. Whatever else it is (a cancellation, no memory) is raised anew.
+fn refused(cause: CaughtError) -> Parsed {
+    let code = match &cause {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
+            sqlstate_text(report.sql_error_code())
+        }
+        CaughtError::RustPanic { .. } => cause.rethrow(),
+    };
+    match &code[..2] {
+        // A limit of the grammar's.
+        "54" => Parsed::TooMuch,
+        // Syntax and literals; features that are not there; a node that cannot be walked.
+        "22" | "42" | "0A" | "XX" => Parsed::NoSql,
+        _ => cause.rethrow(),
+    }
+}
+
+/// Notes what the nodes name, from a list of statements on. Without recursion, however deep the tree is: a sum of some
+/// thousand terms is as deep as it has terms.
+fn collect(statements: *mut pg_sys::Node) -> Names {
+    let mut names = Names::default();
+    let mut waiting = vec![statements];
+    while let Some(node) = waiting.pop() {
+        session::check_for_interrupts();
+        // SAFETY: a node of the tree; the context is the list of those that wait.
+        unsafe {
+            note_node(&mut names, node);
+            if nodes::tag(node) == NodeTag::T_RawStmt {
+                waiting.push((*node.cast::<pg_sys::RawStmt>()).stmt);
+            } else {
+                walk(node, (&raw mut waiting).cast());
+            }
+        }
+    }
+    names
+}
+
+/// The walker: has the node wait for its turn.
+#[pg_guard]
+unsafe extern "C-unwind" fn wait(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    if !node.is_null() {
+        // SAFETY: the context is the list of `collect`, which nobody else uses while the walker runs.
+        unsafe { (*context.cast::<Vec<*mut pg_sys::Node>>()).push(node) };
+    }
+    false
+}
+
+/// Notes what one node names.
+///
+/// # Safety
+/// A node of a raw parse tree.
+unsafe fn note_node(names: &mut Names, node: *mut pg_sys::Node) {
+    // SAFETY: each branch casts to the struct that the tag stands for.
+    unsafe {
         match nodes::tag(node) {
             NodeTag::T_RangeVar => {
                 names.schemas.extend(owned((*node.cast::<pg_sys::RangeVar>()).schemaname));
@@ -65,7 +130,6 @@ unsafe extern "C-unwind" fn collect(node: *mut pg_sys::Node, context: *mut c_voi
             }
             _ => {}
         }
-        walk(node, context)
     }
 }
 
@@ -94,13 +158,13 @@ unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     }
     // SAFETY: nodeFuncs.c calls the walker with these two; the boundary turns its errors into unwinds, as pgrx's own
     // bindings do.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw_expression_tree_walker(node, collect, context)) }
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw_expression_tree_walker(node, wait, context)) }
 }
 
 #[cfg(not(feature = "pg15"))]
 unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     // SAFETY: a node of a raw parse tree, and the context that the walker expects.
-    unsafe { pg_sys::raw_expression_tree_walker_impl(node, Some(collect), context) }
+    unsafe { pg_sys::raw_expression_tree_walker_impl(node, Some(wait), context) }
 }
 
 /// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.

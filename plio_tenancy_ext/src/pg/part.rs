@@ -1,13 +1,13 @@
 //! Work in a subtransaction that is always rolled back, and the error that ended it, if one did.
 //!
 //! Whatever the work sets, locks or writes is undone by PostgreSQL itself; what must outlive it (a tuplestore) is made
-//! before. A cancelled statement is no failure of the work: it goes on.
+//! before. A cancelled statement is no failure of the work: it goes on, whatever the work does about it.
 
-use super::{guc, owned, raw};
+use super::errors::{self, Frame};
+use super::{guc, limit, owned};
 use pgrx::pg_sys::panic::CaughtError;
-use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
+use pgrx::{PgTryBuilder, pg_sys};
 use std::panic::UnwindSafe;
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// How the work failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +18,32 @@ pub struct Failure {
     pub message: String,
 }
 
-/// The last SQLSTATE that was raised while some work ran.
-static LAST_CODE: AtomicI32 = AtomicI32::new(0);
-
-/// Runs `work` in a subtransaction and rolls it back, whatever comes of it.
-///
-/// # Errors
-/// The error that ended the work, unless it was a cancellation: that is raised anew.
-pub fn undone<R>(work: impl FnOnce() -> R + UnwindSafe) -> Result<R, Failure> {
-    undone_unless(work, |_| false)
+/// What the work came to.
+#[derive(Debug)]
+pub enum Stopped {
+    /// It failed.
+    Failed(Failure),
+    /// It took longer than its limit.
+    LimitReached,
 }
 
-/// The same; a failure that `must_go_on` is raised anew, too.
+/// Runs `work` in a subtransaction and rolls it back, whatever comes of it. It may take that long, in milliseconds; 0 is no limit.
+///
+/// # Errors
+/// What stopped the work, unless that was a cancellation of the statement: that is raised, also when the work caught it.
+pub fn undone<R>(milliseconds: i32, work: impl FnOnce() -> R + UnwindSafe) -> Result<R, Stopped> {
+    let mut is_limit_reached = false;
+    let begin = || {
+        if milliseconds > 0 {
+            limit::begin(milliseconds);
+        }
+    };
+    let end = || is_limit_reached = milliseconds > 0 && limit::end();
+    let outcome = run(begin, work, end, |_| false);
+    if is_limit_reached { Err(Stopped::LimitReached) } else { outcome.map_err(Stopped::Failed) }
+}
+
+/// The same without a limit; a failure that `must_go_on` is raised anew, too.
 ///
 /// # Errors
 /// As [`undone`].
@@ -37,72 +51,76 @@ pub fn undone_unless<R>(
     work: impl FnOnce() -> R + UnwindSafe,
     must_go_on: fn(&Failure) -> bool,
 ) -> Result<R, Failure> {
+    run(|| {}, work, || {}, must_go_on)
+}
+
+fn run<R>(
+    begin: impl FnOnce(),
+    work: impl FnOnce() -> R + UnwindSafe,
+    end: impl FnOnce(),
+    must_go_on: fn(&Failure) -> bool,
+) -> Result<R, Failure> {
     // SAFETY: reads the memory context and the resource owner, which are put back below, as plpgsql does (pl_exec.c).
     let (memory, owner) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
+    // SAFETY: taken off below.
+    let frame = unsafe { errors::push(true) };
     // SAFETY: in a transaction; the subtransaction ends below on every way out of `work`.
     unsafe {
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::MemoryContextSwitchTo(memory);
     }
-    LAST_CODE.store(0, Relaxed);
-    // SAFETY: reads a global.
-    let outer_frames = unsafe { pg_sys::error_context_stack };
-    let mut frame = pg_sys::ErrorContextCallback {
-        previous: outer_frames,
-        callback: Some(note_code),
-        arg: std::ptr::null_mut(),
-    };
-    // SAFETY: the frame outlives the work; the stack is put back right after it.
-    unsafe { pg_sys::error_context_stack = &raw mut frame };
+    begin();
     let outcome = PgTryBuilder::new(|| Ok(work())).catch_others(|cause| Err(Box::new(cause))).execute();
-    // SAFETY: as above; the subtransaction that was begun is the current one.
+    end();
+    // SAFETY: the frame was pushed above; the subtransaction that was begun is the current one.
     unsafe {
-        pg_sys::error_context_stack = outer_frames;
+        errors::take_off(frame);
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::RollbackAndReleaseCurrentSubTransaction();
         pg_sys::MemoryContextSwitchTo(memory);
         pg_sys::CurrentResourceOwner = owner;
+        errors::raise_cancellation(frame);
     }
-    outcome.or_else(|cause| failure(cause, must_go_on).map_or_else(|cause| cause.rethrow(), Err))
+    let result = outcome.map_err(|cause| match failure(&cause, frame) {
+        Some(failure) if !must_go_on(&failure) => failure,
+        _ => cause.rethrow(),
+    });
+    // SAFETY: taken off above, not freed yet.
+    unsafe { errors::free_frame(frame) };
+    result
 }
 
-/// Notes the SQLSTATE of the error that is being raised: pgrx keeps only those on PostgreSQL's own list.
-unsafe extern "C-unwind" fn note_code(_argument: *mut std::ffi::c_void) {
-    // SAFETY: called by errfinish, so an error is being raised.
-    LAST_CODE.store(unsafe { raw::geterrcode() }, Relaxed);
-}
-
-/// What failed; the cause itself where it must go on.
-fn failure(cause: Box<CaughtError>, must_go_on: fn(&Failure) -> bool) -> Result<Failure, Box<CaughtError>> {
-    let (code, message) = match &*cause {
+/// What failed; `None` for a bug of ours.
+fn failure(cause: &CaughtError, frame: *mut Frame) -> Option<Failure> {
+    let (code, message) = match cause {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
-            (report.sql_error_code(), report.message().to_owned())
+            (report.sql_error_code() as i32, report.message())
         }
-        CaughtError::RustPanic { .. } => return Err(cause),
+        CaughtError::RustPanic { .. } => return None,
     };
-    if matches!(code, PgSqlErrorCode::ERRCODE_QUERY_CANCELED | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN) {
-        return Err(cause);
-    }
-    let raised = LAST_CODE.load(Relaxed);
-    let is_unlisted = code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && raised != 0;
-    let failure = Failure { sqlstate: text(if is_unlisted { raised } else { code as i32 }), message };
-    if must_go_on(&failure) { Err(cause) } else { Ok(failure) }
+    // SAFETY: the frame of the work.
+    let raised = unsafe { errors::code_of(frame, cause) };
+    Some(Failure { sqlstate: text(raised.unwrap_or(code)), message: first_line(message) })
+}
+
+/// The beginning of a message that may be anybody's: no later line, and not without end.
+fn first_line(message: &str) -> String {
+    const MOST: usize = 500;
+    let line = message.lines().next().unwrap_or_default();
+    let shown: String =
+        line.chars().take(MOST).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if shown.len() < message.len() { shown + "..." } else { shown }
 }
 
 /// A packed SQLSTATE as text.
 pub fn text(code: i32) -> String {
     // SAFETY: any number will do; the result is a static buffer, copied at once.
-    owned(unsafe { pg_sys::unpack_sql_state(code) }).unwrap_or_default()
+    unsafe { owned(pg_sys::unpack_sql_state(code)) }.unwrap_or_default()
 }
 
 /// Makes the (sub)transaction read only: nobody can take that back inside it.
 pub fn forbid_writes() {
     guc::set_local(c"transaction_read_only", c"on");
-}
-
-/// Makes no plan with parallel workers.
-pub fn forbid_workers() {
-    guc::set_local(c"max_parallel_workers_per_gather", c"0");
 }
 
 /// Whether nothing may be written now.

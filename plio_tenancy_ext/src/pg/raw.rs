@@ -58,10 +58,12 @@ unsafe extern "C-unwind" {
     ) -> bool;
     /// xact.c: whether a transaction is in progress.
     pub fn IsTransactionState() -> bool;
-    /// xact.c: how deep in subtransactions we are.
+    /// xact.c: how deep the transaction is nested.
     pub fn GetCurrentTransactionNestLevel() -> c_int;
     /// xact.c: whether a transaction block is open.
     pub fn IsTransactionBlock() -> bool;
+    /// xlog.c: whether this server is a standby, or recovers.
+    pub fn RecoveryInProgress() -> bool;
     /// miscinit.c: whether a security-definer function runs.
     pub fn InLocalUserIdChange() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
@@ -82,6 +84,12 @@ unsafe extern "C-unwind" {
     pub fn get_func_rettype(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: a type's kind, NUL when there is none.
     pub fn get_typtype(typid: pg_sys::Oid) -> std::ffi::c_char;
+    /// lsyscache.c: whether a function is immutable, stable or volatile; an error when there is no such function.
+    pub fn func_volatile(funcid: pg_sys::Oid) -> c_char;
+    /// syscache.c: a row of a catalog, NULL when there is none.
+    pub fn SearchSysCache1(cache: c_int, key: pg_sys::Datum) -> pg_sys::HeapTuple;
+    /// syscache.c: gives it back.
+    pub fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
     /// miscinit.c: the session's user.
@@ -122,6 +130,38 @@ unsafe extern "C-unwind" {
     fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
     /// elog.c: the SQLSTATE of the error that is being raised.
     pub fn geterrcode() -> i32;
+    /// elog.c: a copy of the error that is being raised, in the current memory context.
+    pub fn CopyErrorData() -> *mut pg_sys::ErrorData;
+    /// elog.c: frees such a copy.
+    pub fn FreeErrorData(error: *mut pg_sys::ErrorData);
+    /// elog.c: changes the SQLSTATE of the error that is being raised, as all below change one of its fields.
+    pub fn errcode(code: c_int) -> c_int;
+    /// elog.c: a name: of a table, a constraint or the like.
+    pub fn err_generic_string(field: c_int, text: *const c_char) -> c_int;
+    /// elog.c: a detail for the server's log alone.
+    pub fn errdetail_log(format: *const c_char, ...) -> c_int;
+    /// elog.c: a line of context more.
+    pub fn errcontext_msg(format: *const c_char, ...) -> c_int;
+    /// elog.c: a query that a function runs.
+    pub fn internalerrquery(query: *const c_char) -> c_int;
+    /// elog.c: a place in the client's query.
+    pub fn errposition(position: c_int) -> c_int;
+    /// elog.c: a place in a function's query.
+    pub fn internalerrposition(position: c_int) -> c_int;
+    /// mcxt.c: a copy of a text.
+    pub fn pstrdup(text: *const c_char) -> *mut c_char;
+    /// mcxt.c: frees memory.
+    pub fn pfree(memory: *mut std::ffi::c_void);
+    /// latch.c: wakes who waits.
+    pub fn SetLatch(latch: *mut pg_sys::Latch);
+    /// timeout.c: makes a timer. Not in pgrx's bindings, as all of timeout.h.
+    pub fn RegisterTimeout(id: c_int, handler: Option<unsafe extern "C-unwind" fn()>) -> c_int;
+    /// timeout.c: starts one.
+    pub fn enable_timeout_after(id: c_int, milliseconds: c_int);
+    /// timeout.c: stops one.
+    pub fn disable_timeout(id: c_int, keeps_indicator: bool);
+    /// timeout.c: whether one has gone off.
+    pub fn get_timeout_indicator(id: c_int, resets: bool) -> bool;
     /// execTuples.c: fetches a slot's first columns.
     pub fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, attributes: i32);
     /// tuplestore.c: stores a row.
@@ -131,6 +171,8 @@ unsafe extern "C-unwind" {
         values: *const pg_sys::Datum,
         nulls: *const bool,
     );
+    /// tuplestore.c: goes on where another reader is.
+    pub fn tuplestore_select_read_pointer(store: *mut pg_sys::Tuplestorestate, pointer: c_int);
     /// tuplestore.c: fetches a row.
     pub fn tuplestore_gettupleslot(
         store: *mut pg_sys::Tuplestorestate,
@@ -146,11 +188,35 @@ unsafe extern "C-unwind" {
     pub fn MemoryContextAlloc(context: pg_sys::MemoryContext, size: usize) -> *mut std::ffi::c_void;
     /// mcxt.c: frees all memory of a context.
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
+    /// trigger.c: fires what is deferred.
+    pub fn AfterTriggerFireDeferred();
+    /// trigger.c: SET CONSTRAINTS.
+    pub fn AfterTriggerSetState(statement: *mut pg_sys::ConstraintsSetStmt);
+    /// trigger.c: how many triggers are running, one inside the other.
+    pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// xact.c: makes what was done visible to what follows.
+    pub fn CommandCounterIncrement();
+    /// xact.c: whether a subtransaction is open.
+    pub fn IsSubTransaction() -> bool;
+    /// guc_funcs.c (guc.c on 15): the SQL function set_config().
+    pub fn set_config_by_name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     /// async.c: UNLISTEN of one channel. Not in pgrx's bindings.
     pub fn Async_Unlisten(channel: *const c_char);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.
     pub fn ResetSequenceCaches();
 }
+
+/// `ERROR`, elog.h.
+pub const ERROR: c_int = 21;
+
+/// Of timeout.h's enumeration: statement_timeout's.
+pub const STATEMENT_TIMEOUT: c_int = 3;
+/// The first that is free for others.
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+pub const USER_TIMEOUT: c_int = 12;
+/// The first that is free for others.
+#[cfg(any(feature = "pg17", feature = "pg18"))]
+pub const USER_TIMEOUT: c_int = 13;
 
 /// The permission infos that belong to a plan's range table; NIL on 15, where the entries carry them.
 ///

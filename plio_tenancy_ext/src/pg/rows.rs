@@ -40,11 +40,18 @@ pub struct Rows {
     tail: *mut Row,
     is_full: bool,
     store: *mut pg_sys::Tuplestorestate,
+}
+
+/// Who reads a scan's rows: the scan, or a recheck of one of its rows.
+pub struct Reader {
+    rows: *mut Rows,
     /// The next row to hand out, and how often it was.
     at: *mut Row,
     handed_out: i64,
     slot: *mut pg_sys::TupleTableSlot,
+    /// For what did not fit: a slot, and a place in the tuplestore.
     stored_slot: *mut pg_sys::TupleTableSlot,
+    stored_at: i32,
 }
 
 impl Rows {
@@ -52,12 +59,8 @@ impl Rows {
     /// current memory context, and the tuplestore is the current resource owner's.
     ///
     /// # Safety
-    /// `state` is the running query's, whose memory is current, and `target` outlives it.
-    pub unsafe fn begin(
-        state: *mut pg_sys::EState,
-        target: pg_sys::TupleDesc,
-        columns: &[usize],
-    ) -> *mut Self {
+    /// The running query's memory is current, and `target` outlives it and has these columns.
+    pub unsafe fn begin(target: pg_sys::TupleDesc, columns: &[usize]) -> *mut Self {
         // SAFETY: the caller's promise; what is allocated is filled before it is read.
         unsafe {
             let rows = pg_sys::palloc0(size_of::<Self>()).cast::<Self>();
@@ -74,17 +77,7 @@ impl Rows {
                 tail: std::ptr::null_mut(),
                 is_full: false,
                 store: pg_sys::tuplestore_begin_heap(false, false, STORE_MEMORY),
-                at: std::ptr::null_mut(),
-                handed_out: 0,
-                slot: pg_sys::ExecInitExtraTupleSlot(state, target, &raw const pg_sys::TTSOpsVirtual),
-                stored_slot: pg_sys::ExecInitExtraTupleSlot(
-                    state,
-                    target,
-                    &raw const pg_sys::TTSOpsMinimalTuple,
-                ),
             });
-            let nulls = (*(*rows).slot).tts_isnull;
-            std::slice::from_raw_parts_mut(nulls, (*target).natts as usize).fill(true);
             rows
         }
     }
@@ -226,18 +219,69 @@ impl Rows {
         }
     }
 
+    /// Frees what is kept.
+    ///
+    /// # Safety
+    /// Nobody reads the rows any more.
+    pub unsafe fn end(&mut self) {
+        // SAFETY: both are the rows' own.
+        unsafe {
+            pg_sys::tuplestore_end(self.store);
+            self.chunks.end();
+        }
+    }
+}
+
+impl Reader {
+    /// A reader before the first row. It lives in the query's memory.
+    ///
+    /// # Safety
+    /// `state` is a running query's, whose memory is current; the rows outlive it, and nothing is put any more.
+    pub unsafe fn begin(rows: *mut Rows, state: *mut pg_sys::EState) -> *mut Self {
+        // SAFETY: the caller's promise; what is allocated is filled before it is read. Another place in the tuplestore asks for
+        // no more than it was made for.
+        unsafe {
+            let target = (*rows).target;
+            let slot = pg_sys::ExecInitExtraTupleSlot(state, target, &raw const pg_sys::TTSOpsVirtual);
+            for i in 0..(*target).natts as usize {
+                (*slot).tts_isnull.add(i).write(true);
+            }
+            let reader = pg_sys::palloc0(size_of::<Self>()).cast::<Self>();
+            reader.write(Self {
+                rows,
+                at: std::ptr::null_mut(),
+                handed_out: 0,
+                slot,
+                stored_slot: pg_sys::ExecInitExtraTupleSlot(
+                    state,
+                    target,
+                    &raw const pg_sys::TTSOpsMinimalTuple,
+                ),
+                stored_at: pg_sys::tuplestore_alloc_read_pointer(
+                    (*rows).store,
+                    pg_sys::EXEC_FLAG_REWIND as i32,
+                ),
+            });
+            (*reader).rewind();
+            reader
+        }
+    }
+
     /// The next row to be handed out is the first.
     pub fn rewind(&mut self) {
-        self.at = self.head;
         self.handed_out = 0;
-        // SAFETY: the store lives as long as the rows. Guarded, since reading from a file again may fail.
-        unsafe { pg_sys::tuplestore_rescan(self.store) };
+        // SAFETY: the rows outlive the reader. Guarded, since reading from a file again may fail.
+        unsafe {
+            self.at = (*self.rows).head;
+            pg_sys::tuplestore_select_read_pointer((*self.rows).store, self.stored_at);
+            pg_sys::tuplestore_rescan((*self.rows).store);
+        }
     }
 
     /// The next row in a slot; an empty slot at the end.
     ///
     /// # Safety
-    /// The rows have been rewound after the last was put. Plain data only: an error may jump over the frame.
+    /// Nothing is put any more. Plain data only: an error may jump over the frame.
     #[inline]
     pub unsafe fn next(&mut self) -> *mut pg_sys::TupleTableSlot {
         // SAFETY: the slots are those that `begin` made for the target; a row is followed by its parts.
@@ -246,22 +290,24 @@ impl Rows {
             if let Some(clear) = (*(*slot).tts_ops).clear {
                 clear(slot);
             }
+            let rows = &*self.rows;
             if self.at.is_null() {
-                if !self.is_full {
+                if !rows.is_full {
                     return slot;
                 }
                 // A tuple from the file is the slot's until the next one. Memory that is current in a foreign scan is reset
                 // before that, so it must not lie there.
                 let before = pg_sys::CurrentMemoryContext;
                 pg_sys::CurrentMemoryContext = (*self.stored_slot).tts_mcxt;
-                raw::tuplestore_gettupleslot(self.store, true, false, self.stored_slot);
+                raw::tuplestore_select_read_pointer(rows.store, self.stored_at);
+                raw::tuplestore_gettupleslot(rows.store, true, false, self.stored_slot);
                 pg_sys::CurrentMemoryContext = before;
                 return self.stored_slot;
             }
             let (values, nulls) = ((*slot).tts_values, (*slot).tts_isnull);
-            if self.width == 0 {
-                values.write((*self.at).first);
-                nulls.write(false);
+            values.write((*self.at).first);
+            nulls.write(false);
+            if rows.width == 0 {
                 self.handed_out += 1;
                 if self.handed_out >= *self.at.add(1).cast::<i64>() {
                     self.at = (*self.at).next;
@@ -269,25 +315,14 @@ impl Rows {
                 }
                 return raw::ExecStoreVirtualTuple(slot);
             }
-            let (kept, flags) = self.parts(self.at);
-            values.write((*self.at).first);
-            nulls.write(false);
-            for i in 0..self.width {
-                let place = (*self.columns.add(i)).place;
+            let (kept, flags) = rows.parts(self.at);
+            for i in 0..rows.width {
+                let place = (*rows.columns.add(i)).place;
                 values.add(place).write(*kept.add(i));
                 nulls.add(place).write(*flags.add(i));
             }
             self.at = (*self.at).next;
             raw::ExecStoreVirtualTuple(slot)
-        }
-    }
-
-    /// Frees what is kept.
-    pub fn end(&mut self) {
-        // SAFETY: both are the rows' own.
-        unsafe {
-            pg_sys::tuplestore_end(self.store);
-            self.chunks.end();
         }
     }
 }

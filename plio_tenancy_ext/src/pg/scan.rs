@@ -8,13 +8,14 @@ use pgrx::{FromDatum, IntoDatum, pg_sys};
 /// One row, deformed: `values[i]` is column `i + 1`.
 pub struct Row {
     values: Vec<Option<pg_sys::Datum>>,
+    /// The transaction that wrote it; `FrozenTransactionId` when that was long ago.
     xmin: pg_sys::TransactionId,
 }
 
 impl Row {
     /// Whether this transaction wrote it.
     pub fn is_own(&self) -> bool {
-        // SAFETY: any number may be asked about.
+        // SAFETY: any number may be asked about; none of PostgreSQL's own (a frozen row's) is a current one.
         unsafe { pg_sys::TransactionIdIsCurrentTransactionId(self.xmin) }
     }
 
@@ -94,6 +95,17 @@ pub fn for_each_row(table: pg_sys::Oid, key: &Key<'_>, each: impl FnMut(&Row)) {
     }
 }
 
+/// The same, with the rows that the command which is running has written so far.
+pub fn for_each_unfinished_row(table: pg_sys::Oid, key: &Key<'_>, each: impl FnMut(&Row)) {
+    // SAFETY: any oid may be asked for; closed by `read`; PostgreSQL's own static snapshot.
+    unsafe {
+        let relation = pg_sys::try_table_open(table, pg_sys::AccessShareLock as i32);
+        if !relation.is_null() {
+            read_as_of(relation, key, &raw mut pg_sys::SnapshotSelfData, each);
+        }
+    }
+}
+
 /// Calls `each` for every row of a catalog that all databases share; also where no database is connected to.
 pub fn for_each_shared_row(catalog: pg_sys::Oid, each: impl FnMut(&Row)) {
     // SAFETY: these catalogs are always there; closed by `read`.
@@ -104,15 +116,26 @@ pub fn for_each_shared_row(catalog: pg_sys::Oid, each: impl FnMut(&Row)) {
 ///
 /// # Safety
 /// The relation is open, locked against being dropped.
-unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, mut each: impl FnMut(&Row)) {
+unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, each: impl FnMut(&Row)) {
+    let newest = std::ptr::null_mut();
+    // SAFETY: the caller's promise.
+    unsafe { read_as_of(relation, key, newest, each) };
+}
+
+/// As [`read`], with a snapshot; NULL for the newest.
+unsafe fn read_as_of(
+    relation: pg_sys::Relation,
+    key: &Key<'_>,
+    snapshot: pg_sys::Snapshot,
+    mut each: impl FnMut(&Row),
+) {
     let mut keys = [pg_sys::ScanKeyData::default(); MOST_KEYS];
     // SAFETY: the caller's promise; the scan keys outlive the scan; deformed values point into a tuple that is valid until
     // the next call of systable_getnext.
     unsafe {
         let (index, count) = key.fill(&mut keys);
         let use_index = index != pg_sys::InvalidOid;
-        let newest = std::ptr::null_mut();
-        let scan = pg_sys::systable_beginscan(relation, index, use_index, newest, count, keys.as_mut_ptr());
+        let scan = pg_sys::systable_beginscan(relation, index, use_index, snapshot, count, keys.as_mut_ptr());
         let descriptor = (*relation).rd_att;
         let width = (*descriptor).natts as usize;
         let mut values = vec![pg_sys::Datum::null(); width];
@@ -124,14 +147,47 @@ unsafe fn read(relation: pg_sys::Relation, key: &Key<'_>, mut each: impl FnMut(&
             }
             pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
             let row = values.iter().zip(&nulls).map(|(value, null)| (!null).then_some(*value)).collect();
-            each(&Row { values: row, xmin: (*(*tuple).t_data).t_choice.t_heap.t_xmin });
+            let row = Row { values: row, xmin: xmin_of(tuple) };
+            if key.admits(&row) {
+                each(&row);
+            }
         }
         pg_sys::systable_endscan(scan);
         pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
     }
 }
 
+/// As `HeapTupleHeaderGetXmin` (htup_details.h): a frozen row keeps its number, which may be another transaction's by now.
+unsafe fn xmin_of(tuple: pg_sys::HeapTuple) -> pg_sys::TransactionId {
+    let frozen = pg_sys::HEAP_XMIN_COMMITTED | pg_sys::HEAP_XMIN_INVALID;
+    // SAFETY: a tuple that a scan gave, with its header.
+    unsafe {
+        let header = &*(*tuple).t_data;
+        if u32::from(header.t_infomask) & frozen == frozen {
+            return pg_sys::TransactionId::from(pg_sys::FrozenTransactionId);
+        }
+        header.t_choice.t_heap.t_xmin
+    }
+}
+
+/// Whether a scan reads that index, as `systable_beginscan` (genam.c) decides it. It reads the whole table otherwise, where
+/// a key that looks for NULL finds nothing.
+fn is_usable(index: pg_sys::Oid) -> bool {
+    // SAFETY: reads globals.
+    unsafe { !pg_sys::IgnoreSystemIndexes && !pg_sys::ReindexIsProcessingIndex(index) }
+}
+
 impl Key<'_> {
+    /// Whether the row is one of those that are looked for, as far as the scan's own keys do not say so.
+    fn admits(&self, row: &Row) -> bool {
+        match self {
+            Self::Null { attribute, .. } => {
+                usize::try_from(*attribute).is_ok_and(|attribute| row.datum(attribute).is_none())
+            }
+            Self::All | Self::Text { .. } | Self::Oids { .. } => true,
+        }
+    }
+
     /// Fills the scan keys; gives the index to use and how many keys there are.
     fn fill(&self, keys: &mut [pg_sys::ScanKeyData; MOST_KEYS]) -> (pg_sys::Oid, i32) {
         let equal = pg_sys::BTEqualStrategyNumber as u16;
@@ -154,6 +210,7 @@ impl Key<'_> {
                 }
                 (*index, columns.len().min(MOST_KEYS) as i32)
             }
+            Self::Null { index, .. } if !is_usable(*index) => (pg_sys::InvalidOid, 0),
             Self::Null { index, attribute } => {
                 let none = pg_sys::InvalidOid;
                 let flags = (pg_sys::SK_ISNULL | pg_sys::SK_SEARCHNULL) as i32;

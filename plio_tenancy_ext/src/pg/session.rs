@@ -5,7 +5,8 @@
 mod leftovers;
 
 pub use self::leftovers::{
-    close_large_objects, drop_statement_of_sql, drop_temporary_tables, forget_sequences, unlisten,
+    close_large_objects, drop_statement_of_sql, drop_temporary_objects, forget_sequences, has_statement,
+    has_touched_temporary, unlisten,
 };
 use super::{owned, raw};
 use pgrx::pg_sys;
@@ -23,12 +24,6 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
-/// How deep in subtransactions we are; 1 in none.
-pub fn nest_level() -> i32 {
-    // SAFETY: reads the transaction state.
-    unsafe { raw::GetCurrentTransactionNestLevel() }
-}
-
 /// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
 pub fn statement_start() -> i64 {
     // SAFETY: reads a global.
@@ -39,6 +34,12 @@ pub fn statement_start() -> i64 {
 pub fn is_client_backend() -> bool {
     // SAFETY: reads globals that are set when the process starts.
     unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND || pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// Whether the server is this one process (`postgres --single`).
+pub fn is_single_user() -> bool {
+    // SAFETY: reads a global that is set when the process starts.
+    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_STANDALONE_BACKEND }
 }
 
 /// Whether a parallel worker is being given its leader's state.
@@ -92,10 +93,35 @@ pub fn is_starting() -> bool {
     is_initializing || !is_in_progress()
 }
 
-/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running.
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE is running, of whatever extension.
 pub fn is_creating_extension() -> bool {
     // SAFETY: reads a global.
     unsafe { pg_sys::creating_extension }
+}
+
+/// Whether CREATE EXTENSION or ALTER EXTENSION UPDATE of that extension is running, or pg_upgrade.
+pub fn is_making(extension: pg_sys::Oid) -> bool {
+    // SAFETY: reads globals.
+    unsafe {
+        pg_sys::IsBinaryUpgrade || pg_sys::creating_extension && pg_sys::CurrentExtensionObject == extension
+    }
+}
+
+/// How deep the transaction is nested: 1 outside subtransactions.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
+/// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).
+pub fn is_without_event_triggers() -> bool {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    // SAFETY: reads a setting's value.
+    unsafe {
+        !pg_sys::event_triggers
+    }
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    false
 }
 
 /// The database's oid.
@@ -113,7 +139,7 @@ pub fn is_database_utf8() -> bool {
 /// The database's name.
 pub fn database_name() -> Option<String> {
     // SAFETY: reads the catalog; NULL when it is gone.
-    owned(unsafe { pg_sys::get_database_name(database_oid()) })
+    unsafe { owned(pg_sys::get_database_name(database_oid())) }
 }
 
 /// Whether the SPI stack is empty, that is: no procedural language's code is calling.
@@ -129,7 +155,10 @@ pub fn is_outside_spi() -> bool {
 ///
 /// A SQL function runs its statements without SPI, each in an executor state of its own; a function's call record
 /// lives in the memory of the executor that calls it (execExpr.c), so the client's own query is told by that.
-pub fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
+///
+/// # Safety
+/// The call's record, or NULL.
+pub unsafe fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     // SAFETY: the active portal, its query and the call's flinfo are valid while the call runs, or NULL.
     unsafe {
         let portal = pg_sys::ActivePortal;
@@ -168,6 +197,18 @@ pub fn check_for_interrupts() {
             pg_sys::ProcessInterrupts();
         }
     }
+}
+
+/// Waits; ends the statement if it is cancelled meanwhile.
+pub fn pause(length: std::time::Duration) {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: the process's own latch, as pg_sleep() waits on it (misc.c).
+    unsafe {
+        let milliseconds = length.as_millis().min(1000) as std::ffi::c_long;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, milliseconds, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_for_interrupts();
 }
 
 /// Runs `f` in a transaction: the one that is open, or one of its own.
@@ -242,8 +283,10 @@ fn as_user<R>(as_whom: pg_sys::Oid, flags: u32, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// What to call when transactions of this process begin and end. None may raise.
+/// What to call when transactions of this process begin and end. Only the first may raise.
 pub struct Callbacks {
+    /// A transaction is about to be committed; whatever was deferred has been done.
+    pub on_commit: fn(),
     /// A transaction has ended; whether it was committed.
     pub on_end: fn(bool),
     /// A subtransaction has begun.
@@ -259,11 +302,23 @@ pub fn install(callbacks: Callbacks) {
         event: pg_sys::XactEvent::Type,
         _argument: *mut std::ffi::c_void,
     ) {
-        use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-        if let (XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE, Some(callbacks)) =
-            (event, CALLBACKS.get())
-        {
-            (callbacks.on_end)(event != XACT_EVENT_ABORT);
+        use pg_sys::XactEvent::{
+            XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE,
+        };
+        let Some(callbacks) = CALLBACKS.get() else { return };
+        match event {
+            // SAFETY: plain data only in this frame.
+            XACT_EVENT_PRE_COMMIT => unsafe { before_commit() },
+            XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
+                (callbacks.on_end)(event != XACT_EVENT_ABORT);
+            }
+            _ => {}
+        }
+    }
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" fn before_commit() {
+        if let Some(callbacks) = CALLBACKS.get() {
+            (callbacks.on_commit)();
         }
     }
     unsafe extern "C-unwind" fn on_subtransaction(

@@ -58,10 +58,17 @@ impl Store {
 /// A parameter of a query, `$1` and so on: its value and type.
 #[derive(Clone, Copy)]
 pub struct Param {
-    /// The value; `None` for NULL.
-    pub value: Option<pg_sys::Datum>,
-    /// Its type.
-    pub type_: pg_sys::Oid,
+    /// `None` for NULL.
+    value: Option<pg_sys::Datum>,
+    type_: pg_sys::Oid,
+}
+
+impl Param {
+    /// # Safety
+    /// The value is of that type, and lives as long as queries run with it.
+    pub unsafe fn new(value: Option<pg_sys::Datum>, type_: pg_sys::Oid) -> Self {
+        Self { value, type_ }
+    }
 }
 
 impl Spool {
@@ -69,7 +76,7 @@ impl Spool {
     /// query's columns go.
     ///
     /// # Safety
-    /// Both outlive the spool.
+    /// Both outlive the spool, and each of `columns` is one of the target's.
     pub unsafe fn over(target_store: Store, target: pg_sys::TupleDesc, columns: Vec<usize>) -> Box<Self> {
         // SAFETY: the caller's promise.
         let width = unsafe { (*target).natts } as usize;

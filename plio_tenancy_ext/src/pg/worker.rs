@@ -1,7 +1,7 @@
 //! Background workers: one that the postmaster keeps running, and those that it starts for the length of a transaction.
 
-use super::raw;
 use super::scan::{self, Row};
+use super::{memory_below_current, raw};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
 use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::ffi::CStr;
@@ -119,30 +119,44 @@ pub fn is_running(pid: i32) -> bool {
 
 /// Every database, read in a transaction of its own; no database needs to be connected to.
 pub fn databases() -> Vec<Database> {
-    let is_true = |row: &Row, attribute: u32| row.char(attribute as usize).is_some_and(|value| value != '\0');
-    let mut found = Vec::new();
     // SAFETY: no transaction is open in the launcher; an error in this one ends the process.
     unsafe { pg_sys::StartTransactionCommand() };
-    scan::for_each_shared_row(pg_sys::DatabaseRelationId, |row| {
-        let oid = row.oid(pg_sys::Anum_pg_database_oid as usize);
-        let is_open = is_true(row, pg_sys::Anum_pg_database_datallowconn);
-        found.extend(oid.map(|oid| Database { oid: oid.to_u32(), is_open }));
-    });
+    let found = databases_seen();
     // SAFETY: the one that was started.
     unsafe { pg_sys::CommitTransactionCommand() };
     found
 }
 
+/// The same inside a transaction.
+pub fn databases_seen() -> Vec<Database> {
+    let is_true = |row: &Row, attribute: u32| row.char(attribute as usize).is_some_and(|value| value != '\0');
+    let mut found = Vec::new();
+    scan::for_each_shared_row(pg_sys::DatabaseRelationId, |row| {
+        let oid = row.oid(pg_sys::Anum_pg_database_oid as usize);
+        let is_open = is_true(row, pg_sys::Anum_pg_database_datallowconn);
+        found.extend(oid.map(|oid| Database { oid: oid.to_u32(), is_open }));
+    });
+    found
+}
+
 /// Starts a worker in a database and waits until it has ended; false when there was no slot for it.
 pub fn run(database: u32, name: &str, order: &str) -> bool {
-    // SAFETY: reads a global.
-    let own_pid = unsafe { pg_sys::MyProcPid };
+    // PostgreSQL allocates a handle for each worker and leaves it to whoever started it.
+    let memory = memory_below_current(c"plio_tenancy worker");
+    // SAFETY: the context was just made; reads a global.
+    let (before, own_pid) = unsafe { (pg_sys::MemoryContextSwitchTo(memory), pg_sys::MyProcPid) };
     let worker = builder(name, "plio_worker_main")
         .set_argument(pg_sys::Oid::from(database).into_datum())
         .set_extra(order)
         .set_notify_pid(own_pid)
         .load_dynamic();
-    worker.is_ok_and(|worker| worker.wait_for_shutdown().is_ok())
+    let has_ended = worker.is_ok_and(|worker| worker.wait_for_shutdown().is_ok());
+    // SAFETY: what was current; the handle in the context is used no more. An error before ends the launcher.
+    unsafe {
+        pg_sys::MemoryContextSwitchTo(before);
+        pg_sys::MemoryContextDelete(memory);
+    }
+    has_ended
 }
 
 /// Connects as the bootstrap superuser.

@@ -1,9 +1,10 @@
 //! What the registry keeps about the owners of adopted tenants' objects, and the SQL that changes them.
 
-use super::bug;
+use super::{bug, change};
 use crate::error::Result;
 use crate::pg::quote_identifier;
 use crate::tenant::{Org, TenantId};
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
@@ -15,14 +16,28 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// The statement that gives it to a role. The identity is PostgreSQL's own, with its schema and quoted.
-    pub fn change_owner(&self, role: &str) -> String {
-        let kind = match self.kind.as_str() {
+    /// As PostgreSQL identifies it.
+    pub fn new(kind: Option<String>, identity: Option<String>) -> Self {
+        Self { kind: kind.unwrap_or_default(), identity: identity.unwrap_or_default() }
+    }
+
+    /// Its kind, as ALTER and DROP spell it.
+    fn keyword(&self) -> &str {
+        match self.kind.as_str() {
             "function" | "procedure" | "aggregate" => "ROUTINE",
             "statistics object" => "STATISTICS",
             kind => kind,
-        };
-        format!("ALTER {kind} {} OWNER TO {}", self.identity, quote_identifier(role))
+        }
+    }
+
+    /// The statement that drops it and what depends on it; it may be gone with another.
+    pub fn drop(&self) -> String {
+        format!("DROP {} IF EXISTS {} CASCADE", self.keyword(), self.identity)
+    }
+
+    /// The statement that gives it to a role. The identity is PostgreSQL's own, with its schema and quoted.
+    pub fn change_owner(&self, role: &str) -> String {
+        format!("ALTER {} {} OWNER TO {}", self.keyword(), self.identity, quote_identifier(role))
     }
 }
 
@@ -53,15 +68,118 @@ pub fn owners_of(schema: Oid) -> Result<Vec<Oid>> {
     .map_err(bug)
 }
 
+/// Something with its owner.
+#[derive(Clone, Debug)]
+pub struct OwnedBy {
+    /// What it is, for a message.
+    pub what: String,
+    pub owner_oid: Oid,
+    pub owner: String,
+}
+
+fn owned_by(query: &str, arguments: &[DatumWithOid<'_>]) -> Result<Vec<OwnedBy>> {
+    Spi::connect(|client| {
+        let rows = client.select(query, None, arguments)?;
+        rows.map(|row| {
+            Ok(OwnedBy {
+                what: row.get::<String>(1)?.unwrap_or_default(),
+                owner_oid: row.get::<Oid>(2)?.unwrap_or(Oid::INVALID),
+                owner: row.get::<String>(3)?.unwrap_or_default(),
+            })
+        })
+        .collect::<SpiResult<_>>()
+    })
+    .map_err(bug)
+}
+
+/// The schema and everything in it that has an owner of its own.
+pub fn everything_in(schema: Oid) -> Result<Vec<OwnedBy>> {
+    let query = "
+        SELECT pg_catalog.format('schema %I', n.nspname), n.nspowner, pg_catalog.pg_get_userbyid(n.nspowner)::text
+          FROM pg_catalog.pg_namespace n WHERE n.oid = $1
+        UNION ALL
+        SELECT pg_catalog.format('%s %s', o.type, o.identity), r.oid, r.rolname::text
+          FROM plio._owned_objects($1) o JOIN pg_catalog.pg_roles r ON r.rolname = o.owner";
+    owned_by(query, &[schema.into()])
+}
+
+/// The relations of extensions in a schema, or one of them, that the role may not open to be written.
+pub fn extension_tables_closed_to(schema: &str, relation: Option<&str>, role: Oid) -> Result<Vec<OwnedBy>> {
+    let query = "
+        SELECT pg_catalog.format('relation %I.%I', n.nspname, c.relname), c.relowner, pg_catalog.pg_get_userbyid(c.relowner)::text
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.oid = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ($2::text IS NULL OR c.relname = $2)
+           AND NOT pg_catalog.has_table_privilege($3, c.oid, 'INSERT WITH GRANT OPTION')
+           AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')";
+    let oid = crate::pg::catalog::schema_oid(schema).unwrap_or(Oid::INVALID);
+    owned_by(query, &[oid.into(), relation.into(), role.into()])
+}
+
+/// What [`objects_with_other_owners`] and the schema would go back to.
+pub fn owners_before(tenant: TenantId, schema: Oid) -> Result<Vec<OwnedBy>> {
+    let query = "
+        SELECT pg_catalog.format('schema %I', n.nspname), r.oid, r.rolname::text
+          FROM plio.previous_owners p JOIN pg_catalog.pg_namespace n ON n.oid = $1
+          JOIN pg_catalog.pg_roles r ON r.rolname = p.owner_name
+         WHERE p.tenant_id = $2 AND p.object_type = 'schema'
+        UNION ALL
+        SELECT pg_catalog.format('%s %s', o.type, o.identity), r.oid, r.rolname::text
+          FROM plio._owned_objects($1) o
+          JOIN plio.previous_owners p ON p.tenant_id = $2
+           AND (p.object_type, p.object_name, p.object_args) = (o.type, o.name, o.args)
+          JOIN pg_catalog.pg_roles r ON r.rolname = p.owner_name";
+    owned_by(query, &[schema.into(), tenant.0.into()])
+}
+
+/// What makes a role stronger than an ordinary one: an attribute, or a role that it is a member of; `None` for an ordinary one.
+pub fn strength_of(role: Oid) -> Result<Option<String>> {
+    // Predefined roles have oids below 16384; these three reach nothing.
+    let query = "
+        WITH RECURSIVE above (oid) AS (
+            SELECT $1::oid UNION SELECT m.roleid FROM pg_catalog.pg_auth_members m JOIN above a ON m.member = a.oid)
+        SELECT r.rolname::text FROM above a JOIN pg_catalog.pg_roles r ON r.oid = a.oid
+         WHERE r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
+            OR r.rolname IN ('plio_admin', 'plio_auditor', 'plio_reporter')
+            OR (r.oid < 16384 AND r.rolname NOT IN ('pg_database_owner', 'pg_checkpoint', 'pg_use_reserved_connections'))
+         LIMIT 1";
+    Spi::connect(|client| {
+        let mut rows = client.select(query, None, &[role.into()])?;
+        rows.next().map_or(Ok(None), |row| row.get::<String>(1))
+    })
+    .map_err(bug)
+}
+
+/// Whether `member` may become that role: SET ROLE, from 16 on by that option of the membership.
+pub fn may_become(member: Oid, role: Oid) -> Result<bool> {
+    let query = "SELECT pg_catalog.pg_has_role($1, $2,
+        CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
+    let found = Spi::get_one_with_args::<bool>(query, &[member.into(), role.into()]);
+    Ok(found.map_err(bug)?.unwrap_or(false))
+}
+
+/// The tables in the schema with row security that does not bind their owner.
+pub fn tables_with_unforced_policies(schema: Oid) -> Result<Vec<String>> {
+    let query = "SELECT c.relname::text FROM pg_catalog.pg_class c
+                  WHERE c.relnamespace = $1 AND c.relrowsecurity AND NOT c.relforcerowsecurity ORDER BY c.relname";
+    Spi::connect(|client| {
+        let rows = client.select(query, None, &[schema.into()])?;
+        rows.map(|row| row.get::<String>(1))
+            .filter_map(std::result::Result::transpose)
+            .collect::<SpiResult<_>>()
+    })
+    .map_err(bug)
+}
+
 /// Keeps whose the schema is, and whose the objects in it are that are not its owner's.
 pub fn remember_owners(tenant: TenantId, schema: Oid, owner: &str, granted_usage: bool) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name, granted_usage)
          VALUES ($1, 'schema', '{}', '{}', $2, $3)",
         &[tenant.0.into(), owner.into(), granted_usage.into()],
     )
     .map_err(bug)?;
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name)
          SELECT $1, type, name, args, owner FROM plio._owned_objects($2) WHERE owner <> $3",
         &[tenant.0.into(), schema.into(), owner.into()],
@@ -99,17 +217,13 @@ pub fn objects_with_other_owners(tenant: TenantId, schema: Oid) -> Result<Vec<(O
 
 /// Forgets them.
 pub fn forget_owners(tenant: TenantId) -> Result<()> {
-    Spi::run_with_args("DELETE FROM plio.previous_owners WHERE tenant_id = $1", &[tenant.0.into()])
-        .map_err(bug)
+    change("DELETE FROM plio.previous_owners WHERE tenant_id = $1", &[tenant.0.into()]).map_err(bug)
 }
 
 /// Gives the tenant a role, or none.
 pub fn update_role(org: &Org, role_name: Option<&str>) -> Result<()> {
-    Spi::run_with_args(
-        "UPDATE plio.tenants SET role_name = $2 WHERE org = $1",
-        &[org.as_str().into(), role_name.into()],
-    )
-    .map_err(bug)
+    change("UPDATE plio.tenants SET role_name = $2 WHERE org = $1", &[org.as_str().into(), role_name.into()])
+        .map_err(bug)
 }
 
 /// The statements that give objects which `role` creates in the schema the default privileges of those of `owner`.

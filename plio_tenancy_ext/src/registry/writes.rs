@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{ShareRow, bug};
+use super::{ShareRow, bug, change, changing};
 use crate::error::Result;
 use crate::pg::jsonb::Jsonb;
 use crate::tenant::{Org, ShareMode, Status};
@@ -10,16 +10,31 @@ use pgrx::prelude::*;
 
 /// Writes the tenant's row.
 pub fn insert_tenant(org: &Org, schema_name: &str, role_name: Option<&str>, settings: Jsonb) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.tenants (org, schema_name, role_name, settings) VALUES ($1, $2, $3, $4)",
         &[org.as_str().into(), schema_name.into(), role_name.into(), settings.into()],
     )
     .map_err(bug)
 }
 
+/// Makes a role a member of the group for as long as the subtransaction lasts that will be rolled back. GRANT would lock the
+/// group's role from 16 on, and so keep create_tenant() waiting; a row that nobody else ever sees needs no lock.
+pub fn join_group_without_lock(role: &str) -> Result<()> {
+    // Of these columns 15 has the first four. Oids come from one counter: the new role's is free.
+    Spi::run_with_args(
+        "INSERT INTO pg_catalog.pg_auth_members
+         SELECT (pg_catalog.jsonb_populate_record(NULL::pg_catalog.pg_auth_members, pg_catalog.jsonb_build_object(
+                'roleid', g.oid, 'member', r.oid, 'grantor', 10, 'admin_option', false,
+                'oid', r.oid, 'inherit_option', true, 'set_option', true))).*
+           FROM pg_catalog.pg_roles g, pg_catalog.pg_roles r WHERE g.rolname = 'plio_tenant' AND r.rolname = $1",
+        &[role.into()],
+    )
+    .map_err(bug)
+}
+
 /// Opens or closes the tenant.
 pub fn update_status(org: &Org, status: Status) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "UPDATE plio.tenants SET status = $2 WHERE org = $1",
         &[org.as_str().into(), status.as_str().into()],
     )
@@ -28,16 +43,13 @@ pub fn update_status(org: &Org, status: Status) -> Result<()> {
 
 /// Gives the tenant another org, schema name and role name; access follows.
 pub fn update_names(org: &Org, new_org: &Org, schema_name: &str, role_name: Option<&str>) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "UPDATE plio.tenants SET org = $2, schema_name = $3, role_name = $4 WHERE org = $1",
         &[org.as_str().into(), new_org.as_str().into(), schema_name.into(), role_name.into()],
     )
     .map_err(bug)?;
-    Spi::run_with_args(
-        "UPDATE plio.access SET org = $2 WHERE org = $1",
-        &[org.as_str().into(), new_org.as_str().into()],
-    )
-    .map_err(bug)
+    change("UPDATE plio.access SET org = $2 WHERE org = $1", &[org.as_str().into(), new_org.as_str().into()])
+        .map_err(bug)
 }
 
 /// Removes the tenant's row, and its access rows with it.
@@ -48,14 +60,14 @@ pub fn delete_tenant(org: &Org) -> Result<()> {
         "DELETE FROM plio.access WHERE org = $1",
         "DELETE FROM plio.tenants WHERE org = $1",
     ] {
-        Spi::run_with_args(statement, &[org.as_str().into()]).map_err(bug)?;
+        change(statement, &[org.as_str().into()]).map_err(bug)?;
     }
     Ok(())
 }
 
 /// Lets a role enter an org, or every tenant; a second time changes nothing.
 pub fn insert_access(role: &str, org: Option<&Org>) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.access (role_name, org) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         &[role.into(), org.map(Org::as_str).into()],
     )
@@ -64,7 +76,7 @@ pub fn insert_access(role: &str, org: Option<&Org>) -> Result<()> {
 
 /// Takes a role's access to an org, or to every tenant, away; other rows of the role stay.
 pub fn delete_access(role: &str, org: Option<&Org>) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "DELETE FROM plio.access WHERE role_name = $1 AND org IS NOT DISTINCT FROM $2",
         &[role.into(), org.map(Org::as_str).into()],
     )
@@ -73,7 +85,7 @@ pub fn delete_access(role: &str, org: Option<&Org>) -> Result<()> {
 
 /// Takes all of a role's access away.
 pub fn delete_every_access(role: &str) -> Result<()> {
-    Spi::run_with_args("DELETE FROM plio.access WHERE role_name = $1", &[role.into()]).map_err(bug)
+    change("DELETE FROM plio.access WHERE role_name = $1", &[role.into()]).map_err(bug)
 }
 
 /// Whether a role still has access to anything.
@@ -87,12 +99,10 @@ pub fn has_any_access(role: &str) -> Result<bool> {
 
 /// A role has another name now; true when it had access to something.
 pub fn rename_role(old: &str, new: &str) -> Result<bool> {
-    let count = Spi::get_one_with_args::<i64>(
-        "WITH renamed AS (UPDATE plio.access SET role_name = $2 WHERE role_name = $1 RETURNING 1)
-         SELECT count(*) FROM renamed",
-        &[old.into(), new.into()],
-    );
-    Spi::run_with_args(
+    let query = "WITH renamed AS (UPDATE plio.access SET role_name = $2 WHERE role_name = $1 RETURNING 1)
+         SELECT count(*) FROM renamed";
+    let count = changing(|| Spi::get_one_with_args::<i64>(query, &[old.into(), new.into()]));
+    change(
         "UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1",
         &[old.into(), new.into()],
     )
@@ -107,7 +117,7 @@ pub fn upsert_share(
     mode: ShareMode,
     is_function: bool,
 ) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.shares (schema_name, relation_name, mode, is_function) VALUES ($1, $2, $3, $4)
          ON CONFLICT (schema_name, relation_name) DO UPDATE SET mode = excluded.mode",
         &[schema_name.into(), relation_name.into(), mode.as_str().into(), is_function.into()],
@@ -117,13 +127,19 @@ pub fn upsert_share(
 
 /// Takes a share back; true when there was one.
 pub fn delete_share(schema_name: &str, relation_name: Option<&str>, is_function: bool) -> Result<bool> {
-    let count = Spi::get_one_with_args::<i64>(
-        "WITH gone AS (DELETE FROM plio.shares
+    let query = "WITH gone AS (DELETE FROM plio.shares
                        WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2 AND is_function = $3 RETURNING 1)
-         SELECT count(*) FROM gone",
-        &[schema_name.into(), relation_name.into(), is_function.into()],
-    );
+         SELECT count(*) FROM gone";
+    let arguments = [schema_name.into(), relation_name.into(), is_function.into()];
+    let count = changing(|| Spi::get_one_with_args::<i64>(query, &arguments));
     Ok(count.map_err(bug)?.unwrap_or(0) > 0)
+}
+
+/// Whether a role may call a function.
+pub fn may_execute(role: pgrx::pg_sys::Oid, function: pgrx::pg_sys::Oid) -> Result<bool> {
+    let query = "SELECT pg_catalog.has_function_privilege($1, $2, 'EXECUTE')";
+    let answer = Spi::get_one_with_args::<bool>(query, &[role.into(), function.into()]);
+    Ok(answer.map_err(bug)?.unwrap_or(false))
 }
 
 /// The function that a text such as `public.f(integer)` names.
@@ -146,7 +162,7 @@ pub fn rename_share(old: &ShareRow, schema_name: &str, relation_name: Option<&st
             "UPDATE plio.shares SET schema_name = $3 WHERE schema_name = $1 AND $2::text IS NULL AND $4::text IS NULL"
         }
     };
-    Spi::run_with_args(
+    change(
         statement,
         &[old.schema_name.as_str().into(), old_relation.into(), schema_name.into(), relation_name.into()],
     )
@@ -155,7 +171,7 @@ pub fn rename_share(old: &ShareRow, schema_name: &str, relation_name: Option<&st
 
 /// Writes what was done into the history, in the same transaction.
 pub fn record(action: &str, org: Option<&Org>, detail: serde_json::Value) -> Result<()> {
-    Spi::run_with_args(
+    change(
         "INSERT INTO plio.history (action, org, detail) VALUES ($1, $2, $3)",
         &[action.into(), org.map(Org::as_str).into(), pgrx::JsonB(detail).into()],
     )

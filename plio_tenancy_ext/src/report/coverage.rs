@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
-use crate::pg::part::{self, Failure};
+use crate::pg::part::{self, Failure, Stopped};
 use crate::pg::session;
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
@@ -54,7 +54,7 @@ pub struct Part {
 
 impl Part {
     /// What a visit came to.
-    pub fn of(org: String, visit: std::result::Result<Result<i64>, Failure>) -> Self {
+    pub fn of(org: String, visit: std::result::Result<Result<i64>, Stopped>) -> Self {
         let failed = |org, outcome, failure| Self { org, outcome, rows: 0, failure: Some(failure) };
         match visit {
             Ok(Ok(rows)) => Self { org, outcome: Outcome::Counted, rows, failure: None },
@@ -62,12 +62,17 @@ impl Part {
                 let outcome = match error {
                     Error::Suspended { .. } => Outcome::Suspended,
                     Error::UnknownTenant { .. } => Outcome::Gone,
+                    Error::ReportColumn { .. } => Outcome::Drifted,
                     _ => Outcome::Failed,
                 };
                 let sqlstate = part::text(error.sqlstate() as i32);
                 failed(org, outcome, Failure { sqlstate, message: error.to_string() })
             }
-            Err(failure) => {
+            Err(Stopped::LimitReached) => {
+                let message = "the visit took longer than plio.report_visit_timeout".to_owned();
+                failed(org, Outcome::Failed, Failure { sqlstate: "57014".to_owned(), message })
+            }
+            Err(Stopped::Failed(failure)) => {
                 let is_drift = DRIFT.contains(&failure.sqlstate.as_str());
                 failed(org, if is_drift { Outcome::Drifted } else { Outcome::Failed }, failure)
             }

@@ -7,21 +7,25 @@
 
 use crate::error::{Error, Result};
 use crate::lifecycle::begin_management;
-use crate::pg::{quote_identifier, quote_literal};
+use crate::pg::types::Type;
+use crate::pg::{catalog, quote_identifier, quote_literal};
 use crate::registry::{self, bug};
+use crate::report::lossless;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::json;
 
 /// The columns that most of the tenants with such a table have, as a column list. What is of a tenant's own type is text.
-/// Types come without modifiers: a value that is longer or finer in one tenant than in most is not cut to theirs.
+/// Types come without modifiers: a value that is longer or finer in one tenant than in most is not cut to theirs. Where another
+/// of the types that tenants have there takes over the values of all exactly, the column is of that one (lossless.rs).
 const COLUMNS: &str = "
     WITH tenant AS (
         SELECT t.tenant_id, n.oid AS schema FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name
     ), shape AS (
         SELECT tenant.tenant_id,
                array_agg(a.attname::text ORDER BY a.attnum) AS names,
-               array_agg(CASE WHEN y.typnamespace IN (SELECT schema FROM tenant) THEN 'text'
-                              ELSE format_type(a.atttypid, -1) END ORDER BY a.attnum) AS types
+               array_agg(CASE WHEN y.typnamespace IN (SELECT schema FROM tenant) THEN 'text'::regtype::oid
+                              ELSE y.oid END ORDER BY a.attnum) AS types
           FROM tenant
           JOIN pg_class c ON c.relnamespace = tenant.schema AND c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm')
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -29,6 +33,19 @@ const COLUMNS: &str = "
          GROUP BY tenant.tenant_id
     )
     SELECT names, types FROM shape GROUP BY names, types ORDER BY count(*) DESC, min(tenant_id) LIMIT 1";
+
+/// All types that a column of the tenants' has, the most frequent first. What is of a tenant's own type is text.
+const TYPES: &str = "
+    WITH tenant AS (
+        SELECT n.oid AS schema FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name
+    ), found AS (
+        SELECT CASE WHEN y.typnamespace IN (SELECT schema FROM tenant) THEN 'text'::regtype::oid ELSE y.oid END AS type
+          FROM tenant
+          JOIN pg_class c ON c.relnamespace = tenant.schema AND c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm')
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+          JOIN pg_type y ON y.oid = a.atttypid
+    ), counted AS (SELECT type, count(*) AS times FROM found GROUP BY type)
+    SELECT array_agg(type ORDER BY times DESC, type) FROM counted";
 
 /// Makes a report view, or makes it anew with the columns that the tenants have now.
 ///
@@ -46,8 +63,11 @@ pub fn create(name: &str, table: &str, org_column: &str) -> Result<()> {
             hint: "Pass another name for the organization's column as org_column.",
         });
     }
-    let columns: Vec<String> =
-        names.iter().zip(&types).map(|(name, type_)| format!("{} {type_}", quote_identifier(name))).collect();
+    let columns: Vec<String> = names
+        .iter()
+        .zip(&types)
+        .map(|(name, type_)| Ok(format!("{} {}", quote_identifier(name), common_type(table, name, *type_)?)))
+        .collect::<Result<_>>()?;
     let view = format!("plio_reports.{}", quote_identifier(name));
     if exists(name)? {
         registry::run(&format!("DROP FOREIGN TABLE {view}"))?;
@@ -91,8 +111,15 @@ fn ensure_identifier(argument: &str, value: &str) -> Result<()> {
     Ok(())
 }
 
-fn columns(table: &str) -> Result<(Vec<String>, Vec<String>)> {
-    let found = Spi::get_two_with_args::<Vec<String>, Vec<String>>(COLUMNS, &[table.into()]);
+/// The type of a report view's column: most tenants', unless another one takes over more tenants' values exactly.
+fn common_type(table: &str, column: &str, most: Oid) -> Result<String> {
+    let all = Spi::get_one_with_args::<Vec<Oid>>(TYPES, &[table.into(), column.into()]).map_err(bug)?;
+    let type_of = |oid| Type::of(oid, -1, None);
+    Ok(catalog::type_name_with_modifier(lossless::common(most, &all.unwrap_or_default(), type_of), -1))
+}
+
+fn columns(table: &str) -> Result<(Vec<String>, Vec<Oid>)> {
+    let found = Spi::get_two_with_args::<Vec<String>, Vec<Oid>>(COLUMNS, &[table.into()]);
     match found {
         Ok((Some(names), Some(types))) => Ok((names, types)),
         Ok(_) | Err(pgrx::spi::SpiError::InvalidPosition) => {

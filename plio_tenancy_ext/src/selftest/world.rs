@@ -1,10 +1,9 @@
 //! The two throw-away tenants: the same ids in both, and what a careless superuser may have left between them.
 
 use crate::error::{Error, Result};
-use crate::pg::jsonb::Jsonb;
 use crate::pg::{catalog, guc, quote_identifier, quote_literal, session};
 use crate::tenant::Org;
-use crate::{access, cache, context, lifecycle, registry};
+use crate::{cache, context, lifecycle, registry};
 use pgrx::prelude::*;
 
 /// The names in the own tenant, by id; the other one's are the canary with the same ids.
@@ -29,7 +28,7 @@ pub struct World {
 }
 
 impl World {
-    /// Makes both tenants; the caller gets access to the first.
+    /// Makes both tenants.
     ///
     /// # Errors
     /// Those of `create_tenant`.
@@ -47,21 +46,15 @@ impl World {
             });
         }
         session::as_superuser(|| {
-            guc::set_until_level_ends(c"default_tablespace", c"");
-            let schemas = [
-                lifecycle::create(&own, None, Jsonb::empty())?,
-                lifecycle::create(&other, None, Jsonb::empty())?,
-            ];
-            // Asked before anything is granted for the test.
+            let (own_schema, _) = lifecycle::make_throw_away(&own)?;
+            let (other_schema, other_role) = lifecycle::make_throw_away(&other)?;
             let tenant = cache::tenant(&other).ok_or_else(|| Error::Bug("no tenant".to_owned()))?;
             let may_enter_all = cache::may_enter(caller, &tenant);
-            let role = tenant.role.as_ref().map(|role| role.name.to_string_lossy().into_owned());
-            access::grant(&name, Some(&own))?;
-            let [own_schema, other_schema] = schemas.map(|schema| quote_identifier(&schema));
+            let [own_schema, other_schema] = [own_schema, other_schema].map(|name| quote_identifier(&name));
             let mut world = World {
                 own_schema,
                 other_schema,
-                other_role: quote_identifier(&role.unwrap_or_default()),
+                other_role: quote_identifier(&other_role),
                 unshared_schema: quote_identifier(&format!("plio_selftest_{process}")),
                 large_object: String::new(),
                 sequence: String::new(),
@@ -113,8 +106,8 @@ impl World {
     }
 
     /// The tenant that the caller may enter.
-    pub fn own_org(&self) -> &str {
-        self.own.as_str()
+    pub fn own_org(&self) -> &Org {
+        &self.own
     }
 
     /// The other one.

@@ -1,3 +1,23 @@
 -- What the comparison of the two install scripts cannot know: changed tables, and what must be dropped first.
+
 -- Functions can be shared.
 ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
+
+-- Denials: how often, and when for the last time. The view must not be dropped: others may depend on it.
+ALTER TABLE plio.denials_history ADD COLUMN times bigint NOT NULL DEFAULT 1, ADD COLUMN last_at timestamptz;
+CREATE FUNCTION plio."_kept_denials"("first" bigint, "for_good" bool)
+RETURNS TABLE ("denial_id" bigint, "at" timestamptz, "pid" integer, "session_id" text, "login_role" text, "org" text, "kind" text,
+               "message" text, "sqlstate" text, "query_id" bigint, "enforced" bool, "times" bigint, "last_at" timestamptz)
+STRICT VOLATILE PARALLEL RESTRICTED LANGUAGE c AS 'MODULE_PATHNAME', '_kept_denials_wrapper';
+CREATE OR REPLACE VIEW plio.denials AS
+    SELECT d.denial_id, d.at, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+           d.times, d.last_at
+      FROM plio._kept_denials(0, false) d;
+DROP FUNCTION plio._denials(bigint);
+
+-- unassign_role() may be told who is to own the schema.
+DROP FUNCTION plio.unassign_role(text);
+
+-- A tenant may be partly dropped.
+ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
+    ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "bench/ddl.rs"]
+mod ddl;
 #[path = "bench/denials.rs"]
 mod denials;
 #[path = "bench/report_views.rs"]
@@ -48,9 +50,12 @@ struct Args {
     /// Seconds of each run.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
-    /// Tenants for the statistics.
+    /// Tenants for the statistics, and at most for DDL.
     #[arg(long, default_value_t = 1000)]
     tenants: usize,
+    /// DDL alone.
+    #[arg(long)]
+    ddl: bool,
     /// Fail when a ratio is below its target.
     #[arg(long)]
     check: bool,
@@ -89,6 +94,9 @@ fn run(args: &Args) -> Outcome<bool> {
         "per second (medians)", "plio_tenancy", "plain", "ratio", "quartiles"
     );
     let mut good = true;
+    if args.ddl {
+        return ddl::run(args);
+    }
     println!("BEGIN; ...; PK SELECT; COMMIT:");
     for (what, over, target, enter, path) in [
         ("  set_tenant() | SET LOCAL search_path", Over::Socket, Some(0.95), ENTER, PATH),
@@ -112,6 +120,7 @@ fn run(args: &Args) -> Outcome<bool> {
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     good &= denials::run(args)?;
     good &= report_views::run(args)?;
+    good &= ddl::run(args)?;
     Ok(good)
 }
 

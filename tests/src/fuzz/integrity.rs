@@ -4,6 +4,8 @@
 
 use postgres::Client;
 
+use crate::fuzz::canary::Owner;
+use crate::fuzz::cast::{self, NEW_ROLES};
 use crate::fuzz::world::{SCHEMAS, Tenants, World, schema};
 
 /// The rows of each aspect, sorted.
@@ -11,21 +13,23 @@ pub type Snapshot = Vec<(&'static str, Vec<String>)>;
 
 /// Catalogs of the cluster and the database, whoever works in it. `relpages` and the like belong to autovacuum.
 const COMMON: &[(&str, &str)] = &[
-    ("registry", "SELECT t::text FROM plio.tenants t UNION ALL SELECT a::text FROM plio.access a UNION ALL SELECT s::text FROM plio.shares s"),
-    ("history", "SELECT h::text FROM plio.history h"),
-    ("roles", "SELECT r::text FROM pg_authid r"),
-    ("memberships", "SELECT m::text FROM pg_auth_members m"),
-    ("settings of roles and databases", "SELECT s::text FROM pg_db_role_setting s WHERE setrole <> '@attacker'::regrole"),
+    ("registry", "SELECT t::text FROM plio.tenants t UNION ALL SELECT (to_jsonb(a) - 'granted_at')::text FROM plio.access a UNION ALL SELECT s::text FROM plio.shares s"),
+    ("history", "SELECT h::text FROM plio.history h WHERE actor <> 'postgres'"),
+    ("roles", "SELECT concat_ws(' ', oid, rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolconnlimit, rolvaliduntil,
+        CASE WHEN NOT oid = ANY (@cast) THEN md5(rolpassword) END) FROM pg_authid r WHERE rolname NOT IN (@new)"),
+    ("memberships", "SELECT concat_ws(' ', r.rolname, u.rolname, m.admin_option) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+        WHERE r.rolname NOT IN (@new) AND u.rolname NOT IN (@new)"),
+    ("settings of roles and databases", "SELECT s::text FROM pg_db_role_setting s WHERE NOT setrole = ANY (@cast)"),
     ("databases", "SELECT concat_ws(' ', datname, datdba, datacl, datallowconn, datconnlimit) FROM pg_database"),
-    ("schemas", "SELECT n::text FROM pg_namespace n WHERE nspname !~ '^pg_(toast_)?temp_'"),
-    ("default privileges", "SELECT d::text FROM pg_default_acl d WHERE defaclrole <> '@attacker'::regrole"),
+    ("schemas", "SELECT concat_ws(' ', oid, nspname, nspowner, ARRAY(SELECT a::text FROM unnest(nspacl) a ORDER BY 1)) FROM pg_namespace n WHERE nspname !~ '^pg_(toast_)?temp_' AND (nspname IN ('public', 'tenant_acme', 'tenant_bravo', 'Co\"ral ü') OR NOT nspowner = ANY (@cast))"),
+    ("default privileges", "SELECT d::text FROM pg_default_acl d WHERE NOT defaclrole = ANY (@cast) OR defaclnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, (SELECT oid FROM pg_namespace WHERE nspname = 'Co\"ral ü'))"),
     ("event triggers", "SELECT e::text FROM pg_event_trigger e"),
-    ("extensions, languages, casts, servers", "SELECT e::text FROM pg_extension e UNION ALL SELECT l::text FROM pg_language l
+    ("extensions, languages, casts, servers", "SELECT e::text FROM pg_extension e WHERE NOT extowner = ANY (@cast) UNION ALL SELECT l::text FROM pg_language l
         UNION ALL SELECT c::text FROM pg_cast c WHERE castsource < 16384 UNION ALL SELECT s::text FROM pg_foreign_server s UNION ALL SELECT u::text FROM pg_user_mapping u
         UNION ALL SELECT p::text FROM pg_publication p UNION ALL SELECT p::text FROM pg_parameter_acl p"),
     ("objects of public, lookup, plio and pg_catalog", "SELECT concat_ws(' ', c.oid, relname, relowner, relacl, relkind, reltype, relfilenode, reloptions, relrowsecurity)
-        FROM pg_class c WHERE relnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace)
-        UNION ALL SELECT concat_ws(' ', p.oid::regprocedure, md5(p::text)) FROM pg_proc p WHERE pronamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace)"),
+        FROM pg_class c WHERE relnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace) AND NOT relowner = ANY (@cast)
+        UNION ALL SELECT concat_ws(' ', p.oid::regprocedure, md5(p::text)) FROM pg_proc p WHERE pronamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace) AND NOT proowner = ANY (@cast)"),
     ("rows of public and lookup", "SELECT t::text FROM public.countries t UNION ALL SELECT t::text FROM lookup.codes t"),
 ];
 
@@ -60,11 +64,11 @@ const LARGE_OBJECTS: (&str, &str) = (
 /// Everything about these tenants, and what is nobody's. What the attacker may set for its own role is left out.
 ///
 /// Adopted schemas belong to the attacker's role, and without a tenant it may do with what no hook sees as it likes
-/// (docs/guarantees.md, "tenants without a role, seen without a tenant"): large objects, the values of sequences by oid, and
+/// (docs/guarantees.md, "tenants without a role, seen without a tenant"): large objects, and
 /// VACUUM FULL and CLUSTER of all that it owns, which give tables new files. In stints in which the attacker also speaks
 /// without a tenant (`speaks_outside`) these are left out; in the others they are compared like everything else.
 pub fn snapshot(admin: &mut Client, world: &World, tenants: &[usize], speaks_outside: bool) -> Snapshot {
-    let attacker = world.attacker.as_str();
+    let cast = cast::oids(world);
     let mut rows = |query: &str| -> Vec<String> {
         let query = format!("SELECT coalesce(x, '') FROM ({query}) q(x) ORDER BY x COLLATE \"C\"");
         match admin.query(&query, &[]) {
@@ -73,18 +77,16 @@ pub fn snapshot(admin: &mut Client, world: &World, tenants: &[usize], speaks_out
             Err(error) => vec![format!("{error:?}")],
         }
     };
-    let mut snapshot: Snapshot =
-        COMMON.iter().map(|(what, query)| (*what, rows(&query.replace("@attacker", attacker)))).collect();
+    let mut snapshot: Snapshot = COMMON
+        .iter()
+        .map(|(what, query)| (*what, rows(&query.replace("@cast", &cast).replace("@new", NEW_ROLES))))
+        .collect();
     for tenant in tenants {
         let oid = format!("'{}'::regnamespace", schema(*tenant).replace('\'', "''"));
         let is_owners = world.tenants == Tenants::Adopted && speaks_outside;
         let aspects = OF_TENANT.iter().chain((!is_owners).then_some(&LARGE_OBJECTS));
         snapshot.extend(aspects.map(|(what, query)| {
-            let query = if is_owners {
-                query.replace("relfilenode, ", "").replace(", 'S')", ")")
-            } else {
-                (*query).to_owned()
-            };
+            let query = if is_owners { query.replace("relfilenode, ", "") } else { (*query).to_owned() };
             (*what, rows(&query.replace('@', &oid)))
         }));
     }
@@ -128,6 +130,90 @@ pub fn foreign_locks(
         return Ok(Vec::new());
     }
     // Locks and states are not read in one moment: what counts is a session that was idle from one look to the next.
+    let second = look()?;
+    Ok(first.into_iter().filter(|seen| second.contains(seen)).map(|(what, _)| what).collect())
+}
+
+/// Rights in the cluster and the database, and what in them is a role's own doing left out.
+const RIGHTS: &str = "SELECT concat_ws(' ', 'role', rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls)
+          FROM pg_authid WHERE rolname NOT IN (@new)
+        UNION ALL SELECT concat_ws(' ', 'member', r.rolname, u.rolname, m.admin_option) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+          WHERE r.rolname NOT IN (@new) AND u.rolname NOT IN (@new)
+        UNION ALL SELECT concat_ws(' ', 'database', datname, datdba, datacl) FROM pg_database
+        UNION ALL SELECT concat_ws(' ', 'schema', nspname, nspowner, ARRAY(SELECT a::text FROM unnest(nspacl) a ORDER BY 1)) FROM pg_namespace WHERE nspname IN ('public', 'lookup', 'plio', 'pg_catalog', 'Co\"ral ü')
+        UNION ALL SELECT concat_ws(' ', 'plio', relname, relowner, relacl) FROM pg_class WHERE relnamespace = 'plio'::regnamespace";
+
+/// What nobody may gain who may manage tenants: roles that log in or have attributes, memberships outside the tenants' own group,
+/// definer functions of superusers.
+const GAINS: &str = "SELECT concat_ws(' ', 'role', rolname, rolsuper, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls) FROM pg_authid
+          WHERE rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR rolcanlogin
+        UNION ALL SELECT concat_ws(' ', 'member', r.rolname, u.rolname) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+          WHERE r.rolname <> 'plio_tenant'
+        UNION ALL SELECT concat_ws(' ', 'definer', p.oid::regprocedure, md5(prosrc)) FROM pg_proc p JOIN pg_roles r ON r.oid = proowner AND rolsuper WHERE prosecdef
+        UNION ALL SELECT concat_ws(' ', 'plio', proname, proowner, prosecdef, prosrc, proconfig) FROM pg_proc WHERE pronamespace = 'plio'::regnamespace AND proname NOT LIKE '%report%'";
+
+/// The rights as they are; `None` when the server does not say.
+pub fn rights(admin: &mut Client, manages: bool) -> Option<Vec<String>> {
+    let query = if manages { GAINS } else { RIGHTS }.replace("@new", NEW_ROLES);
+    let rows = admin.query(&format!("SELECT x FROM ({query}) q(x) ORDER BY x COLLATE \"C\""), &[]).ok()?;
+    Some(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// What differs, in words.
+pub fn changed(before: &[String], after: &[String]) -> Option<String> {
+    let gone = before.iter().filter(|row| !after.contains(row)).take(3).collect::<Vec<_>>();
+    let new = after.iter().filter(|row| !before.contains(row)).take(3).collect::<Vec<_>>();
+    (!gone.is_empty() || !new.is_empty()).then(|| format!("gone {gone:?}, new {new:?}"))
+}
+
+/// Rows of one tenant in another's tables, for the tenants that the attacker may enter: nothing but the server itself can have
+/// carried them over.
+pub fn carried(admin: &mut Client, world: &World) -> Vec<String> {
+    let mut found = Vec::new();
+    for (tenant, name) in SCHEMAS.iter().enumerate() {
+        for other in (0..SCHEMAS.len()).filter(|other| *other != tenant) {
+            let digits = world.canaries.digits(Owner::Tenant(other));
+            let query = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace AND nspname = $1
+                          WHERE relkind IN ('r', 'm') AND query_to_xml(format('SELECT * FROM ONLY %s', c.oid::regclass), false, false, '')::text LIKE $2";
+            let rows = admin.query(query, &[name, &format!("%{digits}%")]).unwrap_or_default();
+            found.extend(
+                rows.iter().map(|row| format!("{} has rows of tenant {other}", row.get::<_, String>(0))),
+            );
+        }
+    }
+    found
+}
+
+/// Locks that idle sessions of the attackers hold and that are on no list of what may be held: in a transaction, relations of
+/// tenants that they may enter, of no tenant and of the catalogs; outside of one, advisory locks alone.
+///
+/// # Errors
+/// The connection is gone.
+pub fn left_behind(admin: &mut Client, world: &World) -> Result<Vec<String>, postgres::Error> {
+    let query = format!(
+        "SELECT format('%s %s %s: %s', l.locktype, l.mode, coalesce(l.relation::regclass::text, concat_ws(' ', l.classid::regclass, l.objid)), a.query), concat(a.pid, ' ', a.state_change)
+           FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+          WHERE l.granted AND a.usesysid = ANY ({cast}) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype <> 'advisory'
+            AND (a.state = 'idle'
+                 OR a.state LIKE 'idle in transaction%'
+                    AND (l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objid = (SELECT oid FROM pg_extension WHERE extname = 'plio_tenancy') AND l.mode <> 'AccessShareLock'
+                         OR l.locktype = 'object' AND l.classid = 'pg_namespace'::regclass AND l.objid = (SELECT oid FROM pg_namespace WHERE nspname = $1)
+                         OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_namespace)
+                            AND l.relation NOT IN (SELECT n.oid FROM pg_namespace n WHERE nspname IN ('tenant_acme', 'tenant_bravo'))
+                         OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'plio'::regnamespace) AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')))
+         UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner), gid FROM pg_prepared_xacts x
+          WHERE database = current_database() AND EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+                        WHERE l.pid IS NULL AND (n.nspname = ANY (ARRAY['tenant_acme', 'tenant_bravo', $1]) OR l.relation IN (SELECT oid FROM pg_namespace)))",
+        cast = cast::oids(world)
+    );
+    let mut look = || -> Result<Vec<(String, String)>, postgres::Error> {
+        let rows = admin.query(&query, &[&SCHEMAS[super::world::VICTIM]])?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    };
+    let first = look()?;
+    if first.is_empty() {
+        return Ok(Vec::new());
+    }
     let second = look()?;
     Ok(first.into_iter().filter(|seen| second.contains(seen)).map(|(what, _)| what).collect())
 }

@@ -74,6 +74,14 @@ pub enum Kind {
     Internal,
     /// An error of ours without a hint, or with a SQLSTATE that the README does not list.
     Refusal,
+    /// Somebody has more rights than before, or another role than it set.
+    Rights,
+    /// What belongs to one tenant is found in another, or after it.
+    Carry,
+    /// A tenant that may not be entered was entered, or stayed in force.
+    Admission,
+    /// What is cancelled does not end.
+    Hang,
     /// What `plio.health()` or `plio.audit()` finds critical, and did not before.
     Defect,
 }
@@ -108,21 +116,8 @@ pub fn may_enter(text: &str) -> bool {
 }
 
 /// What a statement calls or reads that one layer leaves open while no tenant is set (docs/guarantees.md, "tenants without a
-/// role, seen without a tenant"): the login role's own privileges show statistics, sequences and large objects of every
-/// schema that it owns, and query texts of its other sessions.
-const OPEN_OUTSIDE: [&str; 11] = [
-    "pg_stat",
-    "pg_get_sequence_data",
-    "pg_sequence",
-    "nextval",
-    "currval",
-    "setval",
-    "lastval",
-    "lo_",
-    "loread",
-    "largeobject",
-    "information_schema.sequences",
-];
+/// role, seen without a tenant"): the login role's own privileges show its large objects and query texts of its other sessions.
+const OPEN_OUTSIDE: [&str; 4] = ["pg_stat_", "lo_", "loread", "largeobject"];
 
 /// Whether what a statement shows without a tenant is known and open for adopted tenants.
 fn is_open_outside(text: &str) -> bool {
@@ -141,34 +136,23 @@ pub fn stays_inside(tenant: &str, text: &str) -> bool {
     (!tenant.is_empty() || is_entry) && !(leads_out && is_open_outside(text))
 }
 
-/// The canaries of others in an answer. `before` is the tenant in force when it was sent, `last` the one that was in force
-/// before it, `stint` says which tenants the attacker may enter now.
-///
-/// Open, as docs/guarantees.md says: a cursor WITH HOLD of a tenant's can be fetched from by the session that made it when
-/// no tenant is set any more, until another is entered.
-pub fn leaks(
-    world: &World,
-    stint: Stint,
-    before: &str,
-    last: &str,
-    text: &str,
-    answer: &Answer<'_>,
-) -> Vec<Owner> {
+/// The canaries of others in an answer. `before` is the tenant in force when it was sent, `stint` says which tenants the
+/// attacker may enter now.
+pub fn leaks(world: &World, stint: Stint, before: &str, text: &str, answer: &Answer<'_>) -> Vec<Owner> {
     let in_force = |org: &str| before == org || answer.tenant == org;
     let enters = || may_enter(text);
-    let is_held = |org: &str| before.is_empty() && last == org;
     // What is no tenant's and was read without one: the session keeps it in temporary tables, which are the login role's
-    // own where a tenant has no role, and in cursors WITH HOLD.
-    let is_fetched = ["c1", "c2"].iter().any(|cursor| text.contains(cursor));
+    // own where a tenant has no role, or granted to everybody, and in cursors WITH HOLD.
+    let kept = ["c1", "c2", "t1", "t2", "t3", "T 4", "pg_temp"];
+    let is_fetched = kept.iter().any(|name| text.contains(name));
     let is_kept = stint.speaks_outside && (is_fetched || world.tenants == Tenants::Adopted);
-    // The value of a sequence that was called without a tenant goes along, too.
     let is_open = || {
-        let is_seen = in_force("") || text.contains("lastval");
-        stint.speaks_outside && world.tenants == Tenants::Adopted && is_seen && is_open_outside(text)
+        let is_owners = stint.speaks_outside && stint.owns && world.tenants == Tenants::Adopted;
+        is_owners && in_force("") && is_open_outside(text)
     };
     let is_allowed = |owner: &Owner| match owner {
         Owner::Tenant(tenant) => {
-            let is_entered = in_force(ORGS[*tenant]) || is_held(ORGS[*tenant]) || enters();
+            let is_entered = in_force(ORGS[*tenant]) || enters();
             (stint.granted[*tenant] && is_entered) || is_open()
         }
         Owner::Unshared => in_force("") || enters() || is_kept,
@@ -193,6 +177,43 @@ pub fn fault(failure: &Failure) -> Option<Kind> {
 
 /// What the server's log says of processes that died.
 pub fn crashes(log: &str) -> Vec<String> {
-    let signs = ["PANIC:", "was terminated by signal", "internal error in plio_tenancy", "panicked at"];
+    let signs =
+        ["PANIC:", "TRAP:", "was terminated by signal", "internal error in plio_tenancy", "panicked at"];
     log.lines().filter(|line| signs.iter().any(|sign| line.contains(sign))).map(str::to_owned).collect()
+}
+
+/// What a story's probe has found: text after `kept:` in an answer to a statement that asks for it.
+pub fn kept(text: &str, answer: &Answer<'_>) -> Option<String> {
+    if !text.starts_with("SELECT 'kept:") {
+        return None;
+    }
+    word_after(answer.bytes, b"kept:")
+}
+
+/// Who the session says it is, when that was asked.
+pub fn who(text: &str, answer: &Answer<'_>) -> Option<String> {
+    if text == "SELECT 'who:' || current_user" { word_after(answer.bytes, b"who:") } else { None }
+}
+
+fn word_after(bytes: &[u8], mark: &[u8]) -> Option<String> {
+    let at = memchr::memmem::find(bytes, mark)? + mark.len();
+    // The tag of the next message comes behind it.
+    let word = bytes[at..].iter().take_while(|byte| !byte.is_ascii_control() && **byte < 128);
+    let mut word: String = word.map(|byte| char::from(*byte)).collect();
+    word.pop();
+    Some(word)
+}
+
+/// Whether a statement does nothing but ask for a session's tenant that there is not.
+pub fn is_refused_entry(text: &str) -> bool {
+    let rest = text.strip_prefix("SET plio.tenant = '");
+    rest.and_then(|rest| rest.strip_suffix('\''))
+        .is_some_and(|org| !org.is_empty() && !org.contains(['\'', ';']))
+}
+
+/// What no client may see of a process: a backtrace.
+pub fn shows_backtrace(bytes: &[u8]) -> bool {
+    [b"stack backtrace".as_slice(), b"rust_begin_unwind", b"core::panicking"]
+        .iter()
+        .any(|mark| memchr::memmem::find(bytes, mark).is_some())
 }

@@ -75,6 +75,14 @@ const SETTINGS: &[&str] = &[
     "constraint_exclusion",
     "DateStyle",
 ];
+const PLIO: &[&str] = &[
+    "plio.allow_partial_reports",
+    "plio.allowed_connections",
+    "plio.enforcement",
+    "plio.denials_log_rate",
+    "plio.counted_tenants",
+    "plio.denials_history_rows",
+];
 const UNSHARED: &[&str] = &[
     "public.users",
     "public.secrets",
@@ -113,6 +121,9 @@ pub struct Pools {
     queries: Vec<String>,
     calls: Calls,
     database: String,
+    group: String,
+    /// Oids of functions for the protocol's function call.
+    by_oid: Vec<(String, u32)>,
 }
 
 impl Pools {
@@ -143,8 +154,16 @@ impl Pools {
             large_objects: numbers(column("SELECT oid::text FROM pg_largeobject_metadata WHERE $1::text[] IS NOT NULL ORDER BY oid")),
             calls: Calls::read(admin, &world.attacker),
             database: world.db.name().to_owned(),
+            group: world.group.clone(),
+            by_oid: Vec::new(),
             queries: vec!["SELECT 1".to_owned()],
         };
+        let by_oid = admin.query("SELECT p.oid::regprocedure::text, p.oid FROM pg_proc p WHERE p.oid IN
+                (to_regprocedure('plio.set_tenant(text)'), 'nextval(regclass)'::regprocedure, 'lo_get(oid)'::regprocedure, 'lastval()'::regprocedure, 'pg_notify(text,text)'::regprocedure,
+                 'query_to_xml(text,boolean,boolean,text)'::regprocedure, 'loread(integer,integer)'::regprocedure, 'lo_open(oid,integer)'::regprocedure, to_regprocedure('lookup.through()'),
+                 to_regprocedure('public.peek_definer(text)')) OR pronamespace IN (SELECT oid FROM pg_namespace WHERE nspname = ANY ($1)) AND proretset = false AND prokind = 'f' AND pronargs = 0 ORDER BY 1", &[&SCHEMAS.to_vec()]);
+        let by_oid = by_oid.unwrap_or_else(|error| panic!("{error:?}"));
+        pools.by_oid = by_oid.iter().map(|row| (row.get(0), row.get(1))).collect();
         // Named more often: what belongs to nobody the attacker may enter.
         let victims: Vec<String> =
             pools.tables.iter().filter(|name| name.starts_with("\"Co")).cloned().collect();
@@ -162,6 +181,26 @@ impl Pools {
             })
             .collect();
         pools
+    }
+
+    /// A function's oid, and arguments for it.
+    pub fn function_call(&self, random: &mut Random) -> (u32, Vec<String>) {
+        let Some((signature, oid)) = (!self.by_oid.is_empty()).then(|| random.pick(&self.by_oid)) else {
+            return (0, Vec::new());
+        };
+        let kinds = signature.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
+        let argument = |kind: &str| match kind {
+            "" => None,
+            "oid" | "regclass" => Some(self.oid(random)),
+            "integer" => Some("262144".to_owned()),
+            "boolean" => Some("t".to_owned()),
+            _ if signature.contains("set_tenant") => Some(random.word(&ORGS).to_owned()),
+            _ if signature.contains("pg_notify") => {
+                Some(random.word(&["plio:1:fuzz", "plio:2:fuzz", "plio:3:fuzz", "fuzz"]).to_owned())
+            }
+            _ => Some(self.query(random).to_owned()),
+        };
+        (*oid, kinds.split(',').filter_map(argument).collect())
     }
 
     /// How many functions are called.
@@ -201,6 +240,13 @@ impl Pools {
             "LO" if self.large_objects.is_empty() => "1".to_owned(),
             "LO" => random.pick(&self.large_objects).to_string(),
             "CALL" => self.calls.call(random, self),
+            "PLIO" => (*random.pick(PLIO)).to_owned(),
+            "PLIOLITERAL" => literal(random.word(PLIO)),
+            "TRUSTED" => (*random.pick(&["hstore", "citext", "pg_trgm"])).to_owned(),
+            "GROUP" => self.group.clone(),
+            "ONE" => ORGS[0].to_owned(),
+            "OTHER" => ORGS[1].to_owned(),
+            "LONGSUM" => ["1"; 3000].join("+"),
             "CURSORLITERAL" => literal(random.word(&["c1", "c2"])),
             other => panic!("the grammar's terminal {other} is unknown"),
         }

@@ -14,8 +14,9 @@ pub type Step = (Request, usize);
 /// Names of statements of the protocol: parsed in one tenant, bound in another.
 const NAMES: &[&str] = &["p1", "p2", "p3"];
 /// Rules whose effects stay in the session, and rules that would find them.
-const LEAVES: &[&str] = &["cursor", "prepared", "sequence", "ddl", "setting", "large", "channel"];
-const FINDS: &[&str] = &["cursor", "prepared", "sequence", "select", "names", "catalog", "channel"];
+const LEAVES: &[&str] =
+    &["cursor", "prepared", "sequence", "ddl", "setting", "large", "channel", "settled", "deferred"];
+const FINDS: &[&str] = &["cursor", "prepared", "sequence", "select", "names", "catalog", "channel", "found"];
 
 /// Writes scenes.
 #[derive(Debug)]
@@ -34,12 +35,15 @@ impl Author<'_> {
     /// The next scene.
     pub fn scene(&mut self) -> Vec<Step> {
         match self.random.below(100) {
-            0..=39 => self.transaction(),
-            40..=69 => self.session(),
-            70..=77 => self.without(),
-            78..=85 => self.residue(),
-            86..=91 => self.one_message(),
-            92..=96 => self.pipeline(),
+            0..=29 => self.transaction(),
+            30..=52 => self.session(),
+            53..=58 => self.without(),
+            59..=65 => self.residue(),
+            66..=70 => self.one_message(),
+            71..=74 => self.pipeline(),
+            75..=92 => self.story(),
+            93..=95 => self.driver(),
+            96 => self.function_call(),
             _ => self.nested(),
         }
     }
@@ -49,7 +53,7 @@ impl Author<'_> {
     }
 
     /// A statement of the grammar, or one made of others.
-    fn statement(&mut self, rule: &str) -> String {
+    pub(super) fn statement(&mut self, rule: &str) -> String {
         let spliced = if self.random.chance(20) { self.corpus.splice(self.random) } else { None };
         let (pools, random) = (self.pools, &mut *self.random);
         let text = spliced.filter(|text| is_fair(text)).unwrap_or_else(|| {
@@ -59,7 +63,7 @@ impl Author<'_> {
         text
     }
 
-    fn step(&mut self, rule: &str) -> Step {
+    pub(super) fn step(&mut self, rule: &str) -> Step {
         let kind = self.random.below(100);
         let text = match kind {
             0..=78 => self.statement(rule),
@@ -99,7 +103,7 @@ impl Author<'_> {
         }
     }
 
-    fn begin(&mut self) -> Step {
+    pub(super) fn begin(&mut self) -> Step {
         let begins = [
             "BEGIN",
             "BEGIN",
@@ -110,7 +114,7 @@ impl Author<'_> {
         (Request::Simple((*self.random.pick(&begins)).to_owned()), 0)
     }
 
-    fn enter(&mut self, org: &str) -> Step {
+    pub(super) fn enter(&mut self, org: &str) -> Step {
         match self.random.below(4) {
             0 => (Request::Simple(format!("SET LOCAL plio.tenant = '{org}'")), 1),
             1 => (Request::Extended("", "SELECT plio.set_tenant($1)".into(), vec![Some(org.into())]), 1),

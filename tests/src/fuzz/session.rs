@@ -7,13 +7,16 @@ use crate::Cluster;
 use crate::fuzz::oracle::{self, Finding, Kind};
 use crate::fuzz::scene::Step;
 use crate::fuzz::summary::Summary;
-use crate::fuzz::wire::{Request, Wire};
+use crate::fuzz::wire::{Answer, Failure, Request, Wire};
 use crate::fuzz::world::World;
 
 /// Requests under way at once: what they and their answers need fits into the socket's buffers.
 const BATCH: usize = 24;
 /// What a finding says of the time before.
 const REMEMBERED: usize = 40;
+
+/// Names that drivers give to their statements.
+pub const DRIVERS: [&str; 2] = ["_pg3_0", "S_1"];
 
 /// What holds for a stint.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,8 @@ pub struct Stint {
     pub granted: [bool; 3],
     /// Whether it also speaks while no tenant is set.
     pub speaks_outside: bool,
+    /// Whether the adopted tenants belong to the role.
+    pub owns: bool,
     /// Whether the role may read every tenant's rows anyhow: an administrator, a reporter.
     pub reads_all: bool,
 }
@@ -34,8 +39,14 @@ pub struct Session {
     before: VecDeque<String>,
     /// What was parsed under a name of the protocol.
     parsed: HashMap<&'static str, VecDeque<String>>,
-    /// The tenant that was in force last.
-    last: String,
+    /// Connects as for replication.
+    replicates: bool,
+    /// The last entry was refused: no tenant may be in force until the next.
+    is_out: bool,
+    /// The driver's statement was prepared in this scene.
+    has_prepared: bool,
+    /// Who the session said it was when no tenant was set.
+    who: Option<String>,
 }
 
 impl Session {
@@ -46,8 +57,26 @@ impl Session {
             wire: None,
             before: VecDeque::new(),
             parsed: HashMap::new(),
-            last: String::new(),
+            replicates: false,
+            is_out: false,
+            has_prepared: false,
+            who: None,
         }
+    }
+
+    /// Of a role that connects as for replication: it sends SQL all the same.
+    pub fn replicating(role: &str) -> Self {
+        Self { replicates: true, ..Self::new(role) }
+    }
+
+    /// Whose it is.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// What it sent lately, oldest first.
+    pub fn lately(&self) -> Vec<String> {
+        self.before.iter().cloned().collect()
     }
 
     /// Ends an open transaction; the session's tenant and its leftovers stay.
@@ -68,6 +97,9 @@ impl Session {
     /// Plays a scene.
     pub fn play(&mut self, world: &World, stint: Stint, steps: &[Step], summary: &mut Summary) {
         let mut rest = steps;
+        self.who = None;
+        self.has_prepared = false;
+        self.is_out = false;
         while !rest.is_empty() {
             let alone = usize::from(rest[0].0.goes_alone());
             let until = rest.iter().position(|(request, _)| request.goes_alone()).unwrap_or(rest.len());
@@ -114,7 +146,7 @@ impl Session {
             self.remember(&sent);
             let answer = wire.receive()?;
             summary.count(*counts, answer.failure.as_ref().map_or("00000", |failure| &failure.code));
-            let leaks = oracle::leaks(world, stint, &before, &self.last, &text, &answer);
+            let leaks = oracle::leaks(world, stint, &before, &text, &answer);
             if !leaks.is_empty() {
                 let what = format!("{leaks:?} in {}", excerpt(answer.bytes));
                 summary.find(self.finding(Kind::Leak, what, &sent));
@@ -124,25 +156,99 @@ impl Session {
                 let what = format!("{} {} ({})", failure.code, failure.message, failure.file);
                 summary.find(self.finding(kind, what, &sent));
             }
+            for (kind, what) in self.strange(stint, &before, request, &text, &answer) {
+                summary.find(self.finding(kind, what, &sent));
+            }
             before.clear();
             before.push_str(answer.tenant);
-            if !before.is_empty() {
-                self.last.clone_from(&before);
-            }
         }
         self.wire = Some(wire);
         Ok(())
     }
 
+    /// What is wrong with an answer beside what it shows.
+    fn strange(
+        &mut self,
+        stint: Stint,
+        before: &str,
+        request: &Request,
+        text: &str,
+        answer: &Answer<'_>,
+    ) -> Vec<(Kind, String)> {
+        let mut strange = Vec::new();
+        if oracle::shows_backtrace(answer.bytes) {
+            strange.push((Kind::Refusal, "a backtrace".to_owned()));
+        }
+        let is_settings = text.contains("kept:setting");
+        if let Some(what) = oracle::kept(text, answer).filter(|_| before.is_empty() == is_settings) {
+            strange.push((Kind::Carry, format!("kept: {what}")));
+        }
+        if let Some(who) = oracle::who(text, answer).filter(|_| before.is_empty()) {
+            match &self.who {
+                Some(set) if *set != who => {
+                    strange.push((Kind::Rights, format!("{set} is {who} after a tenant")));
+                }
+                _ => {}
+            }
+            self.who = Some(who);
+        }
+        if text.to_ascii_lowercase().contains(" role ") {
+            self.who = None;
+        }
+        // A session's tenant: refused outside a transaction, so nothing is rolled back to.
+        if oracle::is_refused_entry(text) && answer.status == b'I' {
+            self.is_out = answer.failure.is_some();
+        } else if oracle::may_enter(text) || text.to_ascii_lowercase().contains("reset all") {
+            self.is_out = false;
+        } else if self.is_out && !stint.reads_all && answer.failure.is_none() && !answer.tenant.is_empty() {
+            let reads = text.to_ascii_lowercase().contains("from users");
+            if reads {
+                strange.push((Kind::Admission, format!("{} after a refused SET", answer.tenant)));
+            }
+        }
+        // What the driver prepared is what runs.
+        match request {
+            Request::Extended(name, ..) if DRIVERS.contains(name) => {
+                self.has_prepared |= answer.failure.is_none();
+            }
+            Request::Bound(name, parameters) if DRIVERS.contains(name) => {
+                strange.extend(self.driver(parameters, answer));
+                self.has_prepared = false;
+            }
+            _ => {}
+        }
+        strange
+    }
+
+    fn driver(&self, parameters: &[Option<String>], answer: &Answer<'_>) -> Option<(Kind, String)> {
+        let [Some(wanted)] = parameters else { return None };
+        let code = answer.failure.as_ref().map(|failure| failure.code.as_str());
+        match code {
+            None if answer.tenant != wanted.as_str() => Some((
+                Kind::Admission,
+                format!("the driver asked for {wanted} and is in {:?}", answer.tenant),
+            )),
+            // Nobody but SQL inside the tenant can have removed it.
+            Some("26000") if self.has_prepared => {
+                Some((Kind::Change, "the driver's statement is gone".to_owned()))
+            }
+            _ => None,
+        }
+    }
+
     fn connect(&self, world: &World) -> io::Result<Wire> {
         let cluster: &Cluster = world.db.cluster();
-        Wire::connect(cluster.socket_dir(), cluster.port(), &self.role, world.db.name())
+        let database = world.db.name();
+        Wire::connect_as(cluster.socket_dir(), cluster.port(), &self.role, database, self.replicates)
     }
 
     /// With the text that a bound statement was parsed from: one of the last, since parsing may have failed.
     fn full_text(&mut self, request: &Request) -> String {
         let text = request.text();
         let (Request::Extended(name, ..) | Request::Bound(name, _)) = request else { return text };
+        if DRIVERS.contains(name) {
+            return format!("{text} /* plio.set_tenant */");
+        }
         let known = self.parsed.entry(name).or_default();
         if matches!(request, Request::Bound(..)) {
             return format!("{text} {known:?}");
@@ -164,6 +270,26 @@ impl Session {
     fn finding(&self, kind: Kind, what: String, statement: &str) -> Finding {
         let before = self.before.iter().take(self.before.len().saturating_sub(1)).cloned().collect();
         Finding { kind, what, statement: statement.to_owned(), before }
+    }
+
+    /// Sends one statement outside of any scene: the tenant in force afterwards, or the error.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn ask(&mut self, world: &World, sql: &str) -> io::Result<Result<String, Failure>> {
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => self.connect(world)?,
+        };
+        self.remember(&format!("[{}] {sql}", wire.tenant()));
+        wire.send(&[Request::Simple(sql.to_owned())])?;
+        let answer = wire.receive()?;
+        let said = match answer.failure {
+            Some(failure) => Err(failure),
+            None => Ok(answer.tenant.to_owned()),
+        };
+        self.wire = Some(wire);
+        Ok(said)
     }
 
     fn lost(&mut self, world: &World, error: &io::Error, summary: &mut Summary) {

@@ -98,8 +98,8 @@ impl fmt::Display for Summary {
             self.functions,
             self.seed
         )?;
-        use Kind::{Change, Crash, Defect, Internal, Leak, Lock, Refusal};
-        let kinds = [Leak, Change, Lock, Crash, Internal, Refusal, Defect];
+        use Kind::{Admission, Carry, Change, Crash, Defect, Hang, Internal, Leak, Lock, Refusal, Rights};
+        let kinds = [Leak, Change, Rights, Carry, Admission, Lock, Hang, Crash, Internal, Refusal, Defect];
         let found: Vec<String> =
             kinds.iter().map(|kind| format!("{kind:?} {}", self.count_of(*kind))).collect();
         write!(f, "found: {}", found.join(", "))

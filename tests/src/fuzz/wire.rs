@@ -15,6 +15,8 @@ pub enum Request {
     Extended(&'static str, String, Vec<Option<String>>),
     /// Bind and Execute of a statement parsed before.
     Bound(&'static str, Vec<Option<String>>),
+    /// The protocol's function call: an oid, and arguments as texts.
+    Function(u32, Vec<String>),
     /// Several statements before one Sync: a transaction of its own unless one is open.
     Pipeline(Vec<String>),
 }
@@ -26,6 +28,7 @@ impl Request {
             Self::Simple(sql) => sql.clone(),
             Self::Extended(name, sql, parameters) => format!("/* extended {name} {parameters:?} */ {sql}"),
             Self::Bound(name, parameters) => format!("/* bound {name} {parameters:?} */"),
+            Self::Function(oid, arguments) => format!("/* function call */ {oid} {arguments:?}"),
             Self::Pipeline(statements) => format!("/* pipeline */ {}", statements.join("; ")),
         }
     }
@@ -38,6 +41,7 @@ impl Request {
             Self::Extended(_, _, parameters) | Self::Bound(_, parameters) => {
                 parameters.iter().flatten().any(|value| value.len() > LARGE)
             }
+            Self::Function(..) => false,
             Self::Pipeline(statements) => statements.iter().any(|sql| sql.len() > LARGE),
         }
     }
@@ -54,6 +58,16 @@ impl Request {
                 bind_and_execute(out, name, parameters);
                 message(out, b'S', |_| ());
             }
+            Self::Function(oid, arguments) => message(out, b'F', |body| {
+                body.extend(oid.to_be_bytes());
+                body.extend(0u16.to_be_bytes());
+                body.extend((arguments.len() as u16).to_be_bytes());
+                for argument in arguments {
+                    body.extend((argument.len() as i32).to_be_bytes());
+                    body.extend(argument.as_bytes());
+                }
+                body.extend(0u16.to_be_bytes());
+            }),
             Self::Pipeline(statements) => {
                 for sql in statements {
                     parse(out, "", sql);
@@ -154,6 +168,7 @@ pub struct Wire {
     start: usize,
     tenant: String,
     status: u8,
+    process: i32,
 }
 
 impl Wire {
@@ -162,13 +177,30 @@ impl Wire {
     /// # Errors
     /// Whatever the socket or the server says.
     pub fn connect(folder: &Path, port: u16, role: &str, database: &str) -> io::Result<Self> {
+        Self::connect_as(folder, port, role, database, false)
+    }
+
+    /// The same; a connection for replication takes SQL, too.
+    ///
+    /// # Errors
+    /// Whatever the socket or the server says.
+    pub fn connect_as(
+        folder: &Path,
+        port: u16,
+        role: &str,
+        database: &str,
+        replicates: bool,
+    ) -> io::Result<Self> {
         let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.set_write_timeout(Some(Duration::from_secs(60)))?;
-        let mut wire = Self { stream, buffer: Vec::new(), start: 0, tenant: String::new(), status: b'I' };
+        let mut wire =
+            Self { stream, buffer: Vec::new(), start: 0, tenant: String::new(), status: b'I', process: 0 };
         let mut startup = vec![0; 4];
         startup.extend(196_608u32.to_be_bytes());
-        for word in ["user", role, "database", database, "application_name", "plio-fuzz", ""] {
+        let replication: &[&str] = if replicates { &["replication", "database"] } else { &[] };
+        let words = ["user", role, "database", database, "application_name", "plio-fuzz"];
+        for word in words.iter().chain(replication).chain(&[""]) {
             text(&mut startup, word);
         }
         let length = (startup.len() as u32).to_be_bytes();
@@ -189,6 +221,32 @@ impl Wire {
     /// The transaction's status: `I`, `T` or `E`.
     pub fn status(&self) -> u8 {
         self.status
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> i32 {
+        self.process
+    }
+
+    /// The answer to the next request sent, if it comes within this time; what came so far is kept.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn receive_within(&mut self, limit: Duration) -> io::Result<Option<Answer<'_>>> {
+        self.stream.set_read_timeout(Some(limit))?;
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        loop {
+            if is_complete(&self.buffer) {
+                self.stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+                return self.receive().map(Some);
+            }
+            match self.fill() {
+                Ok(()) => {}
+                Err(error) if is_late(&error) => return Ok(None),
+                Err(error) => return self.fail(error, None).map(Some),
+            }
+        }
     }
 
     /// Sends requests in one write.
@@ -241,6 +299,10 @@ impl Wire {
                     message(&mut out, b'c', |_| ());
                     self.stream.write_all(&out)?;
                 }
+                b'K' => {
+                    let process = body.get(..4).and_then(|bytes| bytes.try_into().ok());
+                    self.process = process.map_or(0, i32::from_be_bytes);
+                }
                 _ => {}
             }
             at = end;
@@ -272,6 +334,27 @@ impl Wire {
             None => error,
         })
     }
+}
+
+/// Whether a read came to its limit.
+pub fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// Whether there is a ReadyForQuery among complete messages.
+fn is_complete(buffer: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(header) = buffer.get(at..at + 5) {
+        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+        if buffer.len() < at + 1 + length {
+            return false;
+        }
+        if header[0] == b'Z' {
+            return true;
+        }
+        at += 1 + length;
+    }
+    false
 }
 
 fn failure_of(body: &[u8]) -> Failure {

@@ -6,6 +6,8 @@
 use postgres::Client;
 
 use crate::fuzz::canary::{Canaries, Owner};
+use crate::fuzz::cast::{self, Part};
+use crate::fuzz::ties;
 use crate::{Cluster, Db};
 
 /// The tenants; the attacker may enter the first two.
@@ -44,6 +46,12 @@ pub struct World {
     /// Owns definer functions that everybody may call, and has every right on every tenant's tables: what then stops
     /// them is the access check alone.
     pub gadget: String,
+    /// A group that may enter acme; the attacker is in it, and from 16 on does not inherit its rights.
+    pub group: String,
+    /// May enter coral, and does what an honest application does there.
+    pub teller: String,
+    /// Who else attacks, each with rights of its own.
+    pub cast: Vec<(Part, String)>,
     /// The digits to look for.
     pub canaries: Canaries,
     /// How the tenants are made.
@@ -57,7 +65,7 @@ impl World {
     pub fn settle_login(&self, role: &str) {
         let mut admin = self.db.superuser();
         run(&mut admin, &format!("ALTER ROLE {role} RESET ALL"));
-        if role != self.attacker {
+        if role != self.attacker && self.cast.iter().all(|(_, other)| other != role) {
             return;
         }
         // Statements that run long or wait are cut off.
@@ -91,10 +99,13 @@ impl World {
         let db = cluster.database("fuzz");
         let attacker = db.extension().login_role("mallory");
         let gadget = db.login_role("gadget");
-        let world = Self { db, attacker, gadget, canaries, tenants, guard };
+        let (group, teller) = (db.login_role("group"), db.login_role("teller"));
+        let cast = cast::make(&db);
+        let world = Self { db, attacker, gadget, group, teller, cast, canaries, tenants, guard };
         let mut admin = world.db.superuser();
         let name = &world.attacker;
         world.settle_login(name);
+        cast::settle(&world, &mut admin);
         let shared =
             include_str!("../../fuzz/shared.sql").replace('@', world.canaries.digits(Owner::Unshared));
         run(&mut admin, &shared.replace("the_gadget", &world.gadget).replace("the_attacker", name));
@@ -107,7 +118,8 @@ impl World {
                 ),
             );
         }
-        for tenant in 0..ORGS.len() {
+        world.make(&mut admin, VICTIM);
+        for tenant in (0..ORGS.len()).filter(|tenant| *tenant != VICTIM) {
             world.make(&mut admin, tenant);
         }
         world
@@ -118,17 +130,23 @@ impl World {
     /// # Panics
     /// When the server does not do it.
     pub fn rebuild(&self, admin: &mut Client) {
+        cast::clear(self, admin);
+        run(
+            admin,
+            "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i;
+             DELETE FROM public.people p WHERE id > 3 OR name <> 'somebody';
+             INSERT INTO public.people SELECT i, 'somebody' FROM generate_series(1, 9) i ON CONFLICT DO NOTHING",
+        );
         for (tenant, org) in ORGS.iter().enumerate().filter(|(tenant, _)| *tenant != VICTIM) {
+            ties::loosen(admin, tenant);
+            // A crash may have left it under the name that a look at closed tenants gave it.
+            let _ = admin.batch_execute("SELECT plio.rename_tenant('elsewhere', 'acme')");
             run(admin, &format!("SET lock_timeout = '30s'; SELECT plio.drop_tenant('{org}', '{org}')"));
             if self.tenants == Tenants::Adopted {
                 run(admin, &format!("DROP SCHEMA IF EXISTS {} CASCADE", schema(tenant)));
             }
             self.make(admin, tenant);
         }
-        run(
-            admin,
-            "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i",
-        );
     }
 
     fn make(&self, admin: &mut Client, tenant: usize) {
@@ -160,8 +178,18 @@ impl World {
             &format!("ANALYZE {schema}.users, {schema}.notes, {schema}.parts, {schema}.kid, {schema}.vault"),
         );
         run(admin, &format!("GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {}", self.gadget));
-        if tenant != VICTIM {
+        if tenant == VICTIM {
+            let teller = &self.teller;
+            run(
+                admin,
+                &format!(
+                    "SELECT plio.grant_access('{teller}', '{org}'); GRANT USAGE ON SCHEMA {schema} TO {teller}; GRANT SELECT ON {schema}.users TO {teller}"
+                ),
+            );
+        } else {
+            ties::fasten(admin, tenant);
             run(admin, &format!("SELECT plio.grant_access('{attacker}', '{org}')"));
+            cast::admit(self, admin, tenant);
         }
         if self.guard == Guard::Off {
             run(

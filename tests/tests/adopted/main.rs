@@ -8,6 +8,8 @@
 mod ddl;
 #[path = "../races/behind.rs"]
 mod races;
+#[path = "../ddl/reach.rs"]
+mod reach;
 #[path = "../residue.rs"]
 mod residue;
 #[path = "../session_scope.rs"]
@@ -17,3 +19,5 @@ mod session_scope;
 mod judge;
 #[path = "../races/sessions.rs"]
 mod sessions;
+#[path = "../races/waits.rs"]
+mod waits;

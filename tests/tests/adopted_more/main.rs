@@ -32,6 +32,7 @@ mod unguarded;
 #[path = "../paths/untrusted.rs"]
 mod untrusted;
 #[path = "../paths/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of paths")]
 mod wire;
 
 #[path = "../common/judge.rs"]

@@ -2,8 +2,10 @@
 
 mod adopt;
 mod one_layer;
+mod path;
 mod report;
 mod roles;
+mod trust;
 mod upkeep;
 
 #[path = "../common/judge.rs"]

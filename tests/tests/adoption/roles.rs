@@ -38,7 +38,8 @@ fn furnish(world: &Legacy, other: &str) {
              CREATE FUNCTION their_function() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 2';
              RESET ROLE;
              CREATE CONVERSION odd FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
-             CREATE OPERATOR FAMILY kin USING btree"
+             CREATE OPERATOR FAMILY kin USING btree;
+             ALTER CONVERSION odd OWNER TO {other}; ALTER OPERATOR FAMILY kin USING btree OWNER TO {app}"
         ))
         .unwrap();
 }

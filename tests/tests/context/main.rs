@@ -1,8 +1,12 @@
 //! Entering a tenant: who may, when, from where; what is in force then, what undoes it, what cannot change it.
 
 mod cursors;
+mod deferred;
 mod functions;
+mod left;
 mod locks;
+mod path;
+mod reload;
 mod report;
 mod undo;
 

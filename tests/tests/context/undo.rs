@@ -109,8 +109,8 @@ fn a_refusal_can_be_caught() {
     app.batch_execute(
         "SELECT plio.set_tenant('acme');
          DO $$ BEGIN
-             SET LOCAL search_path = public;
-             ASSERT false;
+             RESET ROLE; SET LOCAL plio.tenant = 'bravo';
+             RAISE 'not refused';
          EXCEPTION WHEN active_sql_transaction THEN
              ASSERT plio.current_tenant() = 'acme';
          END $$",

@@ -305,3 +305,48 @@ fn who_may_not_call_pg_notify_may_not_inside_either() {
         app.batch_execute("ROLLBACK").unwrap();
     }
 }
+
+/// A savepoint's rollback takes UNLISTEN back: the session listens still, and ends it when it leaves the tenant.
+#[test]
+fn an_unlisten_that_is_undone_is_not_forgotten() {
+    let world = world();
+    let mut app = world.db.connect(&world.app);
+    for undone in ["UNLISTEN *", "UNLISTEN a", "UNLISTEN *; LISTEN b; UNLISTEN *"] {
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        app.batch_execute(&format!("BEGIN; LISTEN a; SAVEPOINT s; {undone}; ROLLBACK TO s; COMMIT")).unwrap();
+        assert_eq!(value(&mut app, "SELECT count(*) FROM pg_listening_channels()"), "1");
+        app.batch_execute("SET plio.tenant = 'bravo'").unwrap();
+        assert_eq!(value(&mut app, "SELECT count(*) FROM pg_listening_channels()"), "0", "{undone}");
+        app.batch_execute("RESET plio.tenant").unwrap();
+        assert_eq!(value(&mut app, "SELECT count(*) FROM pg_listening_channels()"), "0", "{undone}");
+    }
+}
+
+// The listener is idle and knows nothing of the registry; the sender commits while somebody holds the registry's table. Nobody
+// could wake the listener from a wait, nor would it be a statement of its own that fails.
+#[test]
+fn an_idle_listener_waits_for_no_lock() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    for table in ["plio.tenants", "plio.access", "plio.shares"] {
+        let mut listener = Listener::of(&world, "acme");
+        listener.0.batch_execute("SET lock_timeout = '100ms'").unwrap();
+        let mut sender = world.db.connect(&world.app);
+        sender.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); NOTIFY news, 'to acme'").unwrap();
+        // What the listener knows is not to be relied on any more.
+        admin.batch_execute("SELECT plio.suspend_tenant('bravo'), plio.resume_tenant('bravo')").unwrap();
+        admin.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).unwrap();
+        sender.batch_execute("COMMIT").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        assert_eq!(value(&mut admin, waits), "0", "{table}");
+        admin.batch_execute("ROLLBACK").unwrap();
+        listener
+            .0
+            .batch_execute("SELECT name FROM users")
+            .unwrap_or_else(|error| panic!("{table}: {error:?}"));
+        // The next one is heard.
+        inside(&mut sender, "acme", "NOTIFY news, 'again'");
+        assert!(listener.heard(&world).contains(&"news again".to_owned()), "{table}");
+    }
+}

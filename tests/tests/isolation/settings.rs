@@ -6,6 +6,23 @@ use plio_tests::{Layers, assert_refusal, expect_sqlstate};
 use crate::judge::Judge;
 use crate::world::{inside, value, world};
 
+/// What sets the path within reach, or puts the tenant's own back.
+const FREE: &[&str] = &[
+    "SELECT set_config('search_path', NULL, true)",
+    "SELECT set_config('search_path', NULL, false)",
+    "SET search_path = public",
+    "SET LOCAL search_path = public",
+    "SET LOCAL search_path = ''",
+    "SET search_path TO DEFAULT",
+    "SET SCHEMA 'public'",
+    "RESET search_path",
+    "SELECT set_config('search_path', 'public', true)",
+    "SELECT set_config('search_path', 'public', false)",
+    "UPDATE pg_settings SET setting = 'public' WHERE name = 'search_path'",
+    "UPDATE pg_settings SET setting = NULL WHERE name = 'search_path'",
+    "DO $$ BEGIN SET LOCAL search_path = public; END $$",
+];
+
 /// What changes one of the locked settings, or would; `25001` by our lock unless PostgreSQL has its own answer.
 const LOCKED: &[(&str, &str)] = &[
     ("SET plio.tenant = 'bravo'", "25001"),
@@ -13,18 +30,6 @@ const LOCKED: &[(&str, &str)] = &[
     ("SET plio.tenant TO DEFAULT", "25001"),
     ("RESET plio.tenant", "25001"),
     ("SELECT plio.set_tenant('bravo')", "25001"),
-    ("SELECT set_config('search_path', NULL, true)", "25001"),
-    ("SELECT set_config('search_path', NULL, false)", "25001"),
-    ("SET search_path = public", "25001"),
-    ("SET LOCAL search_path = public", "25001"),
-    ("SET LOCAL search_path = ''", "25001"),
-    ("SET search_path TO DEFAULT", "25001"),
-    ("SET SCHEMA 'public'", "25001"),
-    ("RESET search_path", "25001"),
-    ("SELECT set_config('search_path', 'public', true)", "25001"),
-    ("SELECT set_config('search_path', 'public', false)", "25001"),
-    ("UPDATE pg_settings SET setting = 'public' WHERE name = 'search_path'", "25001"),
-    ("UPDATE pg_settings SET setting = NULL WHERE name = 'search_path'", "25001"),
     ("SET search_path = tenant_bravo", "42501"),
     ("SET LOCAL search_path = tenant_acme, tenant_bravo", "42501"),
     ("SET LOCAL search_path = \"tenant_bravo\", public", "42501"),
@@ -43,7 +48,6 @@ const LOCKED: &[(&str, &str)] = &[
     ("RESET SESSION AUTHORIZATION", "25001"),
     ("SELECT set_config('session_authorization', NULL, false)", "25001"),
     ("RESET ALL", "25001"),
-    ("DO $$ BEGIN SET LOCAL search_path = public; END $$", "25001"),
     ("DO $$ BEGIN RESET ROLE; END $$", "25001"),
     ("DO $$ BEGIN RESET ALL; END $$", "25001"),
     ("DO $$ BEGIN PERFORM set_config('role', 'none', true); END $$", "25001"),
@@ -79,8 +83,12 @@ fn the_locked_settings_stay() {
     ] {
         for answer in acme.answers(statement) {
             let error = answer.expect_err(statement);
-            assert!(["42501", "55P02"].contains(&error.code().code()), "{statement}: {error:?}");
+            assert!(["42501", "25001", "55P02"].contains(&error.code().code()), "{statement}: {error:?}");
         }
+    }
+    for statement in FREE {
+        acme.allowed(statement);
+        acme.refused(&format!("{statement}; SELECT * FROM tenant_bravo.users"), "42501");
     }
     acme.denied("SET plio.other = 'x'; SELECT 1", "42602");
 }
@@ -191,7 +199,9 @@ fn a_functions_set_clause_is_no_way_out() {
     );
     acme.gives("SELECT public.pathed_twice(); SHOW search_path", &["public", "tenant_acme, public, pg_temp"]);
     for function in ["pathed_lasting", "pathed_reset", "pathed_null", "pathed_block"] {
-        acme.refused(&format!("SELECT public.{function}()"), "25001");
+        let state = "SELECT plio.current_tenant(); SHOW search_path";
+        let expected = ["", "acme", "tenant_acme, public, pg_temp"];
+        acme.gives(&format!("SELECT public.{function}(); {state}"), &expected);
     }
     for function in [
         "pathed_foreign",
@@ -224,14 +234,18 @@ fn temporary_tables_mask_nothing() {
     acme.gives(&format!("{fake}SELECT name FROM users WHERE id = 1"), &["canary-acme"]);
     acme.gives(&format!("{fake}SELECT name FROM pg_temp.users"), &["fake"]);
     acme.gives("CREATE TEMP TABLE countries (name text); SELECT count(*) FROM countries", &["2"]);
-    acme.refused("SET LOCAL search_path = pg_temp, tenant_acme", "25001");
+    // Only where the path says so.
+    acme.gives(
+        &format!("{fake}SET LOCAL search_path = pg_temp, tenant_acme; SELECT name FROM users"),
+        &["fake"],
+    );
     drop(acme);
     inside(
         &mut app,
         "acme",
         "CREATE TEMP TABLE scratch AS SELECT name FROM users; CREATE TEMP VIEW v AS SELECT name FROM scratch",
     );
-    inside(&mut app, "acme", "SELECT count(*) FROM scratch");
+    Judge::inside(&mut app, "acme").denied("SELECT count(*) FROM scratch", "42P01");
     let mut bravo = Judge::inside(&mut app, "bravo");
     bravo.denied("SELECT * FROM scratch", "42P01");
     bravo.denied("SELECT * FROM pg_temp.v", "42P01");

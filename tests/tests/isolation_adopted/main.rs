@@ -25,6 +25,9 @@ mod shared;
 mod transactions;
 #[path = "../paths/triggers.rs"]
 mod triggers;
+#[path = "../paths/wire.rs"]
+#[allow(dead_code, reason = "shared with the tests of paths")]
+mod wire;
 #[path = "../isolation/world.rs"]
 mod world;
 

@@ -1,6 +1,7 @@
 //! Creating, suspending, renaming and dropping tenants: what is there afterwards, who may, what is recorded.
 
 mod drop;
+mod steps;
 
 use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, expect_sqlstate, first, refused};
 

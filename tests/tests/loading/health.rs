@@ -29,6 +29,9 @@ fn health_finds_each_defect() {
     let name = fixture.db.name();
     let role = first(&mut admin, "SELECT role_name FROM plio.tenants WHERE org = 'acme'");
     let off = "SET plio.enforcement = off;";
+    // What is the extension's own is altered with enforcement off alone.
+    let mut vandal = fixture.db.superuser();
+    vandal.batch_execute(off).unwrap();
     for (finding, plant, mend) in [
         (
             "not_preloaded",
@@ -84,7 +87,13 @@ fn health_finds_each_defect() {
     ] {
         assert_eq!(findings(&mut admin), ["loading"], "before {finding}");
         // Where the extension is, a tenant's role is protected: such harm comes from another database.
-        let harm = if plant.starts_with("ALTER ROLE") { &mut elsewhere } else { &mut admin };
+        let harm = if plant.starts_with("ALTER ROLE") {
+            &mut elsewhere
+        } else if plant.contains(" plio.") && finding != "enforcement_off" || plant.contains(" plio_") {
+            &mut vandal
+        } else {
+            &mut admin
+        };
         harm.batch_execute(&plant).unwrap_or_else(|error| panic!("{plant}: {error:?}"));
         assert!(findings(&mut admin).contains(&finding.to_owned()), "{finding}: {:?}", findings(&mut admin));
         // A tenant that has lost its schema or role cannot be entered.
@@ -92,7 +101,13 @@ fn health_finds_each_defect() {
             refused(admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
             admin.batch_execute("ROLLBACK").unwrap();
         }
-        let help = if mend.starts_with("ALTER ROLE") { &mut elsewhere } else { &mut admin };
+        let help = if mend.starts_with("ALTER ROLE") {
+            &mut elsewhere
+        } else if finding != "enforcement_off" && !mend.starts_with("ALTER DATABASE") {
+            &mut vandal
+        } else {
+            &mut admin
+        };
         help.batch_execute(&mend).unwrap_or_else(|error| panic!("{mend}: {error:?}"));
     }
     assert_eq!(findings(&mut admin), ["loading"]);

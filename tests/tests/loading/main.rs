@@ -142,7 +142,9 @@ fn dropping_the_extension_leaves_a_database_one_can_log_in_to() {
             .unwrap();
         // Undone first: the protection stays.
         let mut dropper = db.connect(creator);
-        dropper.batch_execute("BEGIN; DROP EXTENSION plio_tenancy CASCADE; ROLLBACK").unwrap();
+        dropper
+            .batch_execute("SET plio.enforcement = off; BEGIN; DROP EXTENSION plio_tenancy CASCADE; ROLLBACK")
+            .unwrap();
         assert_eq!(preloaded(&db), "{session_preload_libraries=plio_tenancy}");
         dropper.batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
         assert_eq!(preloaded(&db), "-", "{statement}");
@@ -269,5 +271,39 @@ fn the_owner_of_the_database_cannot_take_the_library_out() {
     }
     for change in ["SET plio.enforcement = off", "SELECT set_config('plio.enforcement', 'off', false)"] {
         expect_sqlstate(app.batch_execute(change), "42501");
+    }
+}
+
+// A value that a setting of the extension's got before the library was there is nobody's tenant, and in nobody's way.
+#[test]
+fn a_setting_from_before_the_library_is_taken_over_as_empty() {
+    for before in [
+        "SET plio.tenant = 'x'",
+        "SET plio.tenant = 'acme 1 0 1 session'",
+        "BEGIN; SET plio.tenant = 'x'; SAVEPOINT s; SET LOCAL plio.tenant = 'y'; RELEASE s",
+    ] {
+        let db = Cluster::shared().database("placeholder");
+        let mut admin = db.superuser();
+        admin.batch_execute(before).unwrap();
+        admin
+            .batch_execute("CREATE EXTENSION plio_tenancy")
+            .unwrap_or_else(|error| panic!("{before}: {error:?}"));
+        admin.batch_execute("COMMIT").unwrap();
+        let text = |client: &mut Client| -> String {
+            client
+                .query_one(
+                    "SELECT current_setting('plio.tenant') || coalesce(plio.current_tenant(), '-')",
+                    &[],
+                )
+                .unwrap()
+                .get(0)
+        };
+        assert_eq!(text(&mut admin), "-", "{before}");
+        admin.batch_execute("SELECT plio.create_tenant('acme')").unwrap();
+        admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); CREATE TABLE t (); COMMIT").unwrap();
+        admin.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        assert_eq!(text(&mut admin), "acmeacme", "{before}");
+        admin.batch_execute("RESET plio.tenant").unwrap();
+        assert_eq!(text(&mut admin), "-", "{before}");
     }
 }

@@ -17,8 +17,11 @@ fn temporary_objects_of_every_kind_are_gone() {
             CREATE TYPE pg_temp.e AS ENUM ('canary-bravo'); CREATE INDEX i ON t (name);
             CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE sql AS 'SELECT ''canary-bravo''';
             CREATE OPERATOR pg_temp.=== (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)";
-        inside(&mut client, "bravo", make);
-        Judge::inside(&mut client, "bravo").gives("SELECT pg_temp.f(), count(*) FROM t", &["canary-bravo|3"]);
+        let found = "SELECT pg_temp.f(), count(*) FROM t";
+        inside(&mut client, "bravo", &format!("{make}; {found}"));
+        // A session's tenant has them until it is left for another, for a transaction or for good.
+        client.batch_execute(&format!("SET plio.tenant = 'bravo'; {make}")).unwrap();
+        client.batch_execute(found).unwrap();
         let mut acme = Judge::inside(&mut client, "acme");
         let left = [
             "pg_class.relnamespace",
@@ -73,12 +76,12 @@ fn what_functions_keep_is_made_anew() {
 fn discard_works_inside_and_outside() {
     let world = world();
     let mut app = world.db.connect(&world.app);
-    let make = "CREATE TEMPORARY TABLE t AS SELECT * FROM users; INSERT INTO users (name) VALUES ('x'); PREPARE p AS SELECT 1";
-    inside(&mut app, "acme", make);
+    app.batch_execute("PREPARE p AS SELECT 1").unwrap();
+    let make = "CREATE TEMPORARY TABLE t AS SELECT * FROM users; INSERT INTO users (name) VALUES ('x')";
     let mut acme = Judge::inside(&mut app, "acme");
-    acme.gives("DISCARD PLANS; SELECT count(*) FROM t", &["3"]);
-    acme.denied("DISCARD TEMP; SELECT count(*) FROM t", "42P01");
-    acme.denied("DISCARD SEQUENCES; SELECT lastval()", "55000");
+    acme.gives(&format!("{make}; DISCARD PLANS; SELECT count(*) FROM t"), &["3"]);
+    acme.denied(&format!("{make}; DISCARD TEMP; SELECT count(*) FROM t"), "42P01");
+    acme.denied(&format!("{make}; DISCARD SEQUENCES; SELECT lastval()"), "55000");
     acme.denied("DISCARD ALL", "25001");
     drop(acme);
     for scope in ["", "SET plio.tenant = 'acme'"] {

@@ -192,6 +192,21 @@ fn code_is_shared_by_name_or_with_its_schema() {
     let mut acme = Judge::inside(&mut client, "acme");
     acme.allowed("SELECT f()");
     drop(acme);
+    // A plain administrator opens nothing that its owner has closed.
+    let manager = db.login_role("manager");
+    admin
+        .batch_execute(&format!(
+            "GRANT plio_admin TO {manager}; CREATE FUNCTION public.closed() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+             REVOKE ALL ON FUNCTION public.closed() FROM PUBLIC"
+        ))
+        .unwrap();
+    let mut manager = db.connect(&manager);
+    refused(manager.batch_execute("SELECT plio.share('public.closed()', 'read')"), "42501");
+    manager
+        .batch_execute(
+            "SELECT plio.share('public.upper(varchar)', 'read'), plio.unshare('public.upper(varchar)')",
+        )
+        .unwrap();
     for (call, code) in [
         ("plio.share('public.upper(varchar)', 'write')", "22023"),
         ("plio.share('public.no_such(int)', 'read')", "42704"),

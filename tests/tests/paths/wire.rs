@@ -48,6 +48,23 @@ impl Wire {
         self.answers()
     }
 
+    /// Parse under a name, as drivers do.
+    pub fn prepare(&mut self, name: &str, statement: &str) -> Answers {
+        self.send(b'P', &[name.as_bytes(), &[0], statement.as_bytes(), &[0, 0, 0]].concat());
+        self.send(b'S', &[]);
+        self.answers()
+    }
+
+    /// Bind and Execute what was prepared under that name, with one argument as text.
+    pub fn execute(&mut self, name: &str, argument: &str) -> Answers {
+        let length = (argument.len() as u32).to_be_bytes();
+        let body = [&[0], name.as_bytes(), &[0, 0, 0, 0, 1], &length, argument.as_bytes(), &[0, 0]].concat();
+        self.send(b'B', &body);
+        self.send(b'E', &[0, 0, 0, 0, 0]);
+        self.send(b'S', &[]);
+        self.answers()
+    }
+
     /// FunctionCall: a function by its oid, its arguments as text.
     pub fn call(&mut self, function: u32, arguments: &[&str]) -> Answers {
         let mut body = function.to_be_bytes().to_vec();

@@ -14,7 +14,9 @@ fn after_the_extension_is_dropped_the_native_layer_stays() {
     session.batch_execute("SET plio.tenant = 'acme'").unwrap();
     let mut admin = fixture.db.superuser();
     enter(&mut app, "acme").unwrap();
-    admin.batch_execute("DROP EXTENSION plio_tenancy").unwrap();
+    admin
+        .batch_execute("SET plio.enforcement = off; DROP EXTENSION plio_tenancy; RESET plio.enforcement")
+        .unwrap();
     assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
     app.batch_execute("SAVEPOINT s").unwrap();
     // Where a tenant has no role there is no other layer.

@@ -5,6 +5,7 @@ mod behind;
 mod extension;
 mod sessions;
 mod standby;
+mod waits;
 
 use plio_tests::Cluster;
 use sessions::{Running, enter, first, refused, two_tenants, warm};

@@ -2,11 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod coverage;
+mod hostile;
 mod malice;
 mod odd;
 mod plio;
 mod query;
+mod recheck;
 mod rows;
+mod shapes;
 mod views;
+mod whole;
 mod world;

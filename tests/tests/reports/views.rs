@@ -282,7 +282,11 @@ fn a_dump_keeps_the_views() {
 fn the_extension_goes_with_its_views() {
     let world = with_view("gone");
     let mut admin = world.admin();
-    expect_sqlstate(admin.batch_execute("DROP EXTENSION plio_tenancy"), "2BP01");
-    admin.batch_execute("DROP EXTENSION plio_tenancy CASCADE").unwrap();
+    for statement in
+        ["DROP EXTENSION plio_tenancy", "SET plio.enforcement = off; DROP EXTENSION plio_tenancy"]
+    {
+        expect_sqlstate(admin.batch_execute(statement), "2BP01");
+    }
+    admin.batch_execute("SET plio.enforcement = off; DROP EXTENSION plio_tenancy CASCADE").unwrap();
     assert_eq!(rows(&mut admin, "SELECT count(*) FROM pg_namespace WHERE nspname = 'plio_reports'"), ["0"]);
 }

@@ -49,6 +49,14 @@ pub fn rows(client: &mut Client, query: &str) -> Vec<String> {
     rows.map(|row| (0..row.len()).map(|i| row.get(i).unwrap_or("-")).collect::<Vec<_>>().join("|")).collect()
 }
 
+/// The only row, as above.
+#[track_caller]
+pub fn one(client: &mut Client, query: &str) -> String {
+    let found = rows(client, query);
+    assert_eq!(found.len(), 1, "{query}: {found:?}");
+    found.concat()
+}
+
 /// The session is as it was before any report.
 #[track_caller]
 pub fn assert_outside(client: &mut Client, role: &str) {

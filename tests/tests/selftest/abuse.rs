@@ -2,6 +2,9 @@
 
 use std::thread;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
 use plio_tests::{assert_refusal, expect_sqlstate};
 use postgres::Client;
 
@@ -46,6 +49,43 @@ fn nothing_is_left() {
     let name: String = transaction.query_one("SELECT name FROM users WHERE id = 1", &[]).unwrap().get(0);
     assert_eq!(name, "canary-acme");
     transaction.commit().unwrap();
+}
+
+// Anybody may call it, as often as he likes and with whatever makes it slow: management goes on beside it.
+#[test]
+fn nobody_waits_for_it() {
+    let fixture = clean("selftest_waits");
+    let mut admin = fixture.db.superuser();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            let mut carol = fixture.db.connect(&fixture.carol);
+            let is_over = &is_over;
+            scope.spawn(move || {
+                carol.batch_execute("SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1").unwrap();
+                while !is_over.load(Relaxed) {
+                    carol.batch_execute("SELECT * FROM plio.selftest()").unwrap();
+                }
+            });
+        }
+        let mut longest = (Duration::ZERO, "");
+        for _ in 0..5 {
+            for call in [
+                "SELECT plio.create_tenant('new')",
+                "SELECT plio.suspend_tenant('acme')",
+                "SELECT plio.resume_tenant('acme')",
+                "SELECT plio.grant_access('postgres', 'new')",
+                "SELECT plio.revoke_access('postgres', 'new')",
+                "SELECT plio.drop_tenant('new', 'new')",
+            ] {
+                let start = Instant::now();
+                admin.batch_execute(call).unwrap_or_else(|error| panic!("{call}: {error:?}"));
+                longest = longest.max((start.elapsed(), call));
+            }
+        }
+        is_over.store(true, Relaxed);
+        assert!(longest.0 < Duration::from_secs(2), "{longest:?}");
+    });
 }
 
 // Whatever is on the caller's path, nothing of the caller's runs as a superuser. A sequence tells: a rollback does not

@@ -1,9 +1,12 @@
 //! The plan of a scan of a report view: made by the planner, kept in the plan's lists, read again when the scan begins.
 
 use super::quals::{self, ORG};
+use crate::context::visit::Expected;
+use crate::error::or_raise;
 use crate::pg::nodes::pointers;
 use crate::pg::spool::Param;
-use crate::pg::{catalog, foreign};
+use crate::pg::{catalog, errors, foreign};
+use crate::report::coverage;
 use pgrx::pg_sys::{self, Node};
 use pgrx::prelude::*;
 use std::ffi::c_void;
@@ -18,10 +21,13 @@ const VISIT_COST: f64 = 10.0;
 pub unsafe extern "C-unwind" fn on_size(
     root: *mut pg_sys::PlannerInfo,
     rel: *mut pg_sys::RelOptInfo,
-    _table: pg_sys::Oid,
+    table: pg_sys::Oid,
 ) {
+    // A function in a condition may be called for an estimate. What it raises is the reporter's own, and ends this report.
     // SAFETY: the planner passes a base relation with its conditions.
-    unsafe {
+    errors::unchanged(|| unsafe {
+        coverage::forget();
+        or_raise(super::ensure_first_is_org(table, catalog::column_type(table, ORG)));
         let clauses = pg_sys::extract_actual_clauses((*rel).baserestrictinfo, false);
         let conditions = quals::sort(clauses, (*rel).relid);
         let tenants = if conditions.org.is_some() { 1.0 } else { TENANTS };
@@ -36,7 +42,7 @@ pub unsafe extern "C-unwind" fn on_size(
         // The condition on the organization has been counted already.
         let of_org = if conditions.org.is_some() { TENANTS } else { 1.0 };
         (*rel).rows = pg_sys::clamp_row_est((*rel).tuples * (part * of_org).min(1.0));
-    }
+    });
 }
 
 #[pg_guard]
@@ -169,15 +175,23 @@ impl Plan {
         }
     }
 
-    /// The orgs to visit, and the filter's parameters. `expected` gives the orgs, from the one that must match.
+    /// The columns that a tenant must have: those of the filter, too.
+    pub fn needed(&self) -> Vec<i16> {
+        let mut needed: Vec<i16> = self.fetched.iter().chain(&self.filtered).copied().collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    /// The tenants to visit, and the filter's parameters. `expected` gives the tenants, from the org that must match.
     ///
     /// # Safety
     /// `node` is the scan's state, being begun.
     pub unsafe fn values(
         &self,
         node: *mut pg_sys::ForeignScanState,
-        expected: impl FnOnce(Option<Option<String>>) -> Vec<String>,
-    ) -> (Vec<String>, Vec<Param>) {
+        expected: impl FnOnce(Option<Option<String>>) -> Vec<Expected>,
+    ) -> (Vec<Expected>, Vec<Param>) {
         // SAFETY: the caller's promise; expressions are the plan's own, values live in the query's memory.
         unsafe {
             let context = (*node).ss.ps.ps_ExprContext;
@@ -187,20 +201,17 @@ impl Plan {
             let ready = |expression: &*mut pg_sys::Expr| pg_sys::ExecInitExpr(*expression, node.cast());
             let values = params
                 .iter()
-                .map(|one| Param {
-                    value: evaluate(ready(one), context),
-                    type_: pg_sys::exprType(one.cast::<Node>()),
-                })
+                .map(|one| Param::new(evaluate(ready(one), context), pg_sys::exprType(one.cast::<Node>())))
                 .collect();
             let only = org
                 .first()
                 .map(|one| evaluate(ready(one), context).and_then(|org| String::from_datum(org, false)));
-            let mut orgs = expected(only);
-            if !pruning.is_empty() && !orgs.is_empty() {
+            let mut tenants = expected(only);
+            if !pruning.is_empty() && !tenants.is_empty() {
                 let pruning: Vec<_> = pruning.iter().map(ready).collect();
-                prune(&mut orgs, &pruning, (*node).ss.ss_ScanTupleSlot, context);
+                prune(&mut tenants, &pruning, (*node).ss.ss_ScanTupleSlot, context);
             }
-            (orgs, values)
+            (tenants, values)
         }
     }
 }
@@ -222,7 +233,7 @@ unsafe fn evaluate(
 
 /// Leaves the orgs that meet every condition. What an org takes is freed before the next: there may be many.
 unsafe fn prune(
-    orgs: &mut Vec<String>,
+    tenants: &mut Vec<Expected>,
     conditions: &[*mut pg_sys::ExprState],
     slot: *mut pg_sys::TupleTableSlot,
     context: *mut pg_sys::ExprContext,
@@ -230,8 +241,8 @@ unsafe fn prune(
     // SAFETY: the caller's slot and context, of a scan that is being begun: nothing of either is in use.
     unsafe {
         let before = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
-        orgs.retain(|org| {
-            put_org(slot, org);
+        tenants.retain(|tenant| {
+            put_org(slot, &tenant.org);
             (*context).ecxt_scantuple = slot;
             let is_met = |one: &*mut pg_sys::ExprState| {
                 evaluate(*one, context).is_some_and(|value| value.value() & 1 == 1)

@@ -155,11 +155,13 @@ impl Shipping<'_> {
     unsafe fn operands(&mut self, operands: *mut pg_sys::List) -> bool {
         // SAFETY: the caller passes an operator's arguments, of a copy; a cell may be given another expression.
         unsafe {
-            for (i, operand) in pointers::<Node>(operands).iter().copied().enumerate() {
+            let count = if operands.is_null() { 0 } else { (*operands).length as usize };
+            for i in 0..count {
+                let cell = (*operands).elements.add(i);
+                let operand = (*cell).ptr_value.cast::<Node>();
                 if is_value(operand) {
                     self.params.push(operand);
-                    let place = (*operands).elements.add(i);
-                    (*place).ptr_value = param(self.params.len(), operand).cast();
+                    (*cell).ptr_value = param(self.params.len(), operand).cast();
                 } else if !self.column(operand) {
                     return false;
                 }

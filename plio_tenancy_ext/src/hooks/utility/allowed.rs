@@ -2,7 +2,7 @@
 //! statements of a future PostgreSQL included. Where their objects lie is the event triggers' business (ddl.rs), or, for
 //! what these see too late, utility/targets.rs's.
 
-use super::{code, locks, targets};
+use super::{code, grants, locks, reach, targets};
 use crate::error::{Error, Result};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::notify;
@@ -23,8 +23,16 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
     let is_active = context::is_active();
     hooks::ensure_confirmed()?;
     context::ensure_role()?;
-    if context::visit::is_running()
-        && matches!(tag, T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt | T_ListenStmt | T_UnlistenStmt)
+    if context::is_visit()
+        && matches!(
+            tag,
+            T_PrepareStmt
+                | T_ExecuteStmt
+                | T_DeallocateStmt
+                | T_ListenStmt
+                | T_UnlistenStmt
+                | T_ConstraintsSetStmt
+        )
     {
         // They are the reporter's session's, and a rollback would not bring them back.
         // SAFETY: the caller passes a utility statement.
@@ -36,20 +44,34 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
     unsafe {
         match tag {
             // What runs other statements, or none: those are judged in their turn.
-            T_DeclareCursorStmt | T_ClosePortalStmt | T_FetchStmt | T_PrepareStmt | T_ExecuteStmt
-            | T_DeallocateStmt | T_ExplainStmt | T_VariableShowStmt | T_ConstraintsSetStmt | T_DoStmt
-            | T_CallStmt => Ok(()),
+            T_DeclareCursorStmt => {
+                let options = (*statement.cast::<pg_sys::DeclareCursorStmt>()).options;
+                if context::is_locked() && options & pg_sys::CURSOR_OPT_HOLD as i32 != 0 {
+                    return Err(Error::HoldInTransaction);
+                }
+                Ok(())
+            }
+            T_ClosePortalStmt | T_FetchStmt | T_PrepareStmt | T_ExecuteStmt | T_DeallocateStmt
+            | T_ExplainStmt | T_VariableShowStmt | T_ConstraintsSetStmt | T_DoStmt | T_CallStmt => Ok(()),
             T_ListenStmt | T_NotifyStmt | T_UnlistenStmt => notify::ensure_allowed(statement),
-            // DDL on objects that lie in schemas: the event triggers see where.
-            T_CreateStmt
-            | T_CreateTableAsStmt
+            T_CreateStmt => reach::ensure_create_table(statement.cast()),
+            T_CreateTrigStmt => reach::ensure_altered((*statement.cast::<pg_sys::CreateTrigStmt>()).relation),
+            T_CreatePolicyStmt => {
+                reach::ensure_altered((*statement.cast::<pg_sys::CreatePolicyStmt>()).table)
+            }
+            T_AlterPolicyStmt => reach::ensure_altered((*statement.cast::<pg_sys::AlterPolicyStmt>()).table),
+            T_RuleStmt => reach::ensure_altered((*statement.cast::<pg_sys::RuleStmt>()).relation),
+            T_AlterDomainStmt => {
+                let domain = targets::type_named((*statement.cast::<pg_sys::AlterDomainStmt>()).typeName);
+                reach::ensure_rows_of_type(domain)
+            }
+            T_AlterEnumStmt => targets::ensure_named(tag, statement),
+            // DDL on objects that lie in schemas: the object access hook and the event triggers see where.
+            T_CreateTableAsStmt
             | T_ViewStmt
             | T_CreateSeqStmt
             | T_AlterSeqStmt
-            | T_AlterDomainStmt
-            | T_AlterEnumStmt
             | T_AlterFunctionStmt
-            | T_AlterPolicyStmt
             | T_AlterStatsStmt
             | T_AlterOperatorStmt
             | T_AlterCollationStmt
@@ -60,24 +82,24 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             | T_CreateDomainStmt
             | T_CreateEnumStmt
             | T_CreateFunctionStmt
-            | T_CreatePolicyStmt
             | T_CreateRangeStmt
             | T_CreateStatsStmt
-            | T_CreateTrigStmt
-            | T_DefineStmt
-            | T_RuleStmt => Ok(()),
+            | T_DefineStmt => Ok(()),
             // CONCURRENTLY commits before the event triggers see anything.
             T_IndexStmt => {
                 let index = statement.cast::<pg_sys::IndexStmt>();
-                targets::ensure_altered((*index).relation)?;
+                reach::ensure_altered((*index).relation)?;
                 code::ensure_seen(index)
             }
             T_AlterTableStmt => {
-                targets::ensure_altered((*statement.cast::<pg_sys::AlterTableStmt>()).relation)?;
+                reach::ensure_altered((*statement.cast::<pg_sys::AlterTableStmt>()).relation)?;
+                reach::ensure_alter_table(statement.cast())?;
                 ensure_keeps_owner(statement.cast(), is_active)
             }
             T_CommentStmt => {
-                ensure_schema_object((*statement.cast::<pg_sys::CommentStmt>()).objtype, statement, is_active)
+                let kind = (*statement.cast::<pg_sys::CommentStmt>()).objtype;
+                ensure_schema_object(kind, statement, is_active)?;
+                targets::ensure_named(tag, statement)
             }
             T_DropStmt => {
                 ensure_schema_object((*statement.cast::<pg_sys::DropStmt>()).removeType, statement, is_active)
@@ -87,11 +109,11 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
                 ensure_schema_object((*moving).objectType, statement, is_active)?;
                 if is_active { targets::ensure_source(moving) } else { Ok(()) }
             }
-            T_RenameStmt => ensure_schema_object(
-                (*statement.cast::<pg_sys::RenameStmt>()).renameType,
-                statement,
-                is_active,
-            ),
+            T_RenameStmt => {
+                let rename = statement.cast::<pg_sys::RenameStmt>();
+                ensure_schema_object((*rename).renameType, statement, is_active)?;
+                reach::ensure_altered((*rename).relation)
+            }
             T_CopyStmt => {
                 let copy = statement.cast::<pg_sys::CopyStmt>();
                 let touches_server = !(*copy).filename.is_null() || (*copy).is_program;
@@ -105,11 +127,9 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             T_LockStmt => {
                 let relations = (*statement.cast::<pg_sys::LockStmt>()).relations;
                 ensure_relations(relations, Access::Read)?;
-                locks::ensure_below_views(relations)
+                locks::ensure_lock(statement.cast())
             }
-            T_TruncateStmt => {
-                ensure_relations((*statement.cast::<pg_sys::TruncateStmt>()).relations, Access::Write)
-            }
+            T_TruncateStmt => reach::ensure_truncated(statement.cast()),
             T_RefreshMatViewStmt => ensure_target(
                 (*statement.cast::<pg_sys::RefreshMatViewStmt>()).relation,
                 statement,
@@ -122,7 +142,10 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
                 ensure_target((*statement.cast::<pg_sys::ClusterStmt>()).relation, statement, is_active)
             }
             T_VacuumStmt => ensure_vacuum(statement.cast(), is_active),
-            T_GrantStmt if !is_active => ensure_grant(statement.cast()),
+            T_TransactionStmt if !is_active => locks::ensure_may_prepare(statement.cast()),
+            T_GrantStmt if !is_active => grants::ensure_grant(statement.cast()),
+            T_AlterDefaultPrivilegesStmt if !is_active => grants::ensure_default_privileges(statement.cast()),
+            T_SecLabelStmt | T_AlterObjectDependsStmt if !is_active => targets::ensure_named(tag, statement),
             T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
             T_AlterExtensionContentsStmt if !is_active => code::ensure_keeps_objects(statement.cast()),
             _ if is_active => Err(Error::StatementRefused { tag: nodes::command_name(statement) }),
@@ -153,34 +176,7 @@ unsafe fn ensure_schema_object(
     statement: *mut pg_sys::Node,
     is_active: bool,
 ) -> Result<()> {
-    use pg_sys::ObjectType::*;
-    let lies_in_schema = matches!(
-        kind,
-        OBJECT_AGGREGATE
-            | OBJECT_ATTRIBUTE
-            | OBJECT_COLLATION
-            | OBJECT_COLUMN
-            | OBJECT_DOMAIN
-            | OBJECT_DOMCONSTRAINT
-            | OBJECT_FUNCTION
-            | OBJECT_INDEX
-            | OBJECT_MATVIEW
-            | OBJECT_OPERATOR
-            | OBJECT_POLICY
-            | OBJECT_PROCEDURE
-            | OBJECT_ROUTINE
-            | OBJECT_RULE
-            | OBJECT_SEQUENCE
-            | OBJECT_STATISTIC_EXT
-            | OBJECT_TABCONSTRAINT
-            | OBJECT_TABLE
-            | OBJECT_TRIGGER
-            | OBJECT_TSCONFIGURATION
-            | OBJECT_TSDICTIONARY
-            | OBJECT_TYPE
-            | OBJECT_VIEW
-    );
-    if is_active && !lies_in_schema {
+    if is_active && !targets::lies_in_schema(kind) {
         // SAFETY: the caller passes a utility statement.
         return Err(Error::StatementRefused { tag: unsafe { nodes::command_name(statement) } });
     }
@@ -213,7 +209,7 @@ unsafe fn ensure_target(
     match unsafe { nodes::relation_of(relation) } {
         Some(oid) => {
             ensure_access_to_all(oid, Access::Write)?;
-            if is_active { targets::ensure_own(oid) } else { Ok(()) }
+            if is_active { reach::ensure_altered_with_heirs(oid) } else { Ok(()) }
         }
         None if is_active && relation.is_null() => {
             // SAFETY: the caller passes a utility statement.
@@ -233,19 +229,6 @@ unsafe fn ensure_vacuum(statement: *mut pg_sys::VacuumStmt, is_active: bool) -> 
     for relation in relations {
         // SAFETY: as above.
         unsafe { ensure_target((**relation).relation, statement.cast(), is_active)? };
-    }
-    Ok(())
-}
-
-/// GRANT and REVOKE without a tenant, whose relations may be found on the path: the event triggers are told of none.
-unsafe fn ensure_grant(statement: *const pg_sys::GrantStmt) -> Result<()> {
-    use pg_sys::ObjectType::{OBJECT_SEQUENCE, OBJECT_TABLE};
-    // SAFETY: the caller passes a GrantStmt; its objects are RangeVar nodes for these kinds (parsenodes.h).
-    unsafe {
-        let is_named = (*statement).targtype == pg_sys::GrantTargetType::ACL_TARGET_OBJECT;
-        if is_named && matches!((*statement).objtype, OBJECT_TABLE | OBJECT_SEQUENCE) {
-            ensure_relations((*statement).objects, Access::Write)?;
-        }
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ pub unsafe fn ensure_event_trigger(statement: *const pg_sys::CreateEventTrigStmt
     }
 }
 
-/// Refuses to take an object out of our extension. To add one is allowed: pg_upgrade does, in its binary mode.
+/// Refuses to take an object out of our extension, or to add one: CREATE EXTENSION's and pg_upgrade's business.
 ///
 /// # Errors
 /// 42501.
@@ -57,8 +57,10 @@ pub unsafe fn ensure_event_trigger(statement: *const pg_sys::CreateEventTrigStmt
 pub unsafe fn ensure_keeps_objects(statement: *const pg_sys::AlterExtensionContentsStmt) -> Result<()> {
     // SAFETY: the caller's promise.
     let (name, is_drop) = unsafe { (borrowed((*statement).extname), (*statement).action < 0) };
-    if is_drop && name.as_deref() == registry::EXTENSION.to_str().ok() && !session::is_creating_extension() {
-        return Err(Error::ExtensionObject);
+    if name.as_deref() != registry::EXTENSION.to_str().ok()
+        || cache::location().is_none_or(|location| session::is_making(location.extension))
+    {
+        return Ok(());
     }
-    Ok(())
+    Err(if is_drop { Error::ExtensionObject } else { Error::OwnObject })
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend, nodes, owned};
 use crate::policy::{self, Verdict, Why};
-use crate::{cache, context};
+use crate::{cache, context, house};
 use pgrx::pg_sys::{self, NodeTag};
 
 /// Judges the target: with a tenant active it is the tenant's own schema, without one no tenant's but for administrators.
@@ -25,6 +25,9 @@ pub unsafe fn ensure_target(tag: NodeTag, statement: *mut pg_sys::Node) -> Resul
     let Some(oid) = (if schema == "pg_temp" { None } else { catalog::schema_oid(&schema) }) else {
         return Ok(());
     };
+    if !matches!(tag, NodeTag::T_ReindexStmt) {
+        house::ensure_nothing_planted(oid)?;
+    }
     if !context::is_active() {
         return ensure_code(oid);
     }
@@ -45,40 +48,144 @@ pub unsafe fn ensure_target(tag: NodeTag, statement: *mut pg_sys::Node) -> Resul
 /// # Safety
 /// `statement` is an AlterObjectSchemaStmt for an object that lies in a schema.
 pub unsafe fn ensure_source(statement: *const pg_sys::AlterObjectSchemaStmt) -> Result<()> {
-    use pg_sys::ObjectType::{OBJECT_DOMAIN, OBJECT_TYPE};
-    // SAFETY: the caller's promise; relations are looked up without opening them. For other kinds `object` is the name as
-    // PostgreSQL's own look-up takes it (alter.c: a list of names for types); it opens no relation for them.
+    // SAFETY: the caller's promise; relations are looked up without opening them.
     let schema = unsafe {
-        let (relation, kind, object) = ((*statement).relation, (*statement).objectType, (*statement).object);
-        if !relation.is_null() {
-            nodes::relation_of(relation).and_then(catalog::relation_schema)
-        } else if matches!(kind, OBJECT_TYPE | OBJECT_DOMAIN) {
-            let name = pg_sys::makeTypeNameFromNameList(object.cast());
-            let oid = pg_sys::LookupTypeNameOid(std::ptr::null_mut(), name, true);
-            depend::schema_of((pg_sys::TypeRelationId, oid))
+        let relation = (*statement).relation;
+        if relation.is_null() {
+            schema_of_named((*statement).objectType, (*statement).object)
         } else {
-            let (mut opened, lock) = (std::ptr::null_mut(), pg_sys::AccessShareLock as i32);
-            let found = pg_sys::get_object_address(kind, object, &mut opened, lock, true);
-            depend::schema_of((found.classId, found.objectId))
+            nodes::relation_of(relation).and_then(catalog::relation_schema)
         }
     };
     schema.map_or(Ok(()), ensure_own_schema)
 }
 
-/// Judges a relation that the statement alters or builds an index on: as its name does, however it was found.
+/// Judges what COMMENT, SECURITY LABEL, ALTER TYPE .. ADD VALUE or ALTER .. DEPENDS ON EXTENSION names: they touch nothing
+/// that the object access hook is told of. As with the hook, a schema itself and what lies in none is not judged.
 ///
 /// # Errors
-/// 42501, 55000.
+/// 42501, 55000; PostgreSQL's, when there is no such object.
 ///
 /// # Safety
-/// `relation` is NULL or a RangeVar.
-pub unsafe fn ensure_altered(relation: *const pg_sys::RangeVar) -> Result<()> {
-    // SAFETY: the caller's promise.
-    match unsafe { nodes::relation_of(relation) } {
-        Some(relation) if context::is_active() => ensure_own(relation),
-        Some(relation) => catalog::relation_schema(relation).map_or(Ok(()), ensure_code),
+/// `statement` is a utility statement with that tag.
+pub unsafe fn ensure_named(tag: NodeTag, statement: *mut pg_sys::Node) -> Result<()> {
+    // SAFETY: each branch casts to the struct that its tag stands for (parsenodes.h).
+    let schema = unsafe {
+        match tag {
+            NodeTag::T_CommentStmt => {
+                let comment = statement.cast::<pg_sys::CommentStmt>();
+                schema_of_named((*comment).objtype, (*comment).object)
+            }
+            NodeTag::T_SecLabelStmt => {
+                let label = statement.cast::<pg_sys::SecLabelStmt>();
+                schema_of_named((*label).objtype, (*label).object)
+            }
+            NodeTag::T_AlterEnumStmt => {
+                let names = (*statement.cast::<pg_sys::AlterEnumStmt>()).typeName;
+                schema_of_type(names)
+            }
+            NodeTag::T_AlterObjectDependsStmt => {
+                let depends = statement.cast::<pg_sys::AlterObjectDependsStmt>();
+                if (*depends).relation.is_null() {
+                    schema_of_named((*depends).objectType, (*depends).object)
+                } else {
+                    nodes::relation_of((*depends).relation).and_then(catalog::relation_schema)
+                }
+            }
+            _ => None,
+        }
+    };
+    match schema {
+        Some(schema) if context::is_active() => ensure_own_schema(schema),
+        Some(schema) => {
+            if !matches!(tag, NodeTag::T_CommentStmt | NodeTag::T_SecLabelStmt) {
+                house::ensure_nothing_planted(schema)?;
+            }
+            ensure_code(schema)
+        }
         None => Ok(()),
     }
+}
+
+/// The schema of an object that a statement names, as PostgreSQL's own look-up finds it; `None` for what lies in none.
+///
+/// # Safety
+/// `object` is a node that names an object of that kind, as the grammar makes it for COMMENT or ALTER .. SET SCHEMA.
+pub unsafe fn schema_of_named(
+    kind: pg_sys::ObjectType::Type,
+    object: *mut pg_sys::Node,
+) -> Option<pg_sys::Oid> {
+    use pg_sys::ObjectType::{OBJECT_DOMAIN, OBJECT_TYPE};
+    // SAFETY: the caller's promise; a list of names where the grammar gives one for types. What the look-up opens is closed
+    // again, its lock kept.
+    unsafe {
+        if !lies_in_schema(kind) {
+            return None;
+        }
+        if matches!(kind, OBJECT_TYPE | OBJECT_DOMAIN) {
+            return match nodes::tag(object) {
+                NodeTag::T_TypeName => schema_of_type((*object.cast::<pg_sys::TypeName>()).names),
+                _ => schema_of_type(object.cast()),
+            };
+        }
+        let (mut opened, lock) = (std::ptr::null_mut(), pg_sys::AccessShareLock as i32);
+        let found = pg_sys::get_object_address(kind, object, &mut opened, lock, true);
+        if !opened.is_null() {
+            pg_sys::relation_close(opened, pg_sys::NoLock as i32);
+        }
+        depend::schema_of((found.classId, found.objectId))
+    }
+}
+
+unsafe fn schema_of_type(names: *mut pg_sys::List) -> Option<pg_sys::Oid> {
+    // SAFETY: the caller passes a list of String nodes; missing_ok is set.
+    let oid = unsafe { type_named(names) }?;
+    depend::schema_of((pg_sys::TypeRelationId, oid))
+}
+
+/// The type that a list of names stands for.
+///
+/// # Safety
+/// `names` is a list of String nodes.
+pub unsafe fn type_named(names: *mut pg_sys::List) -> Option<pg_sys::Oid> {
+    // SAFETY: the caller's promise; missing_ok is set.
+    let oid = unsafe {
+        let name = pg_sys::makeTypeNameFromNameList(names);
+        pg_sys::LookupTypeNameOid(std::ptr::null_mut(), name, true)
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// Whether objects of that kind lie in a schema.
+pub fn lies_in_schema(kind: pg_sys::ObjectType::Type) -> bool {
+    use pg_sys::ObjectType::*;
+    matches!(
+        kind,
+        OBJECT_AGGREGATE
+            | OBJECT_ATTRIBUTE
+            | OBJECT_COLLATION
+            | OBJECT_COLUMN
+            | OBJECT_DOMAIN
+            | OBJECT_DOMCONSTRAINT
+            | OBJECT_FOREIGN_TABLE
+            | OBJECT_FUNCTION
+            | OBJECT_INDEX
+            | OBJECT_MATVIEW
+            | OBJECT_OPERATOR
+            | OBJECT_POLICY
+            | OBJECT_PROCEDURE
+            | OBJECT_ROUTINE
+            | OBJECT_RULE
+            | OBJECT_SEQUENCE
+            | OBJECT_STATISTIC_EXT
+            | OBJECT_TABCONSTRAINT
+            | OBJECT_TABLE
+            | OBJECT_TRIGGER
+            | OBJECT_TSCONFIGURATION
+            | OBJECT_TSDICTIONARY
+            | OBJECT_TYPE
+            | OBJECT_VIEW
+    )
 }
 
 /// Refuses, with a tenant active, what does not lie in its schema.

@@ -34,8 +34,6 @@ pub struct Pending {
 /// The ring, as far as it matters here.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// The oldest id that may be there.
-    pub oldest: u64,
     /// The first id whose writer may still be at it.
     pub first_unsettled: u64,
     /// The id that the next entry gets.
@@ -48,17 +46,24 @@ impl Pending {
         self.scanned
     }
 
-    /// Takes in the ring's entries from [`Pending::scanned`] on, each with its database. How many were overwritten before
-    /// anybody looked: at the first look nobody knows, and none were.
+    /// Takes in the ring's entries from [`Pending::scanned`] on, each with its database, 0 for none. How many were
+    /// overwritten before anybody looked: at the first look nobody knows, and none were.
     pub fn take_in(&mut self, view: View, entries: impl IntoIterator<Item = (u64, u32)>) -> u64 {
-        let lost = if self.last_next == 0 { 0 } else { view.oldest.saturating_sub(self.scanned) };
-        for (id, database) in entries {
-            let share = Share { from: id, not_before: 0, delay: FIRST_DELAY };
-            self.shares.entry(database).or_insert(share);
-        }
-        self.scanned = view.first_unsettled.max(self.last_next).max(self.scanned);
+        let is_first = self.last_next == 0;
+        let before = self.scanned;
+        self.scanned = view.first_unsettled.max(self.last_next).max(before);
         self.last_next = view.next;
-        lost
+        let mut lost = self.scanned - before;
+        for (id, database) in entries {
+            if id >= before && id < self.scanned {
+                lost = lost.saturating_sub(1);
+            }
+            if database != 0 {
+                let share = Share { from: id, not_before: 0, delay: FIRST_DELAY };
+                self.shares.entry(database).or_insert(share);
+            }
+        }
+        if is_first { 0 } else { lost }
     }
 
     /// A database is to be visited although it has no denials.
@@ -96,46 +101,49 @@ impl Pending {
 mod tests {
     use super::*;
 
-    fn view(oldest: u64, first_unsettled: u64, next: u64) -> View {
-        View { oldest, first_unsettled, next }
+    fn view(first_unsettled: u64, next: u64) -> View {
+        View { first_unsettled, next }
     }
 
     #[test]
     fn each_database_is_flushed_from_its_first_new_denial_on() {
         let mut pending = Pending::default();
-        assert_eq!(pending.take_in(view(100, 104, 104), [(100, 5), (101, 7), (102, 5), (103, 7)]), 0);
+        assert_eq!(pending.take_in(view(104, 104), [(100, 5), (101, 7), (102, 5), (103, 7)]), 0);
         assert_eq!(pending.due(0), [(5, 100), (7, 101)]);
         pending.done(5);
         assert_eq!(pending.scanned(), 104);
-        assert_eq!(pending.take_in(view(100, 105, 105), [(104, 5)]), 0);
+        assert_eq!(pending.take_in(view(105, 105), [(104, 5)]), 0);
         assert_eq!(pending.due(0), [(5, 104), (7, 101)]);
     }
 
     #[test]
     fn an_entry_that_is_being_written_is_waited_for_once() {
         let mut pending = Pending::default();
-        pending.take_in(view(1, 3, 5), [(1, 9), (2, 9), (4, 9)]);
+        pending.take_in(view(3, 5), [(1, 9), (2, 9), (4, 9)]);
         assert_eq!(pending.scanned(), 3);
         pending.done(9);
         // Still not written: its writer is stopped, or gave it up.
-        pending.take_in(view(1, 3, 6), [(4, 9), (5, 9)]);
+        pending.take_in(view(3, 6), [(4, 9), (5, 9)]);
         assert_eq!((pending.scanned(), pending.due(0)), (5, vec![(9, 4)]));
-        pending.take_in(view(1, 3, 6), []);
+        pending.take_in(view(3, 6), []);
         assert_eq!(pending.scanned(), 6);
     }
 
     #[test]
     fn what_was_overwritten_unseen_is_counted() {
         let mut pending = Pending::default();
-        assert_eq!(pending.take_in(view(50, 60, 60), []), 0);
-        assert_eq!(pending.take_in(view(64, 70, 70), [(64, 1)]), 4);
-        assert_eq!(pending.take_in(view(64, 70, 70), []), 0);
+        assert_eq!(pending.take_in(view(60, 60), []), 0);
+        assert_eq!(pending.take_in(view(70, 70), [(64, 1), (66, 0), (69, 1)]), 7);
+        assert_eq!(pending.take_in(view(70, 70), []), 0);
+        // Still being written, and seen when it is.
+        assert_eq!(pending.take_in(view(71, 73), [(70, 1), (72, 1)]), 0);
+        assert_eq!(pending.take_in(view(73, 73), [(71, 1), (72, 1)]), 0);
     }
 
     #[test]
     fn a_failure_is_tried_again_later_and_later() {
         let mut pending = Pending::default();
-        pending.take_in(view(1, 2, 2), [(1, 3)]);
+        pending.take_in(view(2, 2), [(1, 3)]);
         assert_eq!(pending.failing(), 0);
         pending.failed(3, 0);
         assert_eq!(pending.failing(), 1);
@@ -154,7 +162,7 @@ mod tests {
     #[test]
     fn a_visit_does_not_take_a_share_away() {
         let mut pending = Pending::default();
-        pending.take_in(view(1, 2, 2), [(1, 3)]);
+        pending.take_in(view(2, 2), [(1, 3)]);
         pending.visit(3);
         pending.visit(4);
         assert_eq!(pending.due(0), [(3, 1), (4, 2)]);

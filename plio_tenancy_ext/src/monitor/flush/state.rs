@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Words of the state.
-pub const WORDS: usize = 6;
+pub const WORDS: usize = 7;
 
 /// The state over words that all who use it share.
 #[derive(Clone, Copy)]
@@ -15,13 +15,14 @@ pub struct State<'a> {
     failing: &'a AtomicU64,
     rows: &'a AtomicU64,
     lost: &'a AtomicU64,
+    left_out: &'a AtomicU64,
 }
 
 impl<'a> State<'a> {
     /// The state in these words; `None` when there are not as many.
     pub fn over(words: &'a [AtomicU64]) -> Option<Self> {
-        let [launcher, finished, last_success, failing, rows, lost] = words else { return None };
-        Some(Self { launcher, finished, last_success, failing, rows, lost })
+        let [launcher, finished, last_success, failing, rows, lost, left_out] = words else { return None };
+        Some(Self { launcher, finished, last_success, failing, rows, lost, left_out })
     }
 
     /// The launcher's process; `None` when it has not started yet. It may be gone.
@@ -58,6 +59,16 @@ impl<'a> State<'a> {
     /// Denials were overwritten before they were flushed.
     pub fn lose(self, denials: u64) {
         self.lost.fetch_add(denials, Relaxed);
+    }
+
+    /// Denials were not written, since the table, or a login role's share of it, is full.
+    pub fn leave_out(self, denials: u64) {
+        self.left_out.fetch_add(denials, Relaxed);
+    }
+
+    /// Denials that were not written for lack of room.
+    pub fn left_out(self) -> u64 {
+        self.left_out.load(Relaxed)
     }
 
     /// When a database was last flushed.

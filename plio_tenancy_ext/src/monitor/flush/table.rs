@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::guc::monitoring as settings;
+use crate::monitor;
 use crate::pg::{catalog, session};
 use crate::registry::{self, bug};
 use pgrx::prelude::*;
@@ -10,18 +11,48 @@ use std::cell::Cell;
 /// The schema and the name of the table.
 pub const TABLE: (&str, &str) = ("plio", "denials_history");
 
-/// Adds what is new. A flush by hand may run beside the worker's, and the worker's begins where it must, not where it
-/// ended: the key says what is there already. Room is an estimate, so that nobody counts a million rows each time.
+/// Adds what is new, and says how much of it was added and how much was left out for lack of room. A flush by hand may run
+/// beside the worker's, and the worker's begins where it must, not where it ended: the key says what is there already.
+///
+/// Room is $2 rows in all and $3 for a login role. All are an estimate, and a role's are counted only where the table is so
+/// large that it may have its share, or the share so small that counting is quick.
 const ADD: &str = "
-    INSERT INTO plio.denials_history
-           (at, denial_id, pid, session_id, login_role, org, kind, message, sqlstate, query_id, enforced)
-    SELECT d.at, d.denial_id, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced
-      FROM plio._denials($1) d
-     WHERE d.at IS NOT NULL
-     ORDER BY d.denial_id
-     LIMIT GREATEST(0, $2 - (SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid))
-                               FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass))
-    ON CONFLICT DO NOTHING";
+    WITH size AS MATERIALIZED (
+        SELECT GREATEST(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) AS rows
+          FROM pg_class c WHERE c.oid = 'plio.denials_history'::regclass
+    ),
+    new AS MATERIALIZED (
+        SELECT d.*, row_number() OVER (ORDER BY d.denial_id) AS nth,
+               row_number() OVER (PARTITION BY d.login_role ORDER BY d.denial_id) AS nth_of_role
+          FROM plio._kept_denials($1, true) d
+         WHERE d.at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM plio.denials_history h WHERE h.at = d.at AND h.denial_id = d.denial_id)
+    ),
+    roles AS MATERIALIZED (
+        SELECT n.login_role,
+               CASE WHEN $3 > 10000 AND s.rows + (SELECT count(*) FROM new) < $3 THEN 0
+                    WHEN n.login_role IS NULL
+                    THEN (SELECT count(*) FROM (SELECT FROM plio.denials_history h WHERE h.login_role IS NULL LIMIT $3) h)
+                    ELSE (SELECT count(*) FROM (SELECT FROM plio.denials_history h
+                                                 WHERE h.login_role = n.login_role LIMIT $3) h) END AS rows
+          FROM (SELECT DISTINCT login_role FROM new) n CROSS JOIN size s
+    ),
+    judged AS MATERIALIZED (
+        SELECT n.*, n.nth <= $2 - s.rows AND n.nth_of_role <= $3 - r.rows AS has_room
+          FROM new n JOIN roles r ON r.login_role IS NOT DISTINCT FROM n.login_role CROSS JOIN size s
+    ),
+    added AS (
+        INSERT INTO plio.denials_history
+               (at, denial_id, pid, session_id, login_role, org, kind, message, sqlstate, query_id, enforced, times, last_at)
+        SELECT d.at, d.denial_id, d.pid, d.session_id, d.login_role, d.org, d.kind, d.message, d.sqlstate, d.query_id, d.enforced,
+               d.times, d.last_at
+          FROM judged d WHERE d.has_room ORDER BY d.denial_id
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM judged WHERE NOT has_room)";
+/// A login role may have one in so many rows of the table.
+const SHARE: i64 = 4;
 /// Takes out what is too old.
 const PRUNE: &str = "DELETE FROM plio.denials_history WHERE at < now() - make_interval(mins => $1)";
 
@@ -63,16 +94,20 @@ pub fn owner() -> Option<pg_sys::Oid> {
 /// # Errors
 /// PostgreSQL's own, such as 25006 on a standby.
 pub fn flush(first: i64) -> Result<u64> {
-    let added = Spi::connect_mut(|client| {
+    let counts = Spi::connect_mut(|client| {
         let most = settings::history_rows();
-        client.update(ADD, None, &[first.into(), most.into()]).map(|rows| rows.len())
+        let share = (most / SHARE).max(1);
+        client.update(ADD, Some(1), &[first.into(), most.into(), share.into()])?.first().get_two::<i64, i64>()
     });
-    let added = added.map_err(bug)?;
+    let (added, left_out) = counts.map_err(bug)?;
+    if let (Some(state), Some(left_out)) = (monitor::flush_state(), left_out) {
+        state.leave_out(u64::try_from(left_out).unwrap_or_default());
+    }
     if let Some(minutes) = settings::history_retention() {
         let _pruning = Pruning::begin();
         Spi::run_with_args(PRUNE, &[minutes.into()]).map_err(bug)?;
     }
-    Ok(added as u64)
+    Ok(u64::try_from(added.unwrap_or_default()).unwrap_or_default())
 }
 
 /// The same in a worker: as the table's owner, in whose name no foreign code can then run; `None` where the extension is

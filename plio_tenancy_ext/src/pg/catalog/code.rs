@@ -59,7 +59,7 @@ fn code(cache: i32, oid: Oid, owner: i16, schema: i16) -> Option<Code> {
 /// calls its identity.
 pub fn function_identity(oid: Oid) -> Option<String> {
     // SAFETY: the function is there; a palloc'd text.
-    super::function_schema(oid).and_then(|_| owned(unsafe { pg_sys::format_procedure_qualified(oid) }))
+    super::function_schema(oid).and_then(|_| unsafe { owned(pg_sys::format_procedure_qualified(oid)) })
 }
 
 /// A function's schema, and the rest of its identity: `f(integer)`.
@@ -126,7 +126,7 @@ fn functions_named(name: &str) -> Vec<Oid> {
 /// An operator with its schema and the types of its arguments.
 pub fn operator_identity(oid: Oid) -> Option<String> {
     // SAFETY: any operator may be asked for; a palloc'd text, digits for one that is gone.
-    owned(unsafe { pg_sys::format_operator_qualified(oid) })
+    unsafe { owned(pg_sys::format_operator_qualified(oid)) }
 }
 
 /// The extension that an object is a member of, by its oid.

@@ -16,7 +16,7 @@ pub fn role_oid(name: &str) -> Option<pg_sys::Oid> {
 /// A role's name.
 pub fn role_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: noerr is set: NULL when there is none.
-    owned(unsafe { pg_sys::GetUserNameFromId(oid, true) })
+    unsafe { owned(pg_sys::GetUserNameFromId(oid, true)) }
 }
 
 /// Whether `member` has the privileges of `role`: itself, an inheriting member, or a superuser.

@@ -1,7 +1,7 @@
 //! What is stored with a table or a function and may call functions: expressions, types that bring their own checks, bodies.
 
 use crate::pg::scan::{self, Key};
-use crate::pg::{FIRST_NORMAL_OID, owned};
+use crate::pg::{FIRST_NORMAL_OID, owned, raw};
 use pgrx::FromDatum;
 use pgrx::pg_sys;
 
@@ -31,7 +31,7 @@ pub fn defaults(table: pg_sys::Oid) -> Vec<Default> {
         // pg_attrdef.h: adnum is column 3.
         let number = row.small(3).unwrap_or_default();
         // SAFETY: any column may be asked for; missing_ok: NULL when there is none.
-        let name = owned(unsafe { pg_sys::get_attname(table, number, true) });
+        let name = unsafe { owned(pg_sys::get_attname(table, number, true)) };
         found.extend(name.zip(row.last_text()).map(|(column, expression)| Default { column, expression }));
     });
     found
@@ -70,6 +70,28 @@ fn is_plain_type(oid: pg_sys::Oid) -> bool {
         matches!(pg_sys::get_typtype(oid) as u8, b'b' | b'e') || oid.to_u32() < FIRST_NORMAL_OID
     }
 }
+
+/// Whether a function is written in C. Not guarded, as `pg::raw`: an error jumps over the caller's frames.
+///
+/// # Safety
+/// In a transaction; the calling frames hold plain data only.
+pub unsafe fn is_in_c(function: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise; a row of pg_proc begins with its fixed part, after the tuple's header.
+    unsafe {
+        let tuple = raw::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
+        if tuple.is_null() {
+            return false;
+        }
+        let header = (*tuple).t_data;
+        let row = header.cast::<u8>().add((*header).t_hoff.into()).cast::<pg_sys::FormData_pg_proc>();
+        let language = (*row).prolang;
+        raw::ReleaseSysCache(tuple);
+        language.to_u32() == C_LANGUAGE
+    }
+}
+
+/// `ClanguageId`, pg_language.dat.
+const C_LANGUAGE: u32 = 13;
 
 /// The body of a function in SQL.
 #[derive(Debug)]

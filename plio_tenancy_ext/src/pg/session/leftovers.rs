@@ -2,11 +2,10 @@
 
 use crate::pg::raw;
 use pgrx::pg_sys;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
-/// Drops the prepared statement of that name, if SQL's PREPARE made it.
-pub fn drop_statement_of_sql(name: &str) {
-    let Ok(name) = CString::new(name) else { return };
+/// Drops the prepared statement of that name, if SQL's PREPARE made it. Frees memory and never raises.
+pub fn drop_statement_of_sql(name: &CStr) {
     // SAFETY: a NUL-terminated name; NULL when there is no such statement. As DEALLOCATE does (prepare.c).
     unsafe {
         let statement = pg_sys::FetchPreparedStatement(name.as_ptr(), false);
@@ -16,10 +15,37 @@ pub fn drop_statement_of_sql(name: &str) {
     }
 }
 
-/// Drops every temporary table of the session, as DISCARD TEMP does; undone by a rollback.
-pub fn drop_temporary_tables() {
-    // SAFETY: in a transaction; raises an error when an object is in use.
-    unsafe { pg_sys::ResetTempTableNamespace() };
+/// Whether there is a prepared statement of that name, whoever made it.
+pub fn has_statement(name: &CStr) -> bool {
+    // SAFETY: as above.
+    unsafe { !pg_sys::FetchPreparedStatement(name.as_ptr(), false).is_null() }
+}
+
+/// Drops every temporary object of the session, as DISCARD TEMP does; undone by a rollback. Does nothing where the session
+/// has never had one.
+///
+/// # Errors
+/// Raises PostgreSQL's 55006 when one of them is in use.
+pub fn drop_temporary_objects() {
+    let (mut schema, mut toast_schema) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: in a transaction. Rows of catalogs are deleted, and long values of theirs with them: that needs a snapshot, which
+    // no LOCK, FETCH or COMMIT brings along. A catalog's snapshot is not the transaction's own: SET TRANSACTION may follow.
+    unsafe {
+        pg_sys::GetTempNamespaceState(&mut schema, &mut toast_schema);
+        if schema != pg_sys::InvalidOid {
+            pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(pg_sys::Oid::from(
+                pg_sys::RelationRelationId,
+            )));
+            pg_sys::ResetTempTableNamespace();
+            pg_sys::PopActiveSnapshot();
+        }
+    }
+}
+
+/// Whether this transaction made or touched a temporary object.
+pub fn has_touched_temporary() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::MyXactFlags & pg_sys::XACT_FLAGS_ACCESSEDTEMPNAMESPACE as i32 != 0 }
 }
 
 /// Forgets `lastval` and `currval`, as DISCARD SEQUENCES does.

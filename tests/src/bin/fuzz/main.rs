@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
-use plio_tests::fuzz::{self, Attack, Guard, Surface, Tenants};
+use plio_tests::fuzz::{self, Attack, Guard, Pairs, Surface, Tenants};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Configuration {
@@ -42,6 +42,14 @@ struct Args {
     /// Calls plio's own functions instead, as every kind of role, on both kinds of tenants.
     #[arg(long, conflicts_with_all = ["tenants", "unguarded", "connections"])]
     surface: bool,
+
+    /// Plays pairs of sessions instead, and management beside them, judged by a model: as many steps.
+    #[arg(long, conflicts_with_all = ["surface", "connections"])]
+    pairs: bool,
+
+    /// With --pairs: nobody renames roles in another database.
+    #[arg(long, requires = "pairs")]
+    roles_keep_names: bool,
 }
 
 fn main() -> ExitCode {
@@ -64,7 +72,19 @@ fn main() -> ExitCode {
         plio_tests::Cluster::major()
     );
     let surface = Surface { seed, calls: args.statements, stint: 3000, shows_progress: true };
-    let summary = if args.surface { fuzz::run_surface(&surface) } else { fuzz::run(&attack) };
+    let pairs = Pairs {
+        guard: attack.guard,
+        renames_roles: !args.roles_keep_names,
+        shows_progress: true,
+        ..Pairs::new(seed, args.statements, attack.tenants)
+    };
+    let summary = if args.surface {
+        fuzz::run_surface(&surface)
+    } else if args.pairs {
+        fuzz::run_pairs(&pairs)
+    } else {
+        fuzz::run(&attack)
+    };
     println!("{summary}");
     if summary.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

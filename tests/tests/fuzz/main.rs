@@ -1,5 +1,8 @@
 //! The random attack, bounded: `make fuzz` is the long one. The control shows that it finds what there is to find.
 
+mod controls;
+mod pairs;
+
 use plio_tests::Cluster;
 use plio_tests::fuzz::{self, Attack, Finding, Guard, Kind, Summary, Surface, Tenants};
 

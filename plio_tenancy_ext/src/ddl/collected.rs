@@ -1,0 +1,151 @@
+//! What each running utility statement has created, altered and dropped so far, as the object access hook was told.
+//!
+//! The event triggers take it from here: PostgreSQL's own list (`pg_event_trigger_ddl_commands`) needs a query, and a
+//! description of every object. One frame for each utility statement that runs: a statement may run others, and a failed
+//! one leaves its frame behind, which the end of its (sub)transaction removes.
+
+use crate::pg::depend::{self, Address};
+use crate::pg::session;
+use crate::registry::ShareRow;
+use pgrx::pg_sys::Oid;
+use std::cell::RefCell;
+
+/// What one utility statement did.
+#[derive(Default)]
+pub struct Done {
+    /// What it created, and what it altered.
+    pub objects: Vec<Touched>,
+    /// The tables that it gave a default, whose row PostgreSQL does not name.
+    pub defaulted: Vec<Oid>,
+    /// Shares whose object it dropped.
+    pub lost_shares: Vec<ShareRow>,
+    /// It dropped an extension.
+    pub has_dropped_extension: bool,
+}
+
+/// An object that a statement created or altered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Its address.
+    pub address: Address,
+    /// It is new.
+    pub is_created: bool,
+}
+
+/// A running utility statement.
+struct Frame {
+    /// The level of subtransactions that it runs at.
+    level: i32,
+    /// It drops what depends on a schema, an extension or an owner.
+    is_wide_drop: bool,
+    done: Done,
+}
+
+thread_local! {
+    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A utility statement begins; gives its place for [`leave`].
+pub fn enter(is_wide_drop: bool) -> usize {
+    let level = session::nest_level();
+    FRAMES.with_borrow_mut(|frames| {
+        frames.push(Frame { level, is_wide_drop, done: Done::default() });
+        frames.len() - 1
+    })
+}
+
+/// The utility statement at that place has ended: what no event trigger took is part of what the one around it does.
+pub fn leave(place: usize) {
+    FRAMES.with_borrow_mut(|frames| {
+        let mut rest = Done::default();
+        for frame in frames.drain(place.min(frames.len())..) {
+            rest.objects.extend(frame.done.objects);
+            rest.defaulted.extend(frame.done.defaulted);
+            rest.lost_shares.extend(frame.done.lost_shares);
+            rest.has_dropped_extension |= frame.done.has_dropped_extension;
+        }
+        if let Some(outer) = frames.last_mut() {
+            outer.done.objects.append(&mut rest.objects);
+            outer.done.defaulted.append(&mut rest.defaulted);
+            outer.done.lost_shares.append(&mut rest.lost_shares);
+            outer.done.has_dropped_extension |= rest.has_dropped_extension;
+        }
+    });
+}
+
+/// A transaction has ended.
+pub fn forget_all() {
+    FRAMES.with_borrow_mut(Vec::clear);
+}
+
+/// A subtransaction was rolled back: statements that failed in it are over.
+pub fn forget_aborted() {
+    let level = session::nest_level();
+    FRAMES.with_borrow_mut(|frames| frames.retain(|frame| frame.level < level));
+}
+
+/// Whether the statement drops whatever depends on a schema, an extension or an owner.
+pub fn is_wide_drop() -> bool {
+    FRAMES.with_borrow(|frames| frames.last().is_some_and(|frame| frame.is_wide_drop))
+}
+
+/// Notes that the running statement created or altered an object.
+pub fn note(touched: Touched) {
+    with_current(|done| {
+        if done.objects.last() != Some(&touched) {
+            done.objects.push(touched);
+        }
+    });
+}
+
+/// Notes that the running statement gave a column of that table a default.
+pub fn note_default(table: Oid) {
+    with_current(|done| done.defaulted.push(table));
+}
+
+/// Notes that the running statement dropped what was shared.
+pub fn note_lost_share(share: ShareRow) {
+    with_current(|done| done.lost_shares.push(share));
+}
+
+/// Notes that the running statement dropped an extension.
+pub fn note_dropped_extension() {
+    with_current(|done| done.has_dropped_extension = true);
+}
+
+fn with_current(f: impl FnOnce(&mut Done)) {
+    FRAMES.with_borrow_mut(|frames| {
+        if let Some(frame) = frames.last_mut() {
+            f(&mut frame.done);
+        }
+    });
+}
+
+/// What the running statement created and altered, each object once; `None` when it began before the hooks were there.
+pub fn take_objects() -> Option<Vec<Touched>> {
+    let (mut objects, mut defaulted) = FRAMES.with_borrow_mut(|frames| {
+        let done = &mut frames.last_mut()?.done;
+        Some((std::mem::take(&mut done.objects), std::mem::take(&mut done.defaulted)))
+    })?;
+    defaulted.sort_unstable_by_key(|table| table.to_u32());
+    defaulted.dedup();
+    for default in defaulted.into_iter().flat_map(depend::new_defaults_of) {
+        objects.push(Touched { address: (Oid::from(depend::DEFAULT), default), is_created: true });
+    }
+    // What is new comes first, and so stays.
+    objects.sort_unstable_by_key(|touched| {
+        (touched.address.0.to_u32(), touched.address.1.to_u32(), !touched.is_created)
+    });
+    objects.dedup_by_key(|touched| touched.address);
+    Some(objects)
+}
+
+/// Shares whose object the running statement dropped, and whether it dropped an extension; `None` as above.
+pub fn take_dropped() -> Option<(Vec<ShareRow>, bool)> {
+    FRAMES.with_borrow_mut(|frames| {
+        frames.last_mut().map(|frame| {
+            let shares = std::mem::take(&mut frame.done.lost_shares);
+            (shares, std::mem::take(&mut frame.done.has_dropped_extension))
+        })
+    })
+}

@@ -1,0 +1,249 @@
+//! What a tenant made in the session ends when the tenant ends, however it ends.
+
+use super::{assert_inside, assert_outside, refused, text, two_tenants};
+use plio_tests::{SUPERUSER, expect_sqlstate};
+use postgres::Client;
+
+/// Work that leaves something behind, and what finds it with the SQLSTATE when it is gone.
+const LEFT: [(&str, &str, &str); 5] = [
+    ("CREATE TEMPORARY TABLE copied AS SELECT * FROM users", "SELECT * FROM copied", "42P01"),
+    ("CREATE FUNCTION pg_temp.motto() RETURNS text RETURN 'canary-acme'", "SELECT pg_temp.motto()", "42883"),
+    ("SELECT nextval('users_id_seq')", "SELECT lastval()", "55000"),
+    ("PREPARE p AS SELECT 'canary-acme'", "EXECUTE p", "26000"),
+    ("DO $$ BEGIN EXECUTE 'PREPARE p AS SELECT name FROM users'; END $$", "EXECUTE p", "26000"),
+];
+
+fn find_nothing(client: &mut Client, find: &str, code: &str) {
+    let error = client.simple_query(find).expect_err(find);
+    // No temporary schema is there when its making was undone.
+    let found = error.code().map(postgres::error::SqlState::code).unwrap_or_default();
+    assert!([code, "3F000"].contains(&found), "{find}: {error:?}");
+    client.batch_execute("ROLLBACK").unwrap();
+}
+
+#[test]
+fn nothing_outlives_a_transactions_tenant() {
+    let fixture = two_tenants("outlives");
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        for (work, find, code) in LEFT {
+            for end in ["COMMIT", "ROLLBACK", "ROLLBACK TO s"] {
+                let mut client = fixture.db.connect(role);
+                client
+                    .batch_execute(&format!(
+                        "BEGIN; SAVEPOINT s; SELECT plio.set_tenant('acme'); {work}; {find}"
+                    ))
+                    .unwrap_or_else(|error| panic!("{work}: {error:?}"));
+                client.batch_execute(end).unwrap();
+                find_nothing(&mut client, find, code);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_outlives_a_sessions_tenant() {
+    let fixture = two_tenants("session");
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        let held = ("DECLARE held CURSOR WITH HOLD FOR SELECT name FROM users", "FETCH held", "34000");
+        for (work, find, code) in LEFT.into_iter().chain([held]) {
+            for leave in [
+                "RESET plio.tenant",
+                "SET plio.tenant = ''",
+                "RESET ALL",
+                "DISCARD ALL",
+                "SET plio.tenant = 'bravo'",
+            ] {
+                let mut client = fixture.db.connect(role);
+                client.batch_execute("SET plio.tenant = 'acme'").unwrap();
+                client.batch_execute(work).unwrap();
+                // Within the tenant it lasts from one transaction to the next.
+                client.batch_execute(find).unwrap_or_else(|error| panic!("{work}: {error:?}"));
+                client.batch_execute(leave).unwrap_or_else(|error| panic!("{work}, {leave}: {error:?}"));
+                find_nothing(&mut client, find, code);
+            }
+        }
+    }
+}
+
+// What a transaction of the same tenant inside the session's made is the session's tenant's.
+#[test]
+fn the_same_tenant_around_the_transaction_keeps_it() {
+    let fixture = two_tenants("around");
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET plio.tenant = 'acme'; BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    app.batch_execute("CREATE TEMPORARY TABLE copied AS SELECT * FROM users; PREPARE p AS SELECT 1; COMMIT")
+        .unwrap();
+    app.batch_execute("SELECT * FROM copied; EXECUTE p").unwrap();
+    app.batch_execute("RESET plio.tenant").unwrap();
+    find_nothing(&mut app, "SELECT * FROM copied", "42P01");
+}
+
+// Temporary tables of a connection without a tenant stay, unless a tenant's transaction touched them.
+#[test]
+fn what_no_tenant_touched_stays() {
+    let fixture = two_tenants("stays");
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("CREATE TEMPORARY TABLE own (x int); DECLARE held CURSOR WITH HOLD FOR SELECT 1")
+        .unwrap();
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); SELECT * FROM users; COMMIT").unwrap();
+    app.batch_execute("SET plio.tenant = 'acme'; RESET plio.tenant").unwrap();
+    app.batch_execute("SELECT * FROM own; FETCH held").unwrap();
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); INSERT INTO own SELECT id FROM users; COMMIT")
+        .unwrap_or_default();
+}
+
+#[test]
+fn a_cursor_with_hold_is_the_sessions() {
+    let fixture = two_tenants("hold");
+    let mut app = fixture.db.connect(&fixture.app);
+    let declare = "DECLARE held CURSOR WITH HOLD FOR SELECT name FROM users ORDER BY id";
+    for declare in
+        [declare, "DO $$ BEGIN EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT name FROM users'; END $$"]
+    {
+        app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); SAVEPOINT s").unwrap();
+        refused(app.batch_execute(declare), "42501");
+        app.batch_execute("ROLLBACK TO s; DECLARE c CURSOR FOR SELECT name FROM users; FETCH c; COMMIT")
+            .unwrap();
+    }
+    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+    app.batch_execute(declare).unwrap();
+    assert_eq!(text(&mut app, "FETCH held").as_deref(), Some("canary-acme"));
+}
+
+// The cursor would go on with the tenant's rows.
+#[test]
+fn a_sessions_tenant_with_an_open_cursor_is_not_left() {
+    let fixture = two_tenants("left");
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+    for leave in [
+        "RESET plio.tenant",
+        "SET plio.tenant TO DEFAULT",
+        "SET plio.tenant = ''",
+        "RESET ALL",
+        "SET plio.tenant = 'bravo'",
+    ] {
+        app.batch_execute("BEGIN; DECLARE c CURSOR FOR SELECT name FROM users; SAVEPOINT s").unwrap();
+        refused(app.batch_execute(leave), "25001");
+        app.batch_execute("ROLLBACK TO s; CLOSE c").unwrap();
+        app.batch_execute(leave).unwrap();
+        app.batch_execute("ROLLBACK").unwrap();
+        assert_inside(&mut app, "acme");
+    }
+    // Nor in the middle of a query that reads its rows.
+    fixture
+        .db
+        .superuser()
+        .batch_execute(
+            "CREATE FUNCTION public.leave() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RESET plio.tenant; RETURN 1; END $$",
+        )
+        .unwrap();
+    refused(app.batch_execute("SELECT public.leave(), name FROM users"), "25001");
+    app.batch_execute("SELECT public.leave()").unwrap();
+    assert_outside(&mut app, &fixture.app);
+}
+
+// The residue was looked for by a query, whose own check looked for it again, and so on.
+#[test]
+fn removing_the_residue_asks_for_no_confirmation() {
+    let fixture = two_tenants("again");
+    let mut admin = fixture.db.superuser();
+    admin.batch_execute(&format!("ALTER ROLE {} SET max_stack_depth = '200kB'", fixture.app)).unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET statement_timeout = '20s'; DECLARE h CURSOR WITH HOLD FOR SELECT 1").unwrap();
+    for n in 0..3 {
+        app.batch_execute("SET plio.tenant = 'bravo'").unwrap();
+        app.batch_execute(&format!(
+            "DECLARE h{n} CURSOR WITH HOLD FOR SELECT 1; CREATE TEMPORARY TABLE t{n} (x text)"
+        ))
+        .unwrap();
+        app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); COMMIT").unwrap();
+        assert_eq!(text(&mut app, "SELECT count(*) FROM users").as_deref(), Some("3"));
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+    }
+}
+
+// The rows of catalogs are deleted where a statement brings no snapshot along.
+#[test]
+fn the_residue_is_removed_by_statements_without_a_snapshot() {
+    let fixture = two_tenants("snapshot");
+    let long = "x".repeat(20_000);
+    for first in [
+        "SHOW work_mem",
+        "LISTEN c",
+        "BEGIN; LOCK TABLE users; COMMIT",
+        "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; COMMIT",
+    ] {
+        let mut app = fixture.db.connect(&fixture.app);
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        app.batch_execute(&format!(
+            "CREATE TEMPORARY TABLE x (i int); CREATE FUNCTION pg_temp.long() RETURNS text RETURN '{long}'"
+        ))
+        .unwrap();
+        app.batch_execute("SET plio.tenant = 'bravo'").unwrap();
+        app.batch_execute(first).unwrap_or_else(|error| panic!("{first}: {error:?}"));
+        expect_sqlstate(app.batch_execute("SELECT pg_temp.long()"), "42883");
+    }
+}
+
+// A procedure's loop goes on with stored rows after its COMMIT; the rows of one tenant are read in no other.
+#[test]
+fn a_procedure_works_for_one_tenant_after_the_other() {
+    let fixture = two_tenants("loops");
+    let mut app = fixture.db.connect(&fixture.app);
+    let looped = |before: &str, loop_over: &str, inside: &str| {
+        format!(
+            "DO $$ DECLARE r record; BEGIN {before} FOR r IN {loop_over} LOOP {inside}; COMMIT; END LOOP; END $$"
+        )
+    };
+    let orgs = "SELECT unnest(ARRAY['acme', 'bravo', 'acme']) AS org";
+    let work = "PERFORM plio.set_tenant(r.org); INSERT INTO users (name) VALUES ('looped')";
+    app.batch_execute(&looped("", orgs, &format!("COMMIT; {work}"))).unwrap();
+    let count =
+        "SELECT (SELECT count(*) FROM tenant_acme.users) || '|' || (SELECT count(*) FROM tenant_bravo.users)";
+    assert_eq!(text(&mut fixture.db.superuser(), count).as_deref(), Some("5|4"));
+    // The loop is a cursor that is open still.
+    let hint = |error: &postgres::error::DbError| error.hint().unwrap_or_default().to_owned();
+    let error = expect_sqlstate(app.batch_execute(&looped("", orgs, work)), "25001");
+    assert!(hint(&error).contains("loop over an array"), "{error:?}");
+    // It holds acme's rows.
+    let error = expect_sqlstate(
+        app.batch_execute(&looped(
+            "PERFORM plio.set_tenant('acme');",
+            "SELECT name FROM users",
+            "COMMIT; PERFORM plio.set_tenant('bravo')",
+        )),
+        "25001",
+    );
+    assert!(hint(&error).contains("loop over an array"), "{error:?}");
+    app.batch_execute(&looped(
+        "PERFORM plio.set_tenant('acme');",
+        "SELECT name FROM users",
+        "COMMIT; PERFORM plio.set_tenant('acme')",
+    ))
+    .unwrap();
+}
+
+// What the statement says is not looked at once a procedure has ended the transaction.
+#[test]
+fn a_call_by_the_extended_protocol_may_end_its_transaction() {
+    let fixture = two_tenants("call");
+    fixture
+        .db
+        .superuser()
+        .batch_execute(
+            "CREATE PROCEDURE public.ends(how text) LANGUAGE plpgsql AS $$ BEGIN
+                 FOR i IN 1..3 LOOP
+                     PERFORM plio.set_tenant('acme'); PERFORM name FROM users;
+                     IF how = 'rollback' THEN ROLLBACK; ELSE COMMIT; END IF;
+                 END LOOP; END $$",
+        )
+        .unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    let statement = app.prepare("CALL public.ends($1)").unwrap();
+    for how in ["rollback", "commit", "rollback"] {
+        app.execute(&statement, &[&how]).unwrap();
+        app.execute("CALL public.ends($1)", &[&how]).unwrap();
+    }
+    assert_outside(&mut app, &fixture.app);
+}
