@@ -146,19 +146,16 @@ unsafe fn note(names: &mut Names, parts: *mut pg_sys::List, at_least: usize) {
     }
 }
 
+// Not in pgrx's bindings for 15, whose header declares the walker without its arguments.
 #[cfg(feature = "pg15")]
 unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-    // Not in pgrx's bindings for 15, whose header declares the walker without its arguments.
-    unsafe extern "C-unwind" {
-        fn raw_expression_tree_walker(
-            node: *mut pg_sys::Node,
-            walker: unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> bool,
-            context: *mut c_void,
-        ) -> bool;
-    }
     // SAFETY: nodeFuncs.c calls the walker with these two; the boundary turns its errors into unwinds, as pgrx's own
     // bindings do.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw_expression_tree_walker(node, wait, context)) }
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            super::raw::raw_expression_tree_walker(node, Some(wait), context)
+        })
+    }
 }
 
 #[cfg(not(feature = "pg15"))]
