@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend};
 use crate::policy::{self, Place, Verdict};
-use crate::registry::{Location, bug};
+use crate::registry::{Location, ShareRow, bug};
 use crate::{cache, context, hooks, house, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -37,6 +37,8 @@ const DROPPED: &str = "
 /// 42501, 55000.
 pub fn on_command_end() -> Result<()> {
     let touched = collected::take_objects();
+    // A command that left the registry unreadable is refused here.
+    hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };
     let renaming = cache::take_renaming();
     if touched.as_ref().is_some_and(Vec::is_empty) {
@@ -148,6 +150,7 @@ fn ensure_no_tenants(object: &Touched) -> Result<()> {
 /// XX000.
 pub fn on_drop() -> Result<()> {
     let dropped = collected::take_dropped();
+    hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };
     let (lost, has_dropped_extension) = match dropped {
         Some(dropped) => dropped,
@@ -162,7 +165,7 @@ pub fn on_drop() -> Result<()> {
 }
 
 /// Shares whose object was dropped, by PostgreSQL's own list, and whether an extension was.
-fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow>, bool)> {
+fn dropped_objects(location: &Location) -> Result<(Vec<ShareRow>, bool)> {
     let shared = location.shares();
     Spi::connect(|client| {
         let (mut lost, mut has_dropped_extension) = (Vec::new(), false);
@@ -170,9 +173,10 @@ fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow
             let (schema, name) = (row.get::<String>(1)?, row.get::<String>(2)?);
             let kind = row.get::<String>(3)?.unwrap_or_default();
             has_dropped_extension |= kind == "extension";
+            let identity = row.get::<String>(4)?.unwrap_or_default();
             if matches!(kind.as_str(), "function" | "procedure" | "aggregate") {
-                let identity = row.get::<String>(4)?.unwrap_or_default();
-                lost.extend(shared.iter().find(|row| row.is_function && row.identity() == identity).cloned());
+                let is_of = |row: &&ShareRow| row.is_function && row.identity() == identity;
+                lost.extend(shared.iter().find(is_of).cloned());
                 continue;
             }
             let (of_schema, of_relation) = match (kind.as_str(), schema, name) {
@@ -184,7 +188,7 @@ fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow
                 ) => (schema, Some(name)),
                 _ => continue,
             };
-            let is_of = |row: &&crate::registry::ShareRow| {
+            let is_of = |row: &&ShareRow| {
                 !row.is_function && row.schema_name == of_schema && row.relation_name == of_relation
             };
             lost.extend(shared.iter().find(is_of).cloned());

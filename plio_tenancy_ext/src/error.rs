@@ -58,6 +58,9 @@ pub enum Error {
     /// `pg_notify` where it was not exchanged for the checked form.
     #[error("cannot call pg_notify() here")]
     RawNotify,
+    /// `set_config` where it was not exchanged for the checked form.
+    #[error("cannot call set_config() here while a tenant is active")]
+    RawSetConfig,
     /// A function on sequences where it was not exchanged for the checked form.
     #[error("cannot call {function}() here")]
     RawSequence { function: String, is_active: bool },
@@ -67,9 +70,6 @@ pub enum Error {
     /// A function or an operator of somebody who is not trusted inside the tenant.
     #[error("{kind} {name} belongs to a role that is not trusted inside tenants")]
     UntrustedCode { kind: CodeKind, name: String },
-    /// `set_config` where it was not exchanged for the checked form.
-    #[error("cannot call set_config() here while a tenant is active")]
-    RawSetConfig,
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -85,9 +85,9 @@ pub enum Error {
     /// What only a tenant with a role of its own may use: no check of ours would see what it reaches.
     #[error("cannot use \"{what}\" in a tenant without a role of its own")]
     OneLayer { what: String },
-    /// The role may not enter.
+    /// The role may not enter, or there is no such tenant and the role may not know that.
     #[error("permission denied to enter tenant \"{org}\"")]
-    NotPermitted { org: String },
+    NotPermitted { org: String, exists: bool },
     /// `plio.tenant` cannot be set this way.
     #[error("parameter \"plio.tenant\" cannot be set this way")]
     TenantSettingRefused,
@@ -151,6 +151,15 @@ pub enum Error {
     /// The extension is not in this database.
     #[error("extension \"plio_tenancy\" is not installed in this database")]
     NotInstalled,
+    /// Part of the registry is missing.
+    #[error("the registry of plio_tenancy cannot be read in this database")]
+    RegistryBroken,
+    /// A session's tenant, after a change of it that was refused.
+    #[error("no tenant is in force since plio.tenant could not be changed")]
+    ChangeRefused,
+    /// SET plio.tenant after SET LOCAL ROLE.
+    #[error("cannot set a tenant for the session while the role is set for the transaction only")]
+    RoleOfTransaction,
     /// Names are UTF-8 here, throughout.
     #[error("plio_tenancy requires a database with encoding UTF8")]
     Encoding,
@@ -248,6 +257,14 @@ pub enum Error {
     Bug(String),
 }
 
+/// Warns of what is allowed, but has consequences.
+pub fn warn(message: &str, detail: &str, hint: &str) {
+    ErrorReport::new(pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), "plio_tenancy")
+        .set_detail(detail.to_owned())
+        .set_hint(hint.to_owned())
+        .report(pgrx::PgLogLevel::WARNING);
+}
+
 /// What kind of code was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeKind {
@@ -264,14 +281,6 @@ impl std::fmt::Display for CodeKind {
             Self::Operator => "operator",
         })
     }
-}
-
-/// Warns of what is allowed, but has consequences.
-pub fn warn(message: &str, detail: &str, hint: &str) {
-    ErrorReport::new(pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), "plio_tenancy")
-        .set_detail(detail.to_owned())
-        .set_hint(hint.to_owned())
-        .report(pgrx::PgLogLevel::WARNING);
 }
 
 /// The crate's result.

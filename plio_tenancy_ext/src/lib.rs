@@ -58,6 +58,7 @@ extension_sql_file!(
     requires = [
         "registry",
         "health_limits",
+        api::_cluster,
         api::_loaded_as,
         api::version,
         monitor::api::_shared_totals,
@@ -126,8 +127,8 @@ extension_sql_file!(
         "audit_roles",
         "audit_outside",
         "audit_registry",
-        "audit_trust",
-        "audit_objects"
+        "audit_objects",
+        "audit_trust"
     ]
 );
 extension_sql_file!(

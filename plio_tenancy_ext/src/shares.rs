@@ -36,19 +36,19 @@ fn sequence_privileges(mode: ShareMode) -> &'static str {
 enum Target {
     Schema { name: String },
     Relation { schema: String, name: String, oid: Oid, is_sequence: bool },
-    Function { schema: String, signature: String, oid: Oid },
+    Function { schema: String, signature: String },
 }
 
 /// Finds `schema.function(types)`.
 fn resolve_function(object: &str) -> Result<Target> {
     let found = registry::function_of_text(object)?;
-    let parts =
-        found.and_then(|oid| Some((oid, catalog::function_schema(oid)?, catalog::function_signature(oid)?)));
-    let Some((oid, schema_oid, (schema, signature))) = parts else {
+    let schema = found.and_then(catalog::function_schema);
+    let (Some(schema), Some((name, signature))) = (schema, found.and_then(catalog::function_signature))
+    else {
         return Err(Error::UnknownObject { kind: "function", name: object.to_owned() });
     };
-    ensure_shareable(schema_oid, object)?;
-    Ok(Target::Function { schema, signature, oid })
+    ensure_shareable(schema, object)?;
+    Ok(Target::Function { schema: name, signature })
 }
 
 /// Finds `schema`, `schema.relation` or `schema.function(types)`.
@@ -109,7 +109,7 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
                 hint: "Use 'read': tenants may call it.",
             });
         }
-        Target::Function { schema, signature, .. } => {
+        Target::Function { schema, signature } => {
             registry::upsert_share(&schema, Some(&signature), mode, true)?;
             settle_function(&schema, &signature, true)?;
         }
@@ -127,35 +127,42 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
 }
 
 /// Whoever may write what an extension trusts (pg_cron's jobs, say, which it runs as any role) is as strong as its owner. So a
-/// plain administrator shares the tables of a stronger role's extension to read only, unless he may open them himself. And he
-/// shares no function that he may not call: its owner has closed it.
+/// plain administrator shares the tables of a stronger role's extension to read only, unless he may open them himself.
 fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     let caller = session::outer_user();
     if catalog::is_superuser(caller) {
         return Ok(());
     }
-    if let Target::Function { schema, signature, oid } = target
-        && !registry::may_execute(caller, *oid)?
-    {
-        let owner =
-            catalog::function(*oid).and_then(|code| catalog::role_name(code.owner)).unwrap_or_default();
-        let what = format!("function {}.{signature}", quote_identifier(schema));
-        return Err(Error::TakenFromStronger { what, owner });
-    }
+    let (schema, relation) = match target {
+        Target::Schema { name } => (name, None),
+        Target::Relation { schema, name, .. } => (schema, Some(name.as_str())),
+        Target::Function { schema, signature } => return ensure_may_lend(schema, signature, caller),
+    };
     if mode == ShareMode::Read {
         return Ok(());
     }
-    let (schema, relation) = match target {
-        Target::Function { .. } => return Ok(()),
-        Target::Schema { name } => (name, None),
-        Target::Relation { schema, name, .. } => (schema, Some(name.as_str())),
-    };
     for object in registry::extension_tables_closed_to(schema, relation, caller)? {
         if registry::strength_of(object.owner_oid)?.is_some() {
             return Err(Error::TakenFromStronger { what: object.what, owner: object.owner });
         }
     }
     Ok(())
+}
+
+/// Sharing a function grants EXECUTE on it. A plain administrator cannot lend what he may not run himself: in a tenant he would
+/// run a stronger role's definer function.
+fn ensure_may_lend(schema: &str, signature: &str, caller: Oid) -> Result<()> {
+    let function = catalog::schema_oid(schema).and_then(|at| catalog::function_by_signature(at, signature));
+    match function {
+        Some(function) if !catalog::may_execute(caller, function) => {
+            let owner = catalog::function(function).and_then(|code| catalog::role_name(code.owner));
+            Err(Error::TakenFromStronger {
+                what: format!("function {}.{signature}", quote_identifier(schema)),
+                owner: owner.unwrap_or_default(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes a share back.
@@ -165,7 +172,7 @@ fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
 pub fn unshare(object: &str) -> Result<()> {
     begin_management("unshare")?;
     let was_shared = match resolve(object)? {
-        Target::Function { schema, signature, .. } => {
+        Target::Function { schema, signature } => {
             settle_function(&schema, &signature, false)?;
             registry::delete_share(&schema, Some(&signature), true)?
         }

@@ -4,7 +4,7 @@ use super::code;
 use crate::pg::{self, catalog};
 use crate::registry::{Location, ShareRow};
 use crate::tenant::ShareMode;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -21,9 +21,14 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// The row that stands for an object: a function, or else a relation or a schema.
-    pub(super) fn row_of(&self, object: Oid, is_function: bool) -> Option<ShareRow> {
-        let row = self.rows.iter().find(|(of, row)| *of == Some(object) && row.is_function == is_function);
+    /// The row that stands for an object: a relation, a schema or a function, by its catalog.
+    pub(super) fn row_of(&self, class: Oid, object: Oid) -> Option<ShareRow> {
+        let class_of = |row: &ShareRow| match row.relation_name {
+            _ if row.is_function => pg_sys::ProcedureRelationId,
+            Some(_) => pg_sys::RelationRelationId,
+            None => pg_sys::NamespaceRelationId,
+        };
+        let row = self.rows.iter().find(|(of, row)| *of == Some(object) && class_of(row) == class);
         row.map(|(_, row)| row.clone())
     }
 }
@@ -97,4 +102,9 @@ pub fn remember_shares(is_move: bool) {
 /// What [`remember_shares`] kept for the command that has just ended.
 pub fn take_renaming() -> Option<Renaming> {
     BEFORE_RENAME.take()
+}
+
+/// The command failed, or a part of the transaction was rolled back.
+pub fn forget_renaming() {
+    BEFORE_RENAME.set(None);
 }

@@ -168,7 +168,7 @@ unsafe extern "C-unwind" fn check(range_table: *mut pg_sys::List, permissions: *
 }
 
 unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg_sys::List) -> Result<()> {
-    if cache::location().is_none() {
+    if !hooks::has_registry()? {
         return Ok(());
     }
     // A lock that is held already takes in no news; what was unshared since must count.
@@ -205,15 +205,6 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
     Ok(())
 }
 
-/// Without a tenant, statistics hold the values of every table that the role may read: also of tenants'.
-fn ensure_no_tenants_statistics() -> Result<()> {
-    let actor = context::upkeep::actor();
-    if cache::actor(actor) == Actor::Administrator || !cache::reaches_tenants(actor) {
-        return Ok(());
-    }
-    Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None })
-}
-
 /// Whether the statement changes or removes rows of the registry, or may. `plio.tenants.settings` is free for the
 /// application, and a restore adds rows.
 unsafe fn changes_registry(entry: *const pg_sys::RangeTblEntry, permissions: *mut pg_sys::List) -> bool {
@@ -243,6 +234,15 @@ unsafe fn is_settings_alone(relation: Oid, columns: *const pg_sys::Bitmapset) ->
 
 /// `settings` in `plio.tenants` (sql/schema/20_registry.sql).
 const SETTINGS_COLUMN: i32 = 6;
+
+/// Without a tenant, statistics hold the values of every table that the role may read: also of tenants'.
+fn ensure_no_tenants_statistics() -> Result<()> {
+    let actor = context::upkeep::actor();
+    if cache::actor(actor) == Actor::Administrator || !cache::reaches_tenants(actor) {
+        return Ok(());
+    }
+    Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None })
+}
 
 /// Judges a relation with all its children and partitions.
 ///

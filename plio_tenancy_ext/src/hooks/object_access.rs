@@ -72,9 +72,7 @@ const PG_LISTENING_CHANNELS: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_LISTENING_
 unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, argument: *mut c_void) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
-        Type::OAT_FUNCTION_EXECUTE
-            if object == SET_CONFIG || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS =>
-        {
+        Type::OAT_FUNCTION_EXECUTE if object == SET_CONFIG || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS => {
             context::is_active()
         }
         Type::OAT_FUNCTION_EXECUTE if replaced::is_replaced(object) => true,
@@ -179,7 +177,7 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
     if !session::is_in_progress() {
         return;
     }
-    if cache::location().is_none() {
+    if !or_raise(hooks::has_registry()) {
         return;
     }
     let is_judged = hooks::is_judged();

@@ -1,5 +1,5 @@
-//! Functions of PostgreSQL's that are exchanged for checked ones of ours: `pg_notify()` (notify.rs), `set_config()` (settings.rs)
-//! and the functions on sequences by oid (sequences.rs).
+//! Functions of PostgreSQL's that are exchanged for checked ones of ours: `pg_notify()` (notify.rs), `set_config()`
+//! (settings.rs) and the functions on sequences by oid (sequences.rs).
 //!
 //! While a query is planned each call of such a function gets the checked one's oid; so does an operator that stands for one.
 //! That is done whatever tenant is set, and without one: a plan that is kept may run anywhere, and the checked function judges
@@ -94,6 +94,11 @@ pub fn is_replaced(function: Oid) -> bool {
     FUNCTIONS.contains(&function.to_u32())
 }
 
+/// Whether the checked form of that function is there: not before ALTER EXTENSION .. UPDATE.
+pub fn has_checked_form(function: u32) -> bool {
+    exchange_of(Oid::from(function)).and_then(checked_function).is_some()
+}
+
 /// Puts the checked functions into a query that is about to be planned, and that nobody else keeps.
 ///
 /// # Safety
@@ -162,11 +167,6 @@ fn checked_function(index: usize) -> Option<Oid> {
         let location = cache::location()?;
         catalog::function_oid(exchange.checked, exchange.types, location.schema)
     })
-}
-
-/// Whether the checked form of that function is there: not before ALTER EXTENSION .. UPDATE.
-pub fn has_checked_form(function: u32) -> bool {
-    exchange_of(Oid::from(function)).and_then(checked_function).is_some()
 }
 
 /// Gives a function that shows a sequence's values in a row (from 18 on) an argument that is null where the sequence is out of

@@ -82,14 +82,14 @@ unsafe extern "C-unwind" {
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: the type that a function gives; an error when there is no such function.
     pub fn get_func_rettype(funcid: pg_sys::Oid) -> pg_sys::Oid;
-    /// lsyscache.c: a type's kind, NUL when there is none.
-    pub fn get_typtype(typid: pg_sys::Oid) -> std::ffi::c_char;
     /// lsyscache.c: whether a function is immutable, stable or volatile; an error when there is no such function.
     pub fn func_volatile(funcid: pg_sys::Oid) -> c_char;
     /// syscache.c: a row of a catalog, NULL when there is none.
     pub fn SearchSysCache1(cache: c_int, key: pg_sys::Datum) -> pg_sys::HeapTuple;
     /// syscache.c: gives it back.
     pub fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
+    /// lsyscache.c: a type's kind, NUL when there is none.
+    pub fn get_typtype(typid: pg_sys::Oid) -> std::ffi::c_char;
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
     /// miscinit.c: the session's user.

@@ -24,16 +24,36 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// How deep in subtransactions we are; 1 in none.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
 /// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
 pub fn statement_start() -> i64 {
     // SAFETY: reads a global.
     unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }
 
-/// Whether this process runs statements for a client: a backend, or a parallel worker of one.
+/// Whether this process runs statements for a client: a backend, a parallel worker of one, or a walsender, which takes SQL
+/// where it is connected to a database (`replication=database`).
 pub fn is_client_backend() -> bool {
+    use pg_sys::BackendType::{B_BACKEND, B_WAL_SENDER};
     // SAFETY: reads globals that are set when the process starts.
-    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND || pg_sys::ParallelWorkerNumber >= 0 }
+    unsafe { matches!(pg_sys::MyBackendType, B_BACKEND | B_WAL_SENDER) || pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// The cluster, by the number that initdb gave it (`pg_control_system()`). pg_upgrade makes a new cluster.
+pub fn cluster() -> i64 {
+    // SAFETY: reads shared memory that is there from the start.
+    unsafe { pg_sys::GetSystemIdentifier() }.cast_signed()
+}
+
+/// Whether pg_upgrade is restoring the catalogs of another cluster.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::IsBinaryUpgrade }
 }
 
 /// Whether the server is this one process (`postgres --single`).
@@ -105,12 +125,6 @@ pub fn is_making(extension: pg_sys::Oid) -> bool {
     unsafe {
         pg_sys::IsBinaryUpgrade || pg_sys::creating_extension && pg_sys::CurrentExtensionObject == extension
     }
-}
-
-/// How deep the transaction is nested: 1 outside subtransactions.
-pub fn nest_level() -> i32 {
-    // SAFETY: reads the transaction state.
-    unsafe { raw::GetCurrentTransactionNestLevel() }
 }
 
 /// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).

@@ -7,6 +7,7 @@
 mod case;
 mod code;
 mod frame;
+mod objects;
 mod outside;
 mod page;
 mod privileges;
