@@ -213,7 +213,7 @@ AS $path$
     SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
       FROM pg_namespace n, pg_roles g
      WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
-       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e)
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e WHERE pg_has_role(e.extowner, 'plio_admin', 'USAGE'))
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
 $path$;
 

@@ -1,4 +1,4 @@
-//! The schemas in every tenant's search_path: those of extensions, and those that hold something shared. The group needs
+//! The schemas in every tenant's search_path: those of trusted extensions (cache/code.rs), and those that hold something shared. The group needs
 //! USAGE on them.
 //!
 //! PostgreSQL drops a schema that the role may not use from the path without a word, and takes another function or operator:
@@ -22,7 +22,8 @@ const UNUSABLE: &str = "
     SELECT n.nspname::text, pg_catalog.has_schema_privilege($1, n.oid, 'USAGE')
       FROM pg_catalog.pg_namespace n
      WHERE n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
-       AND (n.oid IN (SELECT e.extnamespace FROM pg_catalog.pg_extension e)
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_catalog.pg_extension e
+                       WHERE pg_catalog.pg_has_role(e.extowner, 'plio_admin', 'USAGE'))
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
        AND NOT pg_catalog.has_schema_privilege('plio_tenant', n.oid, 'USAGE')
        AND EXISTS (SELECT 1 FROM plio.access a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name

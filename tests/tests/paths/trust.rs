@@ -1,6 +1,8 @@
 //! Whose code runs inside a tenant: that of a superuser, an administrator, the login role and its groups, the tenant, and what
 //! was shared; a stranger's does not, however it is reached.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use plio_tests::{Db, Layers, SUPERUSER, TwoTenants, refused};
 use postgres::Client;
 
@@ -57,11 +59,17 @@ const CALLS: &[&str] = &[
     "DO $$ BEGIN PERFORM lower('X'::varchar); END $$",
     "DO $$ DECLARE t text; BEGIN t := lower('X'::varchar); END $$",
     "DO $$ DECLARE t text; BEGIN t := upper('X'::varchar); END $$",
-    "DEALLOCATE ALL; PREPARE pp AS SELECT lower('X'::varchar); EXECUTE pp",
+    "PREPARE pp AS SELECT lower('X'::varchar); EXECUTE pp",
     "CREATE TEMP TABLE t (x varchar DEFAULT lower('X'::varchar)); INSERT INTO t DEFAULT VALUES",
     "CREATE TEMP TABLE t AS SELECT lower('X'::varchar)",
     "CREATE TEMP TABLE t (x varchar); CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fire(); INSERT INTO t VALUES ('x')",
 ];
+
+/// The statement, with a name for what it prepares that nobody used before: a tenant may not take away what was prepared outside.
+pub fn unprepared(statement: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    statement.replace(" pp", &format!(" pp{}", NUMBER.fetch_add(1, Relaxed)))
+}
 
 #[test]
 fn a_strangers_code_is_refused() {
@@ -71,11 +79,11 @@ fn a_strangers_code_is_refused() {
     for role in [app, SUPERUSER] {
         let mut client = world.db.connect(role);
         let mut outside = Judge::outside(&mut client);
-        CALLS.iter().for_each(|call| outside.allowed(call));
+        CALLS.iter().for_each(|call| outside.allowed(&unprepared(call)));
         drop(outside);
         let mut acme = Judge::inside(&mut client, "acme");
         for call in CALLS {
-            acme.refused(call, "42501");
+            acme.refused(&unprepared(call), "42501");
         }
         for control in ["SELECT lower('X'), 'A'::citext = 'a'", "SELECT peek()", "CALL tidy()"] {
             acme.allowed(control);
@@ -192,6 +200,21 @@ fn code_is_shared_by_name_or_with_its_schema() {
     let mut acme = Judge::inside(&mut client, "acme");
     acme.allowed("SELECT f()");
     drop(acme);
+    // A plain administrator opens nothing that its owner has closed.
+    let manager = db.login_role("manager");
+    admin
+        .batch_execute(&format!(
+            "GRANT plio_admin TO {manager}; CREATE FUNCTION public.closed() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+             REVOKE ALL ON FUNCTION public.closed() FROM PUBLIC"
+        ))
+        .unwrap();
+    let mut manager = db.connect(&manager);
+    refused(manager.batch_execute("SELECT plio.share('public.closed()', 'read')"), "42501");
+    manager
+        .batch_execute(
+            "SELECT plio.share('public.upper(varchar)', 'read'), plio.unshare('public.upper(varchar)')",
+        )
+        .unwrap();
     for (call, code) in [
         ("plio.share('public.upper(varchar)', 'write')", "22023"),
         ("plio.share('public.no_such(int)', 'read')", "42704"),
