@@ -176,6 +176,10 @@ fn change_status(org: &Org, status: Status, function: &'static str) -> Result<()
 pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
     prepare("rename_tenant")?;
     let tenant = lock(org)?;
+    if tenant.has_lost_role {
+        // Its row would name no role afterwards, as a tenant's with one layer does.
+        return Err(Error::Broken { org: org.to_string(), what: "role" });
+    }
     if new_org == org {
         return Ok(());
     }

@@ -178,7 +178,7 @@ AS $health$
                SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
         UNION ALL
         SELECT DISTINCT 'warning', 'untied_access',
-               format('access of role %I was granted in another cluster, to a role with another oid: it is without effect here', a.role_name),
+               format('access of role %I is tied to no role of this cluster: granted in another one, or kept by name alone by release 0.1.0; it is without effect', a.role_name),
                'SELECT * FROM plio.repair() ties access to the roles that have these names here'
           FROM plio._access_ties() a WHERE a.state = 'untied'
         UNION ALL

@@ -161,6 +161,7 @@ fn tenants_whose_roles_swap_their_names_are_closed_until_they_are_repaired() {
             refused(client.batch_execute(&format!("SET plio.tenant = '{org}'")), "55000");
         }
     }
+    refused(admin.batch_execute("SELECT plio.rename_tenant('acme', 'other')"), "55000");
     assert_eq!(findings(&mut admin), "role_not_owner");
     assert_eq!(repair(&mut admin), "role_follows_owner");
     assert_eq!(findings(&mut admin), "");

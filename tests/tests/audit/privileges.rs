@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
         "DO $$ BEGIN EXECUTE format('ALTER TABLE tenant_acme.users OWNER TO %I',
             (SELECT role_name FROM plio.tenants WHERE org = 'bravo')); END $$",
     ),
-    Case::new("foreign_owner", "critical", ACME, "tenant_acme", "ALTER SCHEMA tenant_acme OWNER TO postgres"),
+    Case::new("role_not_owner", "critical", ACME, "", "ALTER SCHEMA tenant_acme OWNER TO postgres"),
     Case::new("grant", "critical", ACME, "tenant_acme.users", "GRANT SELECT, UPDATE ON tenant_acme.users TO PUBLIC"),
     Case::new("grant", "critical", ACME, "tenant_acme.users_id_seq", "GRANT USAGE ON SEQUENCE tenant_acme.users_id_seq TO plio_tenant"),
     Case::new("grant", "warning", ACME, "tenant_acme.users", "GRANT SELECT (name), UPDATE (name) ON tenant_acme.users TO \"@app\""),

@@ -50,7 +50,11 @@ fn a_refusal_has_its_kind_and_leaves_the_client_usable() {
     let org = organization("blocking-open");
     let mut client = blocking(app_config());
     let refused = client.tenant(&"blocking-unknown".parse().unwrap()).err().unwrap();
-    assert_eq!((refused.kind(), refused.origin()), (ErrorKind::NotFound, Origin::Enter), "{refused:#}");
+    assert_eq!(
+        (refused.kind(), refused.origin()),
+        (ErrorKind::PermissionDenied, Origin::Enter),
+        "{refused:#}"
+    );
     assert_outside(&mut client);
     assert_eq!(notes(&mut client, &org), 0);
 

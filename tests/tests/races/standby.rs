@@ -56,7 +56,7 @@ fn what_the_primary_committed_counts_on_the_standby() {
         app.batch_execute("COMMIT").unwrap();
     }
     // The last one made another tenant of the name: the session's is gone for good.
-    refused(session.batch_execute("SELECT 1"), "42501");
+    refused(session.batch_execute("SELECT 1"), "42704");
 }
 
 // The lock of a change is in the WAL, as a table's: the standby waits with it for the transactions in the tenant, up to
