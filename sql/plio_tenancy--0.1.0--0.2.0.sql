@@ -21,8 +21,14 @@ DROP FUNCTION plio.unassign_role(text);
 -- A tenant may be partly dropped.
 ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
     ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
+-- Functions can be shared.
+ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
 
 COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
+
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
+
+COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
 
 CREATE OR REPLACE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
@@ -57,6 +63,21 @@ AS $objects$
            SELECT 1 FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object AND d.deptype = 'e')
      ORDER BY o.class, o.object
 $objects$;
+
+CREATE OR REPLACE FUNCTION plio._nextval(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_nextval';
+
+CREATE OR REPLACE FUNCTION plio._currval(regclass) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_currval';
+
+CREATE OR REPLACE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval';
+
+CREATE OR REPLACE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval3';
+
+CREATE OR REPLACE FUNCTION plio._sequence_in_reach(regclass) RETURNS regclass
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_in_reach_wrapper';
 
 CREATE OR REPLACE FUNCTION plio.unassign_role(org text, new_owner text DEFAULT NULL)
     RETURNS void VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -332,13 +353,19 @@ AS $health$
          WHERE NOT p.is_usable
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
-                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
                format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
-                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+                            WHERE n.nspname = s.schema_name AND NOT s.is_function
+                              AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+           AND NOT EXISTS (SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                            WHERE n.nspname = s.schema_name AND s.is_function
+                              AND (pg_identify_object('pg_proc'::regclass, p.oid, 0)).identity
+                                  = format('%I.%s', s.schema_name, s.relation_name))
     )
     SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
@@ -449,6 +476,26 @@ CREATE OR REPLACE VIEW plio.stat_tenants AS
       LEFT JOIN sessions s ON s.org = t.org;
 
 COMMENT ON COLUMN plio.stat_tenants.transactions IS 'Transactions that ended in it; null without shared memory, or without a counter';
+
+CREATE OR REPLACE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
+RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $sizes$
+    SELECT t.org,
+           coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,
+           coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
+           coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
+      LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
+     GROUP BY t.org ORDER BY t.org
+$sizes$;
 
 CREATE OR REPLACE VIEW plio.metrics AS
     WITH totals AS (SELECT * FROM plio._shared_totals()),
@@ -966,7 +1013,7 @@ AS $registry$
     entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
-               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname
+               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
                t.relowner IN (SELECT role_oid FROM entering)
@@ -1040,6 +1087,77 @@ AS $registry$
                         WHERE c.relname = h.name AND c.relnamespace = 'plio'::regnamespace
                           AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
 $registry$;
+
+CREATE OR REPLACE FUNCTION plio._audit_trust()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $trust$
+    WITH administrators AS MATERIALIZED (
+        SELECT oid FROM pg_authid WHERE rolsuper OR pg_has_role(oid, 'plio_admin', 'USAGE')
+    ),
+    -- What lies outside tenants and was not shared as a whole.
+    outside AS MATERIALIZED (
+        SELECT p.schema_oid, n.nspname FROM plio._places() p JOIN pg_namespace n ON n.oid = p.schema_oid
+         WHERE p.org IS NULL
+           AND NOT EXISTS (SELECT FROM plio.shares s WHERE s.schema_name = n.nspname AND s.relation_name IS NULL)
+    ),
+    code AS MATERIALIZED (
+        SELECT 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner, o.nspname
+          FROM pg_proc p JOIN outside o ON o.schema_oid = p.pronamespace
+        UNION ALL
+        SELECT 'pg_operator'::regclass, p.oid, p.oprowner, o.nspname
+          FROM pg_operator p JOIN outside o ON o.schema_oid = p.oprnamespace
+    ),
+    -- A login role trusts itself and its groups, a tenant its owner: whoever is neither to one of them is a stranger there.
+    strangers AS MATERIALIZED (
+        SELECT w.owner FROM (SELECT DISTINCT owner FROM code) w
+         WHERE w.owner NOT IN (SELECT oid FROM administrators)
+           AND EXISTS (SELECT FROM plio._entering_roles() e JOIN pg_authid r ON r.oid = e.role_oid
+                        WHERE r.rolcanlogin AND r.oid <> w.owner AND NOT pg_has_role(r.oid, w.owner, 'MEMBER'))
+           AND EXISTS (SELECT FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
+                        WHERE n.nspowner <> w.owner)
+    ),
+    named AS (
+        SELECT c.class, c.nspname, pg_get_userbyid(c.owner) AS owner, i.identity
+          FROM code c JOIN strangers USING (owner) CROSS JOIN LATERAL pg_identify_object(c.class, c.oid, 0) i
+    ),
+    on_path AS MATERIALIZED (
+        SELECT n.oid, n.nspname, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl
+          FROM pg_namespace n
+         WHERE n.nspname IN (SELECT schema_name FROM plio.shares)
+            OR n.oid IN (SELECT extnamespace FROM pg_extension
+                          WHERE extowner IN (SELECT oid FROM administrators) AND extname <> 'plio_tenancy')
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    )
+    SELECT 'warning', 'untrusted_code', NULL::text, n.identity,
+           format('%s belongs to %I: tenants'' sessions whose role is not a member of that are refused it', n.identity, n.owner),
+           CASE WHEN n.class = 'pg_proc'::regclass THEN format('SELECT plio.share(%L, ''read'')', n.identity)
+                ELSE format('SELECT plio.share(%L, ''read''), or ALTER OPERATOR .. OWNER TO an administrator', quote_ident(n.nspname)) END
+      FROM named n
+     WHERE n.class <> 'pg_proc'::regclass
+        OR NOT EXISTS (SELECT FROM plio.shares s
+                        WHERE s.is_function AND s.schema_name = n.nspname
+                          AND format('%I.%s', s.schema_name, s.relation_name) = n.identity)
+    UNION ALL
+    SELECT 'warning', 'open_schema', NULL, quote_ident(p.nspname),
+           format('%s may create in schema %I, which is on every tenant''s path: what is made there can stand in the way of what tenants call',
+                  w.whom, p.nspname),
+           format('REVOKE CREATE ON SCHEMA %I FROM %s', p.nspname, w.whom)
+      FROM on_path p CROSS JOIN LATERAL aclexplode(p.acl) a LEFT JOIN pg_authid r ON r.oid = a.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE a.privilege_type = 'CREATE'
+       AND (a.grantee = 0 OR r.rolname <> 'pg_database_owner' AND a.grantee NOT IN (SELECT oid FROM administrators))
+    UNION ALL
+    SELECT 'info', 'untrusted_extension', NULL, quote_ident(x.extname),
+           format('extension %I belongs to %I, who may put objects into it: its tables are not open to tenants, its schema is not on their path',
+                  x.extname, pg_get_userbyid(x.extowner)),
+           format('install it as an administrator, or SELECT plio.share(%L, ''read'')', x.extnamespace::regnamespace::text)
+      FROM pg_extension x
+     WHERE x.extowner NOT IN (SELECT oid FROM administrators)
+$trust$;
+
+REVOKE ALL ON FUNCTION plio._audit_trust() FROM PUBLIC;
 
 CREATE TABLE plio._installed (
     kind       text NOT NULL,
@@ -1160,7 +1278,7 @@ AS $audit$
     UNION ALL
     SELECT 'critical', 'planted_object', NULL, o.name,
            format('%s %s was made the extension''s after the installation', o.kind, o.name),
-           format('SET plio.enforcement = off; ALTER EXTENSION plio_tenancy DROP %s %s; DROP %1$s %2$s; RESET plio.enforcement', upper(o.kind), o.name)
+           format('if a missing_object is this one, give it its name back; else ALTER EXTENSION plio_tenancy DROP %s %s, and DROP it', upper(o.kind), o.name)
       FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
     UNION ALL
     SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
@@ -1194,6 +1312,7 @@ AS $audit$
             UNION ALL SELECT * FROM plio._audit_outside()
             UNION ALL SELECT * FROM plio._audit_registry()
             UNION ALL SELECT * FROM plio._audit_objects()
+            UNION ALL SELECT * FROM plio._audit_trust()
             -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
             UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
                         FROM plio.health() h
@@ -1236,5 +1355,8 @@ REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
 
 COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded; plio.health() says when the SQL objects are of another';
+
+COMMENT ON FUNCTION plio.share(text, text) IS
+    'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
 
 DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;

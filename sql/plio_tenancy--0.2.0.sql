@@ -72,6 +72,7 @@ CREATE TABLE plio.shares (
     mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
     shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
     shared_by     text NOT NULL DEFAULT SESSION_USER,
+    is_function   boolean NOT NULL DEFAULT false,
     CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
@@ -80,7 +81,8 @@ COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that
 COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
 COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
 COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
-COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
 
 CREATE TABLE plio.history (
     history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -221,18 +223,20 @@ AS $objects$
 $objects$;
 REVOKE ALL ON FUNCTION plio._owned_objects(oid) FROM PUBLIC;
 
--- The checked forms of PostgreSQL's functions on sequences, which the planner hook puts into plans where a tenant has no
--- role. They judge their argument and then do as the originals.
+-- The checked forms of PostgreSQL's functions on sequences, for which the planner hook exchanges them. They judge their argument
+-- and then do as the originals.
 CREATE FUNCTION plio._nextval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_nextval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_nextval';
 CREATE FUNCTION plio._currval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_currval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_currval';
 CREATE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval';
 CREATE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval3_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval3';
 CREATE FUNCTION plio._sequence_last_value(regclass) RETURNS bigint
     STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_last_value_wrapper';
+CREATE FUNCTION plio._sequence_in_reach(regclass) RETURNS regclass
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_in_reach_wrapper';
 
 CREATE FUNCTION plio.adopt_tenant(
     org text, schema_name text, settings jsonb DEFAULT '{}', allow_ties boolean DEFAULT false)
@@ -887,13 +891,19 @@ AS $health$
          WHERE NOT p.is_usable
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
-                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
                format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
-                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+                            WHERE n.nspname = s.schema_name AND NOT s.is_function
+                              AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+           AND NOT EXISTS (SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                            WHERE n.nspname = s.schema_name AND s.is_function
+                              AND (pg_identify_object('pg_proc'::regclass, p.oid, 0)).identity
+                                  = format('%I.%s', s.schema_name, s.relation_name))
     )
     SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail
@@ -1092,10 +1102,13 @@ AS $sizes$
            coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
            coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
            coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
       LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
      GROUP BY t.org ORDER BY t.org
 $sizes$;
 REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;
@@ -1900,7 +1913,7 @@ AS $registry$
     entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
-               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname
+               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
                t.relowner IN (SELECT role_oid FROM entering)
@@ -1975,6 +1988,81 @@ AS $registry$
                           AND g.tgname = 'only_appended' AND g.tgenabled = 'A')
 $registry$;
 REVOKE ALL ON FUNCTION plio._audit_registry() FROM PUBLIC;
+
+-- plio_tenancy_ext/src/lib.rs
+-- requires:
+--   audit_base
+
+-- Whose code tenants may meet: what cache/code.rs refuses inside tenants, said before it bites.
+CREATE FUNCTION plio._audit_trust()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $trust$
+    WITH administrators AS MATERIALIZED (
+        SELECT oid FROM pg_authid WHERE rolsuper OR pg_has_role(oid, 'plio_admin', 'USAGE')
+    ),
+    -- What lies outside tenants and was not shared as a whole.
+    outside AS MATERIALIZED (
+        SELECT p.schema_oid, n.nspname FROM plio._places() p JOIN pg_namespace n ON n.oid = p.schema_oid
+         WHERE p.org IS NULL
+           AND NOT EXISTS (SELECT FROM plio.shares s WHERE s.schema_name = n.nspname AND s.relation_name IS NULL)
+    ),
+    code AS MATERIALIZED (
+        SELECT 'pg_proc'::regclass AS class, p.oid, p.proowner AS owner, o.nspname
+          FROM pg_proc p JOIN outside o ON o.schema_oid = p.pronamespace
+        UNION ALL
+        SELECT 'pg_operator'::regclass, p.oid, p.oprowner, o.nspname
+          FROM pg_operator p JOIN outside o ON o.schema_oid = p.oprnamespace
+    ),
+    -- A login role trusts itself and its groups, a tenant its owner: whoever is neither to one of them is a stranger there.
+    strangers AS MATERIALIZED (
+        SELECT w.owner FROM (SELECT DISTINCT owner FROM code) w
+         WHERE w.owner NOT IN (SELECT oid FROM administrators)
+           AND EXISTS (SELECT FROM plio._entering_roles() e JOIN pg_authid r ON r.oid = e.role_oid
+                        WHERE r.rolcanlogin AND r.oid <> w.owner AND NOT pg_has_role(r.oid, w.owner, 'MEMBER'))
+           AND EXISTS (SELECT FROM plio._tenant_schemas() s JOIN pg_namespace n ON n.oid = s.schema_oid
+                        WHERE n.nspowner <> w.owner)
+    ),
+    named AS (
+        SELECT c.class, c.nspname, pg_get_userbyid(c.owner) AS owner, i.identity
+          FROM code c JOIN strangers USING (owner) CROSS JOIN LATERAL pg_identify_object(c.class, c.oid, 0) i
+    ),
+    on_path AS MATERIALIZED (
+        SELECT n.oid, n.nspname, coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl
+          FROM pg_namespace n
+         WHERE n.nspname IN (SELECT schema_name FROM plio.shares)
+            OR n.oid IN (SELECT extnamespace FROM pg_extension
+                          WHERE extowner IN (SELECT oid FROM administrators) AND extname <> 'plio_tenancy')
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    )
+    SELECT 'warning', 'untrusted_code', NULL::text, n.identity,
+           format('%s belongs to %I: tenants'' sessions whose role is not a member of that are refused it', n.identity, n.owner),
+           CASE WHEN n.class = 'pg_proc'::regclass THEN format('SELECT plio.share(%L, ''read'')', n.identity)
+                ELSE format('SELECT plio.share(%L, ''read''), or ALTER OPERATOR .. OWNER TO an administrator', quote_ident(n.nspname)) END
+      FROM named n
+     WHERE n.class <> 'pg_proc'::regclass
+        OR NOT EXISTS (SELECT FROM plio.shares s
+                        WHERE s.is_function AND s.schema_name = n.nspname
+                          AND format('%I.%s', s.schema_name, s.relation_name) = n.identity)
+    UNION ALL
+    SELECT 'warning', 'open_schema', NULL, quote_ident(p.nspname),
+           format('%s may create in schema %I, which is on every tenant''s path: what is made there can stand in the way of what tenants call',
+                  w.whom, p.nspname),
+           format('REVOKE CREATE ON SCHEMA %I FROM %s', p.nspname, w.whom)
+      FROM on_path p CROSS JOIN LATERAL aclexplode(p.acl) a LEFT JOIN pg_authid r ON r.oid = a.grantee
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END) w (whom)
+     WHERE a.privilege_type = 'CREATE'
+       AND (a.grantee = 0 OR r.rolname <> 'pg_database_owner' AND a.grantee NOT IN (SELECT oid FROM administrators))
+    UNION ALL
+    SELECT 'info', 'untrusted_extension', NULL, quote_ident(x.extname),
+           format('extension %I belongs to %I, who may put objects into it: its tables are not open to tenants, its schema is not on their path',
+                  x.extname, pg_get_userbyid(x.extowner)),
+           format('install it as an administrator, or SELECT plio.share(%L, ''read'')', x.extnamespace::regnamespace::text)
+      FROM pg_extension x
+     WHERE x.extowner NOT IN (SELECT oid FROM administrators)
+$trust$;
+REVOKE ALL ON FUNCTION plio._audit_trust() FROM PUBLIC;
 
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
@@ -2100,7 +2188,7 @@ AS $audit$
     UNION ALL
     SELECT 'critical', 'planted_object', NULL, o.name,
            format('%s %s was made the extension''s after the installation', o.kind, o.name),
-           format('SET plio.enforcement = off; ALTER EXTENSION plio_tenancy DROP %s %s; DROP %1$s %2$s; RESET plio.enforcement', upper(o.kind), o.name)
+           format('if a missing_object is this one, give it its name back; else ALTER EXTENSION plio_tenancy DROP %s %s, and DROP it', upper(o.kind), o.name)
       FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
     UNION ALL
     SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),
@@ -2129,6 +2217,7 @@ REVOKE ALL ON FUNCTION plio._audit_objects() FROM PUBLIC;
 --   audit_outside
 --   audit_registry
 --   audit_objects
+--   audit_trust
 
 -- What crosses a boundary? What decides whether anything is protected at all is health()'s, and comes with it: one rule
 -- in one place.
@@ -2145,6 +2234,7 @@ AS $audit$
             UNION ALL SELECT * FROM plio._audit_outside()
             UNION ALL SELECT * FROM plio._audit_registry()
             UNION ALL SELECT * FROM plio._audit_objects()
+            UNION ALL SELECT * FROM plio._audit_trust()
             -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
             UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
                         FROM plio.health() h
@@ -2222,7 +2312,7 @@ COMMENT ON FUNCTION plio.grant_access_to_every_tenant(text) IS
     'Lets a role and its members enter every tenant, those to come included';
 COMMENT ON FUNCTION plio.revoke_access_to_every_tenant(text) IS 'Takes plio.grant_access_to_every_tenant() back';
 COMMENT ON FUNCTION plio.share(text, text) IS
-    'Opens a table, view, sequence (schema.relation) or a whole schema to all tenants: ''read'' or ''write''';
+    'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
 DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;

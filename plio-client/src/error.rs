@@ -48,6 +48,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// 0A000: CREATE EXTENSION in a database whose encoding is not UTF8; also anything that PostgreSQL does not support.
     NotSupported,
+    /// 42809: not a sequence, to a function on sequences; also any object of another kind than the statement needs.
+    WrongObject,
     /// 39P01: a trigger's function, called by hand.
     TriggerOnly,
     /// 39P03: an event trigger's function, called by hand.
@@ -75,6 +77,7 @@ pub const SQLSTATES: &[(ErrorKind, &str)] = &[
     (ErrorKind::NoTransaction, "25P01"),
     (ErrorKind::InvalidArgument, "22023"),
     (ErrorKind::NotSupported, "0A000"),
+    (ErrorKind::WrongObject, "42809"),
     (ErrorKind::TriggerOnly, "39P01"),
     (ErrorKind::EventTriggerOnly, "39P03"),
     (ErrorKind::Internal, "XX000"),

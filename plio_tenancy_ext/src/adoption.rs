@@ -73,7 +73,7 @@ fn ensure_adoptable(schema: &str, oid: Oid) -> Result<()> {
             let shares = cache::location().map(|location| location.shares()).unwrap_or_default();
             if shares.iter().any(|share| share.schema_name == schema) {
                 ("something in it is shared with tenants", "Take that back with plio.unshare().")
-            } else if catalog::extension_schemas().contains(&oid) {
+            } else if catalog::extensions().iter().any(|extension| extension.schema == oid) {
                 (
                     "an extension was installed into it, which all tenants may use",
                     "Move it with ALTER EXTENSION .. SET SCHEMA, or install it elsewhere.",

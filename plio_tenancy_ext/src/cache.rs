@@ -5,6 +5,7 @@
 //! moments when nothing may be read, allocated or raised. Nothing is borrowed while PostgreSQL is called, so a
 //! callback, a nested look-up or an error can never meet a borrowed cache.
 
+pub mod code;
 mod oid_map;
 mod places;
 mod shares;
@@ -83,6 +84,7 @@ struct Cache {
     connectors: OidMap<Oid, Option<&'static str>>,
     actors: OidMap<Oid, Actor>,
     entries: OidMap<(Oid, TenantId), bool>,
+    reaching: OidMap<Oid, bool>,
     shares: Option<Rc<Shares>>,
     admitted: Option<(Oid, Rc<Tenant>)>,
 }
@@ -116,6 +118,7 @@ pub fn install() {
             pg_sys::CacheRegisterSyscacheCallback(id as i32, Some(on_catalog_change), pg_sys::Datum::null());
         }
     }
+    code::install();
 }
 
 unsafe extern "C-unwind" fn on_catalog_change(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
@@ -139,6 +142,7 @@ unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relatio
 /// Forgets everything at the next look.
 pub fn forget() {
     STALE.store(true, Relaxed);
+    code::forget();
     for slot in &NEUTRAL_SCHEMAS {
         slot.store(0, Relaxed);
     }
@@ -168,6 +172,7 @@ fn with<R>(f: impl FnOnce(&mut Cache) -> R) -> R {
         } else if take(&RELATIONS_STALE) {
             cache.relations.clear();
             cache.inheritors.clear();
+            cache.reaching.clear();
         }
         f(cache)
     })
@@ -201,8 +206,8 @@ pub fn location() -> Option<Location> {
 }
 
 /// The share of a relation or a schema as such, if it is shared.
-pub fn share_row(object: Oid) -> Option<registry::ShareRow> {
-    shares()?.row_of(object)
+pub fn share_row(class: Oid, object: Oid) -> Option<registry::ShareRow> {
+    shares()?.row_of(class, object)
 }
 
 /// The tenant that this user was admitted to last, if it is that org's and nothing has changed since.
@@ -277,6 +282,31 @@ pub fn actor(role: Oid) -> Actor {
     let actor = if administers { Actor::Administrator } else { Actor::Ordinary };
     with(|cache| insert_bounded(&mut cache.actors, role, actor));
     actor
+}
+
+/// Whether a role may read a tenant's tables by PostgreSQL's privileges: as the owner of its schema, by a grant to it or to a
+/// group of its, or as a reader of everything.
+pub fn reaches_tenants(role: Oid) -> bool {
+    if let Some(known) = with(|cache| cache.reaching.get(&role).copied()) {
+        return known;
+    }
+    let tenants = location().map(|location| location.every_tenant()).unwrap_or_default();
+    let owns_any = || {
+        let schemas = tenants.iter().filter_map(|tenant| catalog::schema_oid(&tenant.schema_name));
+        let mut owners: Vec<Oid> = schemas.filter_map(catalog::schema_owner).collect();
+        owners.sort_unstable_by_key(|owner| owner.to_u32());
+        owners.dedup();
+        owners.into_iter().any(|owner| catalog::has_privileges_of(role, owner))
+    };
+    let is_tenants = |relation: &Oid| {
+        catalog::relation_schema(*relation).is_some_and(|schema| schema_kind(schema) == SchemaKind::Tenant)
+    };
+    let is_granted_any = || {
+        catalog::with_groups(role).into_iter().any(|role| catalog::relations_of(role).iter().any(is_tenants))
+    };
+    let reaches = !tenants.is_empty() && (catalog::reads_everything(role) || owns_any() || is_granted_any());
+    with(|cache| insert_bounded(&mut cache.reaching, role, reaches));
+    reaches
 }
 
 /// Whether a role may enter the tenant: an administrator, or a role (or member of one) that was granted access.

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend};
 use crate::policy::{self, Place, Verdict};
-use crate::registry::{Location, bug};
+use crate::registry::{Location, ShareRow, bug};
 use crate::{cache, context, hooks, house, lifecycle, shares};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -29,7 +29,7 @@ use pgrx::prelude::*;
 /// loaded the library late: its hooks have seen nothing.
 const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_event_trigger_ddl_commands()";
 const DROPPED: &str = "
-    SELECT schema_name, object_name, object_type FROM pg_catalog.pg_event_trigger_dropped_objects()";
+    SELECT schema_name, object_name, object_type, object_identity FROM pg_catalog.pg_event_trigger_dropped_objects()";
 
 /// `ddl_command_end`.
 ///
@@ -156,12 +156,13 @@ pub fn on_drop() -> Result<()> {
     if has_dropped_extension {
         location.announce_change();
     }
-    lost.iter()
-        .try_for_each(|share| shares::on_object_dropped(&share.schema_name, share.relation_name.as_deref()))
+    lost.iter().try_for_each(|share| {
+        shares::on_object_dropped(&share.schema_name, share.relation_name.as_deref(), share.is_function)
+    })
 }
 
 /// Shares whose object was dropped, by PostgreSQL's own list, and whether an extension was.
-fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow>, bool)> {
+fn dropped_objects(location: &Location) -> Result<(Vec<ShareRow>, bool)> {
     let shared = location.shares();
     Spi::connect(|client| {
         let (mut lost, mut has_dropped_extension) = (Vec::new(), false);
@@ -169,6 +170,12 @@ fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow
             let (schema, name) = (row.get::<String>(1)?, row.get::<String>(2)?);
             let kind = row.get::<String>(3)?.unwrap_or_default();
             has_dropped_extension |= kind == "extension";
+            let identity = row.get::<String>(4)?.unwrap_or_default();
+            if matches!(kind.as_str(), "function" | "procedure" | "aggregate") {
+                let is_of = |row: &&ShareRow| row.is_function && row.identity() == identity;
+                lost.extend(shared.iter().find(is_of).cloned());
+                continue;
+            }
             let (of_schema, of_relation) = match (kind.as_str(), schema, name) {
                 ("schema", _, Some(name)) => (name, None),
                 (
@@ -178,8 +185,8 @@ fn dropped_objects(location: &Location) -> Result<(Vec<crate::registry::ShareRow
                 ) => (schema, Some(name)),
                 _ => continue,
             };
-            let is_of = |row: &&crate::registry::ShareRow| {
-                row.schema_name == of_schema && row.relation_name == of_relation
+            let is_of = |row: &&ShareRow| {
+                !row.is_function && row.schema_name == of_schema && row.relation_name == of_relation
             };
             lost.extend(shared.iter().find(is_of).cloned());
         }

@@ -6,7 +6,7 @@
 mod codes;
 mod words;
 
-use self::words::{denied_message, org_fault, schema_fault};
+use self::words::{denied_message, no_sequence_message, org_fault, schema_fault};
 use crate::monitor::refusals::{self, Outcome};
 use crate::pg;
 use crate::policy::Why;
@@ -56,11 +56,20 @@ pub enum Error {
     #[error("{tag} while a tenant is active is for that tenant's sessions only")]
     ChannelOfTenant { tag: String },
     /// `pg_notify` where it was not exchanged for the checked form.
-    #[error("cannot call pg_notify() here while a tenant is active")]
+    #[error("cannot call pg_notify() here")]
     RawNotify,
     /// `set_config` where it was not exchanged for the checked form.
     #[error("cannot call set_config() here while a tenant is active")]
     RawSetConfig,
+    /// A function on sequences where it was not exchanged for the checked form.
+    #[error("cannot call {function}() here")]
+    RawSequence { function: String, is_active: bool },
+    /// What is to be a sequence, and lies within reach, is none.
+    #[error("{}", no_sequence_message(*.oid, .name.as_deref()))]
+    NotASequence { oid: u32, name: Option<String> },
+    /// A function or an operator of somebody who is not trusted inside the tenant.
+    #[error("{kind} {name} belongs to a role that is not trusted inside tenants")]
+    UntrustedCode { kind: CodeKind, name: String },
     /// DDL outside the tenant's schema.
     #[error("cannot create, alter or drop objects outside the schema of the active tenant")]
     DdlOutside,
@@ -245,6 +254,24 @@ pub fn warn(message: &str, detail: &str, hint: &str) {
         .set_detail(detail.to_owned())
         .set_hint(hint.to_owned())
         .report(pgrx::PgLogLevel::WARNING);
+}
+
+/// What kind of code was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeKind {
+    /// A function, a procedure or an aggregate.
+    Function,
+    /// An operator.
+    Operator,
+}
+
+impl std::fmt::Display for CodeKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Function => "function",
+            Self::Operator => "operator",
+        })
+    }
 }
 
 /// The crate's result.

@@ -3,7 +3,7 @@
 //! | hook | sees | cannot see | in the chain |
 //! | --- | --- | --- | --- |
 //! | `ExecutorStart_hook`, `ExecutorCheckPerms_hook` | every range table, after views and cached plans, workers included | utility statements; partitions that an INSERT routes to | ours first, then the previous hook: a refusal of ours needs no second opinion |
-//! | `object_access_hook` | qualified names being resolved, functions about to run, tenants' schemas and the extension being dropped or altered | creation targets, cached plans (names), anything by oid, trigger functions as they fire (functions.rs) | previous hook first, as sepgsql does |
+//! | `object_access_hook` | qualified names being resolved, functions about to run, objects being dropped, altered, truncated | creation targets, cached plans (names), anything by oid, trigger functions as they fire (functions.rs) | previous hook first, as sepgsql does |
 //! | `needs_fmgr_hook`, `fmgr_hook` | inside a tenant: trigger functions as they are looked up to be called; SQL functions that the planner would inline | built-in functions | ours first; the answer is the previous hook's, or yes for a body that must not be inlined |
 //! | `post_parse_analyze_hook` | that a query was parsed in a session's tenant not yet checked in this transaction | utility statements | ours first |
 //! | `planner_hook` | each query that is planned, in which replaced.rs exchanges functions; that a plan is being made | expressions that are evaluated without a plan: checks, arguments of CALL | around the previous hook or the standard planner |

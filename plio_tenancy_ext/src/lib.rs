@@ -110,6 +110,7 @@ extension_sql_file!(
     name = "selftest",
     requires = ["registry", selftest::selftest]
 );
+extension_sql_file!("../../sql/schema/58_audit_trust.sql", name = "audit_trust", requires = ["audit_base"]);
 extension_sql_file!(
     "../../sql/schema/58_audit_objects.sql",
     name = "audit_objects",
@@ -125,7 +126,8 @@ extension_sql_file!(
         "audit_roles",
         "audit_outside",
         "audit_registry",
-        "audit_objects"
+        "audit_objects",
+        "audit_trust"
     ]
 );
 extension_sql_file!(

@@ -109,6 +109,12 @@ pub const DENIED_EXTENSIONS: [&str; 11] = [
 const DENIED_CATALOGS: [(u32, &str); 3] =
     [(2619, "pg_statistic"), (3429, "pg_statistic_ext_data"), (2613, "pg_largeobject")];
 
+/// Whether a catalog shows values of the tables that a role owns or may read, by `pg_stats` and the like. Large objects are
+/// nobody's table.
+pub fn shows_statistics(oid: u32) -> bool {
+    matches!(oid, 2619 | 3429)
+}
+
 /// Whether a function of pg_catalog is denied.
 pub fn is_function_denied(name: &str) -> bool {
     DENIED.iter().flat_map(|(_, names)| *names).any(|pattern| match pattern.strip_suffix('*') {
@@ -135,25 +141,22 @@ pub const SETVAL3: u32 = 1765;
 /// `pg_sequence_last_value(regclass)`.
 pub const LAST_VALUE: u32 = 4032;
 
-/// The sequences that an expression or a plan, as PostgreSQL writes its nodes, names in calls of those functions.
+/// The sequences that a default, as PostgreSQL writes its nodes, names in calls of those functions.
 ///
-/// `None` when there may be a call that is not of this form: another argument than a constant, an operator or an
-/// aggregate that stands for the function, a domain whose check may call it. Text of the user's cannot look like a node:
-/// strings are written as bytes, names with their blanks escaped (outfuncs.c).
+/// `None` when there is a call that is not of this form: another argument than a constant, an operator that stands for the
+/// function. Text of the user's cannot look like a node: strings are written as bytes, names with their blanks escaped
+/// (outfuncs.c).
 pub fn constant_sequences(nodes: &str) -> Option<Vec<(u32, u32)>> {
-    const FIRST_NORMAL_OID: u32 = 16384;
-    if nodes.contains("{COERCETODOMAIN ") {
-        return None;
-    }
-    let is_own = |label: &str| numbers_after(nodes, label).any(|(oid, _)| oid >= FIRST_NORMAL_OID);
-    if is_own(":aggfnoid ") || is_own(":winfnoid ") {
-        return None;
-    }
     if numbers_after(nodes, ":opfuncid ").any(|(oid, _)| SEQUENCE_FUNCTIONS.contains(&oid)) {
         return None;
     }
     let calls = numbers_after(nodes, ":funcid ").filter(|(oid, _)| SEQUENCE_FUNCTIONS.contains(oid));
     calls.map(|(function, rest)| Some((function, constant_argument(rest)?))).collect()
+}
+
+/// Whether an expression, as PostgreSQL writes its nodes, calls a function whose oid is that or higher.
+pub fn calls_any_from(nodes: &str, first: u32) -> bool {
+    [":funcid ", ":opfuncid "].iter().any(|label| numbers_after(nodes, label).any(|(oid, _)| oid >= first))
 }
 
 fn numbers_after<'a>(nodes: &'a str, label: &'a str) -> impl Iterator<Item = (u32, &'a str)> {
@@ -214,6 +217,12 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_users_functions_are_found() {
+        assert!(calls_any_from("{OPEXPR :opno 20000 :opfuncid 20001 :args ()}", 16384));
+        assert!(!calls_any_from(NEXTVAL_OF_16385, 16384));
+    }
+
+    #[test]
     fn whatever_is_not_a_constant_is_unknown() {
         for nodes in [
             NEXTVAL_OF_16385.replace("{CONST", "{PARAM"),
@@ -221,8 +230,6 @@ mod tests {
             NEXTVAL_OF_16385.replace(":consttype 2205", ":consttype 25"),
             NEXTVAL_OF_16385.replace(":constvalue 4 [ 1 64 0 0 0 0 0 0 ]", ":constvalue <>"),
             "{OPEXPR :opno 20000 :opfuncid 1574 :args ()}".to_owned(),
-            "{AGGREF :aggfnoid 20000 }".to_owned(),
-            "{COERCETODOMAIN :arg }".to_owned(),
             "{FUNCEXPR :funcid 1574".to_owned(),
         ] {
             assert_eq!(constant_sequences(&nodes), None, "{nodes}");

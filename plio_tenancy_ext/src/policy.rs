@@ -150,6 +150,35 @@ pub fn decide_code(actor: Actor, context: Context, place: Place) -> Verdict {
     }
 }
 
+/// Who owns a function or an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeOwner {
+    /// A superuser, an administrator, the session's own login role or a role that it is a member of.
+    Trusted,
+    /// The active tenant.
+    Tenant,
+    /// Anybody else.
+    Stranger,
+}
+
+/// May code run inside a tenant, its owner and its place considered? Code of another tenant's is [`decide_code`]'s. A schema
+/// that is shared includes its code.
+pub fn is_code_trusted(place: Place, owner: CodeOwner) -> bool {
+    match (place, owner) {
+        (Place::OwnTenant | Place::SharedRead | Place::SharedWrite, _)
+        | (_, CodeOwner::Trusted | CodeOwner::Tenant) => true,
+        (
+            Place::System
+            | Place::OwnTemporary
+            | Place::ForeignTemporary
+            | Place::ForeignTenant
+            | Place::Registry
+            | Place::Elsewhere,
+            CodeOwner::Stranger,
+        ) => false,
+    }
+}
+
 /// DDL with a tenant active may touch only what lies in the tenant's schema or in the session's temporary one.
 pub fn decide_ddl_target(place: Place) -> Verdict {
     match place {
@@ -299,6 +328,15 @@ mod tests {
         }
         let verdict = decide_code(Actor::Ordinary, Context::NoTenant, Place::ForeignTenant);
         assert_eq!(verdict, Verdict::Deny(Why::NoTenantSet));
+    }
+
+    #[test]
+    fn a_strangers_code_runs_only_where_it_was_shared() {
+        for place in PLACES {
+            assert!(is_code_trusted(place, CodeOwner::Trusted) && is_code_trusted(place, CodeOwner::Tenant));
+            let is_open = matches!(place, Place::OwnTenant | Place::SharedRead | Place::SharedWrite);
+            assert_eq!(is_code_trusted(place, CodeOwner::Stranger), is_open, "{place:?}");
+        }
     }
 
     #[test]

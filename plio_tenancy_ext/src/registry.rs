@@ -16,12 +16,12 @@ pub use self::owners::{
 };
 pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
-    delete_access, delete_every_access, delete_share, delete_tenant, has_any_access, insert_access,
+    delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access, insert_access,
     insert_tenant, join_group_without_lock, record, rename_role, rename_share, update_names, update_status,
     upsert_share,
 };
 use crate::error::{Error, Result};
-use crate::pg::{catalog, scan, session};
+use crate::pg::{catalog, quote_identifier, scan, session};
 use crate::tenant::{ShareMode, Status, TenantId};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
@@ -69,8 +69,18 @@ pub struct TenantRow {
 #[derive(Clone, Debug)]
 pub struct ShareRow {
     pub schema_name: String,
+    /// A relation's name, or a function's with its arguments; none for the whole schema.
     pub relation_name: Option<String>,
     pub mode: ShareMode,
+    pub is_function: bool,
+}
+
+impl ShareRow {
+    /// What PostgreSQL calls a shared function.
+    pub fn identity(&self) -> String {
+        let signature = self.relation_name.as_deref().unwrap_or_default();
+        format!("{}.{signature}", quote_identifier(&self.schema_name))
+    }
 }
 
 /// Finds the registry; `None` when the extension is not (or not wholly) installed here.
@@ -162,7 +172,8 @@ impl Location {
             if let (Some(schema_name), Some(mode)) =
                 (row.text(1), row.text(3).and_then(|m| ShareMode::parse(&m)))
             {
-                shares.push(ShareRow { schema_name, relation_name: row.text(2), mode });
+                let is_function = row.bool(6).unwrap_or(false);
+                shares.push(ShareRow { schema_name, relation_name: row.text(2), mode, is_function });
             }
         });
         shares

@@ -36,10 +36,26 @@ fn sequence_privileges(mode: ShareMode) -> &'static str {
 enum Target {
     Schema { name: String },
     Relation { schema: String, name: String, oid: Oid, is_sequence: bool },
+    Function { schema: String, signature: String },
 }
 
-/// Finds `schema` or `schema.relation`.
+/// Finds `schema.function(types)`.
+fn resolve_function(object: &str) -> Result<Target> {
+    let found = registry::function_of_text(object)?;
+    let schema = found.and_then(catalog::function_schema);
+    let (Some(schema), Some((name, signature))) = (schema, found.and_then(catalog::function_signature))
+    else {
+        return Err(Error::UnknownObject { kind: "function", name: object.to_owned() });
+    };
+    ensure_shareable(schema, object)?;
+    Ok(Target::Function { schema: name, signature })
+}
+
+/// Finds `schema`, `schema.relation` or `schema.function(types)`.
 fn resolve(object: &str) -> Result<Target> {
+    if object.trim_end().ends_with(')') {
+        return resolve_function(object);
+    }
     let unknown = |kind| Error::UnknownObject { kind, name: object.to_owned() };
     match catalog::split_qualified(object).as_slice() {
         [schema] => {
@@ -62,13 +78,15 @@ fn resolve(object: &str) -> Result<Target> {
             }
         }
         _ => Err(Error::BadArgument {
-            message: format!("\"{object}\" is neither a schema nor a schema.relation"),
+            message: format!(
+                "\"{object}\" is neither a schema, a schema.relation nor a schema.function(types)"
+            ),
             hint: "Write plio.share('public.users', 'read') or plio.share('lookup', 'read').",
         }),
     }
 }
 
-/// Shares a table, a view, a sequence or a whole schema.
+/// Shares a table, a view, a sequence, a function or a whole schema.
 ///
 /// # Errors
 /// 22023 (mode, or not to be shared), 42704, 25001.
@@ -82,14 +100,24 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
     ensure_may_open(&target, mode)?;
     match target {
         Target::Schema { name } => {
-            registry::upsert_share(&name, None, mode)?;
+            registry::upsert_share(&name, None, mode, false)?;
             settle_schema(&name)?;
         }
+        Target::Function { .. } if mode == ShareMode::Write => {
+            return Err(Error::BadArgument {
+                message: "a function cannot be shared to write".to_owned(),
+                hint: "Use 'read': tenants may call it.",
+            });
+        }
+        Target::Function { schema, signature } => {
+            registry::upsert_share(&schema, Some(&signature), mode, true)?;
+            settle_function(&schema, &signature, true)?;
+        }
         Target::Relation { schema, name, oid, is_sequence } => {
-            registry::upsert_share(&schema, Some(&name), mode)?;
+            registry::upsert_share(&schema, Some(&name), mode, false)?;
             settle_relation(&schema, &name, is_sequence)?;
             for (schema, sequence) in catalog::owned_sequences(oid) {
-                registry::upsert_share(&schema, Some(&sequence), mode)?;
+                registry::upsert_share(&schema, Some(&sequence), mode, false)?;
                 settle_relation(&schema, &sequence, true)?;
             }
         }
@@ -102,19 +130,39 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
 /// plain administrator shares the tables of a stronger role's extension to read only, unless he may open them himself.
 fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     let caller = session::outer_user();
-    if mode == ShareMode::Read || catalog::is_superuser(caller) {
+    if catalog::is_superuser(caller) {
         return Ok(());
     }
     let (schema, relation) = match target {
         Target::Schema { name } => (name, None),
         Target::Relation { schema, name, .. } => (schema, Some(name.as_str())),
+        Target::Function { schema, signature } => return ensure_may_lend(schema, signature, caller),
     };
+    if mode == ShareMode::Read {
+        return Ok(());
+    }
     for object in registry::extension_tables_closed_to(schema, relation, caller)? {
         if registry::strength_of(object.owner_oid)?.is_some() {
             return Err(Error::TakenFromStronger { what: object.what, owner: object.owner });
         }
     }
     Ok(())
+}
+
+/// Sharing a function grants EXECUTE on it. A plain administrator cannot lend what he may not run himself: in a tenant he would
+/// run a stronger role's definer function.
+fn ensure_may_lend(schema: &str, signature: &str, caller: Oid) -> Result<()> {
+    let function = catalog::schema_oid(schema).and_then(|at| catalog::function_by_signature(at, signature));
+    match function {
+        Some(function) if !catalog::may_execute(caller, function) => {
+            let owner = catalog::function(function).and_then(|code| catalog::role_name(code.owner));
+            Err(Error::TakenFromStronger {
+                what: format!("function {}.{signature}", quote_identifier(schema)),
+                owner: owner.unwrap_or_default(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes a share back.
@@ -124,16 +172,20 @@ fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
 pub fn unshare(object: &str) -> Result<()> {
     begin_management("unshare")?;
     let was_shared = match resolve(object)? {
+        Target::Function { schema, signature } => {
+            settle_function(&schema, &signature, false)?;
+            registry::delete_share(&schema, Some(&signature), true)?
+        }
         Target::Schema { name } => {
-            let was_shared = registry::delete_share(&name, None)?;
+            let was_shared = registry::delete_share(&name, None, false)?;
             settle_schema(&name)?;
             was_shared
         }
         Target::Relation { schema, name, oid, is_sequence } => {
-            let was_shared = registry::delete_share(&schema, Some(&name))?;
+            let was_shared = registry::delete_share(&schema, Some(&name), false)?;
             settle_relation(&schema, &name, is_sequence)?;
             for (schema, sequence) in catalog::owned_sequences(oid) {
-                registry::delete_share(&schema, Some(&sequence))?;
+                registry::delete_share(&schema, Some(&sequence), false)?;
                 settle_relation(&schema, &sequence, true)?;
             }
             was_shared
@@ -152,10 +204,24 @@ fn settle_relation(schema: &str, name: &str, is_sequence: bool) -> Result<()> {
     let relation = qualified(schema, name);
     registry::run(&format!("REVOKE ALL ON {kind} {relation} FROM plio_tenant"))?;
     let rows = shared_in(schema);
-    let its_own = |row: &&ShareRow| row.relation_name.as_deref().is_none_or(|relation| relation == name);
+    let its_own = |row: &&ShareRow| {
+        !row.is_function && row.relation_name.as_deref().is_none_or(|relation| relation == name)
+    };
     let Some(mode) = rows.iter().filter(its_own).map(|row| row.mode).max() else { return Ok(()) };
     registry::run(&format!("GRANT USAGE ON SCHEMA {} TO plio_tenant", quote_identifier(schema)))?;
     registry::run(&format!("GRANT {} ON {kind} {relation} TO plio_tenant", privileges(mode)))
+}
+
+/// The group's grants on a function: to call it.
+fn settle_function(schema: &str, signature: &str, is_shared: bool) -> Result<()> {
+    let schema = quote_identifier(schema);
+    let routine = format!("{schema}.{signature}");
+    if is_shared {
+        registry::run(&format!("GRANT USAGE ON SCHEMA {schema} TO plio_tenant"))?;
+        registry::run(&format!("GRANT EXECUTE ON ROUTINE {routine} TO plio_tenant"))
+    } else {
+        registry::run(&format!("REVOKE EXECUTE ON ROUTINE {routine} FROM plio_tenant"))
+    }
 }
 
 /// As [`settle_relation`], for all that lies in a schema.
@@ -226,6 +292,9 @@ fn settle(relation: Oid) -> Result<()> {
 pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
     for (object, row) in renaming.shares_before() {
         let names = match row.relation_name {
+            Some(_) if row.is_function => {
+                catalog::function_signature(object).map(|(schema, name)| (schema, Some(name)))
+            }
             None => catalog::schema_name(object).map(|schema| (schema, None)),
             Some(_) => catalog::relation_names(object).map(|(schema, name)| (schema, Some(name))),
         };
@@ -244,13 +313,13 @@ pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
     Ok(())
 }
 
-/// A relation or a schema was dropped: so is its share.
+/// A relation, a function or a schema was dropped: so is its share.
 ///
 /// # Errors
 /// XX000.
-pub fn on_object_dropped(schema: &str, relation: Option<&str>) -> Result<()> {
+pub fn on_object_dropped(schema: &str, relation: Option<&str>, is_function: bool) -> Result<()> {
     session::as_superuser(|| {
-        if registry::delete_share(schema, relation)? {
+        if registry::delete_share(schema, relation, is_function)? {
             let detail = json!({ "schema_name": schema, "relation_name": relation });
             registry::record("share_ends_with_object", None, detail)?;
         }

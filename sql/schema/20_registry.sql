@@ -43,6 +43,7 @@ CREATE TABLE plio.shares (
     mode          text NOT NULL CONSTRAINT shares_mode_check CHECK (mode IN ('read', 'write')),
     shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
     shared_by     text NOT NULL DEFAULT SESSION_USER,
+    is_function   boolean NOT NULL DEFAULT false,
     CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
@@ -51,7 +52,8 @@ COMMENT ON COLUMN plio.shares.schema_name IS 'The schema that is shared, or that
 COMMENT ON COLUMN plio.shares.mode IS 'read: SELECT and REFERENCES; write: INSERT, UPDATE and DELETE, too';
 COMMENT ON COLUMN plio.shares.shared_at IS 'When it was shared';
 COMMENT ON COLUMN plio.shares.shared_by IS 'The session''s user who shared it';
-COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
+COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
 
 CREATE TABLE plio.history (
     history_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -178,13 +178,19 @@ AS $health$
          WHERE NOT p.is_usable
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
-                   concat_ws('.', quote_ident(s.schema_name), quote_ident(s.relation_name))),
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
                format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
                    s.schema_name, s.relation_name)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name
-                            WHERE n.nspname = s.schema_name AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+                            WHERE n.nspname = s.schema_name AND NOT s.is_function
+                              AND (s.relation_name IS NULL OR c.oid IS NOT NULL))
+           AND NOT EXISTS (SELECT 1 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                            WHERE n.nspname = s.schema_name AND s.is_function
+                              AND (pg_identify_object('pg_proc'::regclass, p.oid, 0)).identity
+                                  = format('%I.%s', s.schema_name, s.relation_name))
     )
     SELECT f.severity, f.finding, f.detail, f.fix FROM findings f
      ORDER BY array_position(ARRAY['critical', 'warning', 'info'], f.severity), f.finding, f.detail

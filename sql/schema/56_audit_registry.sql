@@ -25,7 +25,7 @@ AS $registry$
     entering AS MATERIALIZED (SELECT role_oid FROM plio._entering_roles()),
     shadows AS (
         SELECT t.*, n.tenants,
-               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname
+               EXISTS (SELECT 1 FROM plio.shares s WHERE s.schema_name = t.nspname AND NOT s.is_function
                           AND (s.relation_name IS NULL OR s.relation_name = t.relname)) AS is_shared,
                (SELECT count(*) FROM plio.tenants) AS of_tenants,
                t.relowner IN (SELECT role_oid FROM entering)

@@ -118,7 +118,7 @@ AS $audit$
     UNION ALL
     SELECT 'critical', 'planted_object', NULL, o.name,
            format('%s %s was made the extension''s after the installation', o.kind, o.name),
-           format('SET plio.enforcement = off; ALTER EXTENSION plio_tenancy DROP %s %s; DROP %1$s %2$s; RESET plio.enforcement', upper(o.kind), o.name)
+           format('if a missing_object is this one, give it its name back; else ALTER EXTENSION plio_tenancy DROP %s %s, and DROP it', upper(o.kind), o.name)
       FROM own o WHERE NOT EXISTS (SELECT 1 FROM plio._installed i WHERE i.kind = o.kind AND i.name = o.name)
     UNION ALL
     SELECT 'critical', 'extension_schema', NULL, quote_ident(n.nspname),

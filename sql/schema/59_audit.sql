@@ -13,6 +13,7 @@ AS $audit$
             UNION ALL SELECT * FROM plio._audit_outside()
             UNION ALL SELECT * FROM plio._audit_registry()
             UNION ALL SELECT * FROM plio._audit_objects()
+            UNION ALL SELECT * FROM plio._audit_trust()
             -- Its texts name a tenant as: tenant "org". Any other name stands quoted in them, where a quote is doubled.
             UNION ALL SELECT h.severity, h.finding, substring(h.detail FROM 'tenant "([a-z0-9][a-z0-9_-]*)"'), NULL, h.detail, h.fix
                         FROM plio.health() h

@@ -59,18 +59,20 @@ AS $objects$
 $objects$;
 REVOKE ALL ON FUNCTION plio._owned_objects(oid) FROM PUBLIC;
 
--- The checked forms of PostgreSQL's functions on sequences, which the planner hook puts into plans where a tenant has no
--- role. They judge their argument and then do as the originals.
+-- The checked forms of PostgreSQL's functions on sequences, for which the planner hook exchanges them. They judge their argument
+-- and then do as the originals.
 CREATE FUNCTION plio._nextval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_nextval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_nextval';
 CREATE FUNCTION plio._currval(regclass) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_currval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_currval';
 CREATE FUNCTION plio._setval(regclass, bigint) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval';
 CREATE FUNCTION plio._setval(regclass, bigint, boolean) RETURNS bigint
-    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_setval3_wrapper';
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', 'plio_setval3';
 CREATE FUNCTION plio._sequence_last_value(regclass) RETURNS bigint
     STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_last_value_wrapper';
+CREATE FUNCTION plio._sequence_in_reach(regclass) RETURNS regclass
+    STRICT VOLATILE PARALLEL UNSAFE LANGUAGE c AS 'MODULE_PATHNAME', '_sequence_in_reach_wrapper';
 
 CREATE FUNCTION plio.adopt_tenant(
     org text, schema_name text, settings jsonb DEFAULT '{}', allow_ties boolean DEFAULT false)

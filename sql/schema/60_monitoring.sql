@@ -169,10 +169,13 @@ AS $sizes$
            coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint,
            coalesce(sum(pg_total_relation_size(nullif(c.reltoastrelid, 0))), 0)::bigint,
            coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-      FROM plio.tenants t
+      -- One tenant is looked up, not searched for among all.
+      FROM (SELECT org, schema_name FROM plio.tenants WHERE $1 IS NULL
+            UNION ALL SELECT org, schema_name FROM plio.tenants WHERE org = $1) t
       LEFT JOIN pg_namespace n ON n.nspname = t.schema_name
-      LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'm')
-     WHERE $1 IS NULL OR t.org = $1
+      LEFT JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.refobjsubid = 0
+                           AND d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      LEFT JOIN pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'm')
      GROUP BY t.org ORDER BY t.org
 $sizes$;
 REVOKE ALL ON FUNCTION plio.tenant_sizes(text) FROM PUBLIC;

@@ -51,7 +51,7 @@ COMMENT ON FUNCTION plio.grant_access_to_every_tenant(text) IS
     'Lets a role and its members enter every tenant, those to come included';
 COMMENT ON FUNCTION plio.revoke_access_to_every_tenant(text) IS 'Takes plio.grant_access_to_every_tenant() back';
 COMMENT ON FUNCTION plio.share(text, text) IS
-    'Opens a table, view, sequence (schema.relation) or a whole schema to all tenants: ''read'' or ''write''';
+    'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
 DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;

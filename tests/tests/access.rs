@@ -24,6 +24,22 @@ fn assert_enters(client: &mut Client, allowed: &[&str], refused_orgs: &[&str]) {
     }
 }
 
+// PostgreSQL's own switch for broken indexes, which any role may set as it connects: the registry is read without them, and
+// says the same.
+#[test]
+fn grants_hold_without_indexes() {
+    let fixture = two_tenants("unindexed");
+    let mut admin = fixture.db.superuser();
+    let everywhere = fixture.db.login_role("everywhere");
+    admin.execute("SELECT plio.grant_access_to_every_tenant($1)", &[&everywhere]).unwrap();
+    let connect = |role: &str| {
+        fixture.db.config(role).options("-c ignore_system_indexes=on").connect(postgres::NoTls).unwrap()
+    };
+    assert_enters(&mut connect(&everywhere), &["acme", "bravo"], &[]);
+    assert_enters(&mut connect(&fixture.app), &["acme"], &[]);
+    assert_enters(&mut connect(&fixture.carol), &[], &["acme", "bravo"]);
+}
+
 /// A call of every management function with good arguments.
 const CALLS: &[&str] = &[
     "create_tenant('new')",

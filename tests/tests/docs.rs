@@ -190,6 +190,7 @@ fn public_has_nothing_but_the_applications_functions() {
             "_currval",
             "_nextval",
             "_notify",
+            "_sequence_in_reach",
             "_sequence_last_value",
             "_set_config",
             "_setval",

@@ -1,6 +1,6 @@
 //! What schemas, relations and functions are to tenancy, and where they lie as seen from the active tenant.
 
-use super::{insert_bounded, location, share_of, shares, with};
+use super::{code, insert_bounded, location, share_of, shares, with};
 use crate::one_layer;
 use crate::pg::{catalog, depend};
 use crate::policy::Place;
@@ -72,7 +72,7 @@ pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Pla
         SchemaKind::Shared(mode) => place_of_share(Some(mode).max(share_of(relation))),
         SchemaKind::Other if catalog::is_foreign_temporary(schema) => Place::ForeignTemporary,
         SchemaKind::Other => match share_of(relation) {
-            None if catalog::is_extension_relation(relation) => Place::SharedWrite,
+            None if code::is_trusted_member(relation) => Place::SharedWrite,
             mode => place_of_share(mode),
         },
     };

@@ -1,11 +1,12 @@
 //! What is shared, resolved to oids; and what it was before a command that renames.
 
+use super::code;
 use crate::pg::{self, catalog};
 use crate::registry::{Location, ShareRow};
 use crate::tenant::ShareMode;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// What is shared, by oid.
@@ -14,14 +15,20 @@ pub struct Shares {
     rows: Vec<(Option<Oid>, ShareRow)>,
     pub(super) relations: HashMap<Oid, ShareMode>,
     pub(super) schemas: HashMap<Oid, ShareMode>,
+    pub(super) functions: HashSet<Oid>,
     /// The end of every tenant's search_path: the schemas with something shared, each after a comma.
     pub(super) path_tail: String,
 }
 
 impl Shares {
-    /// The row that stands for an object.
-    pub(super) fn row_of(&self, object: Oid) -> Option<ShareRow> {
-        let row = self.rows.iter().find(|(of, _)| *of == Some(object));
+    /// The row that stands for an object: a relation, a schema or a function, by its catalog.
+    pub(super) fn row_of(&self, class: Oid, object: Oid) -> Option<ShareRow> {
+        let class_of = |row: &ShareRow| match row.relation_name {
+            _ if row.is_function => pg_sys::ProcedureRelationId,
+            Some(_) => pg_sys::RelationRelationId,
+            None => pg_sys::NamespaceRelationId,
+        };
+        let row = self.rows.iter().find(|(of, row)| *of == Some(object) && class_of(row) == class);
         row.map(|(_, row)| row.clone())
     }
 }
@@ -33,14 +40,21 @@ pub(super) fn load(location: &Location) -> Shares {
     for row in location.shares() {
         let schema = catalog::schema_oid(&row.schema_name);
         let object = match (&row.relation_name, schema) {
+            (Some(signature), Some(schema)) if row.is_function => {
+                catalog::function_by_signature(schema, signature)
+            }
             (Some(relation), Some(schema)) => catalog::relation_oid(relation, schema),
             (None, schema) => schema,
             (Some(_), None) => None,
         };
         if let Some(oid) = object {
             on_path.insert(row.schema_name.clone());
-            if row.relation_name.is_some() { &mut shares.relations } else { &mut shares.schemas }
-                .insert(oid, row.mode);
+            if row.is_function {
+                shares.functions.insert(oid);
+            } else {
+                if row.relation_name.is_some() { &mut shares.relations } else { &mut shares.schemas }
+                    .insert(oid, row.mode);
+            }
         }
         shares.rows.push((object, row));
     }
@@ -48,10 +62,9 @@ pub(super) fn load(location: &Location) -> Shares {
     shares
 }
 
-/// The schemas that hold an installed extension's objects, except PostgreSQL's own and ours.
+/// The schemas that hold a trusted extension's objects, except PostgreSQL's own and ours.
 fn extension_schemas(location: &Location) -> BTreeSet<String> {
-    catalog::extension_schemas()
-        .into_iter()
+    code::trusted_extension_schemas()
         .filter(|schema| *schema != location.schema && schema.to_u32() >= FIRST_USER_SCHEMA)
         .filter_map(catalog::schema_name)
         .filter(|name| name != "information_schema")

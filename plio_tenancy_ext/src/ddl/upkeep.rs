@@ -22,6 +22,7 @@ pub(super) fn ensure_unused(changed: &[Touched]) -> Result<()> {
     if !context::is_one_layer() {
         return Ok(());
     }
+    let changed = &without_parts(changed);
     let is_bad = changed.iter().any(|object| {
         let address = object.address;
         match address.0 {
@@ -41,6 +42,18 @@ pub(super) fn ensure_unused(changed: &[Touched]) -> Result<()> {
         return Ok(());
     };
     Err(Error::OneLayer { what: what.to_owned() })
+}
+
+/// What the command made or changed as such: without the row type of a table, the rule of a view, a default, the triggers of a
+/// foreign key.
+fn without_parts(changed: &[Touched]) -> Vec<Touched> {
+    let is_touched = |address: Address| changed.iter().any(|object| object.address == address);
+    let is_part = |object: &&Touched| {
+        let references = || depend::references_of(object.address);
+        object.address.0.to_u32() == depend::DEFAULT
+            || references().iter().any(|tie| tie.kind == 'i' && is_touched(tie.to))
+    };
+    changed.iter().filter(|object| !is_part(object)).copied().collect()
 }
 
 /// Whether code that reads it, or calls it by name, would run what the tenant put there.

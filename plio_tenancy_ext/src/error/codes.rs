@@ -28,6 +28,8 @@ impl Error {
             | Self::ForeignChannels
             | Self::ChannelOfTenant { .. }
             | Self::RawNotify
+            | Self::RawSequence { is_active: true, .. }
+            | Self::UntrustedCode { .. }
             | Self::DdlOutside
             | Self::Tie
             | Self::WrongRole
@@ -50,7 +52,8 @@ impl Error {
             Self::ReservedChannel
             | Self::SchemaOfRole { .. }
             | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
-            Self::NoTenantSet
+            Self::RawSequence { is_active: false, .. }
+            | Self::NoTenantSet
             | Self::Suspended { .. }
             | Self::Broken { .. }
             | Self::NotPreloaded
@@ -81,6 +84,7 @@ impl Error {
             | Self::ReportColumn { .. }
             | Self::ReportQuery
             | Self::ReportShape { .. } => Code::ERRCODE_INVALID_PARAMETER_VALUE,
+            Self::NotASequence { .. } => Code::ERRCODE_WRONG_OBJECT_TYPE,
             Self::NotATrigger => Code::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Self::NotAnEventTrigger => Code::ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED,
             Self::Bug(_) => Code::ERRCODE_INTERNAL_ERROR,

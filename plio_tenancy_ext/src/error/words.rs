@@ -1,6 +1,6 @@
 //! The words of [`Error`]: the hints, and the messages that depend on more than the kind of error.
 
-use super::Error;
+use super::{CodeKind, Error};
 use crate::policy::Why;
 use crate::tenant::{OrgFault, SchemaNameFault};
 
@@ -36,6 +36,18 @@ impl Error {
                 "Whoever is to hear it must listen in the same tenant, set by SET plio.tenant.".to_owned()
             }
             Self::RawNotify => "Call it in a query or a function, or run NOTIFY.".to_owned(),
+            Self::RawSequence { .. } => {
+                "Call it in a query or a function: there its argument can be checked.".to_owned()
+            }
+            Self::NotASequence { .. } => "Pass a sequence, as in nextval('orders_id_seq').".to_owned(),
+            Self::UntrustedCode { kind: CodeKind::Function, name } => format!(
+                "An administrator who has read it can share it with plio.share('{}', 'read').",
+                name.replace('\'', "''")
+            ),
+            Self::UntrustedCode { kind: CodeKind::Operator, .. } => {
+                "An administrator can take it over with ALTER OPERATOR .. OWNER TO, or share its schema with plio.share()."
+                    .to_owned()
+            }
             Self::DdlOutside => {
                 "Create objects in the tenant's own schema, without a schema name; run other DDL without a tenant."
                     .to_owned()
@@ -172,6 +184,13 @@ fn denied_hint(why: Why, relation: Option<&str>, active: Option<&str>) -> String
         Why::NoTenantSet => SET_ONE.to_owned(),
         Why::NotShared => format!("An administrator can share it with plio.share('{name}', 'read')."),
         Why::SharedReadOnly => format!("An administrator can open it with plio.share('{name}', 'write')."),
+    }
+}
+
+pub fn no_sequence_message(oid: u32, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("\"{name}\" is not a sequence"),
+        None => format!("relation with OID {oid} is not a sequence"),
     }
 }
 

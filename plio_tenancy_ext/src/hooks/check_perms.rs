@@ -17,7 +17,7 @@ use crate::house;
 use crate::one_layer;
 use crate::pg::nodes::pointers;
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
-use crate::policy::{self, Access, Context, Place, Verdict, Why};
+use crate::policy::{self, Access, Actor, Context, Place, Verdict, Why};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -64,13 +64,7 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
         }
         JUDGED.store((*planned).rtable, Relaxed);
         let start = PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart);
-        if context::is_one_layer() {
-            sequences::begin_start();
-            start(query, flags);
-            sequences::end_start(planned);
-        } else {
-            start(query, flags);
-        }
+        start(query, flags);
         running::on_start(planned);
     }
 }
@@ -119,7 +113,8 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
                 continue;
             }
             if (**entry).relid.to_u32() < FIRST_NORMAL_OID {
-                if context::is_one_layer() && one_layer::denied_catalog((**entry).relid.to_u32()).is_some() {
+                let is_denied = context::is_one_layer() || active.is_none();
+                if is_denied && one_layer::denied_catalog((**entry).relid.to_u32()).is_some() {
                     return false;
                 }
                 continue;
@@ -189,6 +184,9 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
         {
             denial::decide(Err(Error::OneLayer { what: name.to_owned() }), Subject::Statement)?;
         }
+        if !context::is_active() && one_layer::shows_statistics(relation.to_u32()) {
+            denial::decide(ensure_no_tenants_statistics(), Subject::Statement)?;
+        }
         // SAFETY: as above.
         if unsafe { is_relation(*entry) } && relation.to_u32() >= FIRST_NORMAL_OID {
             // SAFETY: the entry and the permission infos belong together.
@@ -236,6 +234,15 @@ unsafe fn is_settings_alone(relation: Oid, columns: *const pg_sys::Bitmapset) ->
 
 /// `settings` in `plio.tenants` (sql/schema/20_registry.sql).
 const SETTINGS_COLUMN: i32 = 6;
+
+/// Without a tenant, statistics hold the values of every table that the role may read: also of tenants'.
+fn ensure_no_tenants_statistics() -> Result<()> {
+    let actor = context::upkeep::actor();
+    if cache::actor(actor) == Actor::Administrator || !cache::reaches_tenants(actor) {
+        return Ok(());
+    }
+    Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None })
+}
 
 /// Judges a relation with all its children and partitions.
 ///

@@ -1,16 +1,23 @@
-//! Functions as PostgreSQL looks them up to call them: those that no object access announces, trigger functions above all.
+//! Functions as PostgreSQL looks them up to call them: also those that no object access announces, such as trigger functions,
+//! the input and output of types, support functions of operator classes and ranges.
 //!
 //! `needs_fmgr_hook` is asked about every function that is not built in, when it is made ready for calling; for a trigger,
 //! once in each statement that fires it. Functions with a SET clause or their owner's rights are not asked about then:
-//! `fmgr_hook` is told of each of their calls. Inside a tenant a trigger function may be neither another tenant's nor one
-//! that sends what no statement sent ([`cache::NOTIFIER`]), nor, where the tenant has no role, of an extension that is denied there. Without a tenant nothing is looked at: what such a function reads is
-//! judged as ever. The answer to PostgreSQL stays the previous hook's: ours watches, and refuses. Only to the planner it
-//! says yes for bodies of SQL functions in which replaced.rs has something to exchange: so they are not inlined.
+//! `fmgr_hook` is told of each of their calls. Inside a tenant a function is refused if it (a) is refused when a query calls it
+//! (object_access.rs: another tenant's, one that leads out of the database, a stranger's), or (b) is a trigger function of
+//! [`cache::NOTIFIER`], which sends what no statement sent. Without a tenant nothing is looked at: what such a function reads is
+//! judged as ever.
+//!
+//! The answer to PostgreSQL is the previous hook's, but for these, of which it is told yes:
+//! - To the planner, bodies of SQL functions that must not be inlined: those that replaced.rs exchanges something in, and inside
+//!   a tenant those of strangers, which would run without being announced.
+//! - What PostgreSQL keeps made ready for as long as the session lives (a range type's own functions): so each call is seen.
 
+use crate::cache::code::{self, Trust};
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, object_access, planner, replaced};
-use crate::pg::{FIRST_NORMAL_OID, raw, session};
+use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::{cache, context};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -37,6 +44,7 @@ unsafe extern "C-unwind" fn on_look_up(function: Oid) -> bool {
         }
         planner::note_look_up(function);
         (planner::is_running() && is_kept_whole(function))
+            || is_kept_ready(function)
             || PREVIOUS_NEEDS.is_some_and(|previous| previous(function))
     }
 }
@@ -60,29 +68,73 @@ unsafe extern "C-unwind" fn on_call(
 /// Whether the planner, which asks before it inlines a SQL function's body, must leave it alone.
 #[pg_guard]
 unsafe extern "C-unwind" fn is_kept_whole(function: Oid) -> bool {
-    session::is_in_progress() && cache::location().is_some() && replaced::holds_replaced(function)
+    if !session::is_in_progress() || cache::location().is_none() {
+        return false;
+    }
+    replaced::holds_replaced(function) || is_strangers(function)
 }
 
-/// Fast exit: no tenant, PostgreSQL's own, the tenant's own, no trigger function.
+/// Whether a function is not trusted where we are. Outside a tenant it is inlined, and the plan made anew inside one.
+fn is_strangers(function: Oid) -> bool {
+    let active = context::active_schema();
+    if function.to_u32() < FIRST_NORMAL_OID || code::is_known(function, active) {
+        return false;
+    }
+    match code::trust_in_function(function) {
+        Trust::Everywhere => false,
+        Trust::Here => {
+            planner::note_foreign_code();
+            false
+        }
+        Trust::Nowhere => {
+            planner::note_foreign_code();
+            active.is_some() && hooks::is_judged()
+        }
+    }
+}
+
+/// Whether a function is not trusted everywhere, and may be one of a range type's own (`canonical`, `subtype_diff`): those are
+/// kept by the type cache (typcache.c).
+unsafe fn is_kept_ready(function: Oid) -> bool {
+    if function.to_u32() < FIRST_NORMAL_OID || code::is_known(function, None) {
+        return false;
+    }
+    // SAFETY: the function is being made ready, so it is there; any type may be asked for.
+    unsafe {
+        let result = raw::get_func_rettype(function);
+        (result == pg_sys::FLOAT8OID || raw::get_typtype(result) as u8 == pg_sys::TYPTYPE_RANGE)
+            && is_not_trusted_everywhere(function)
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn is_not_trusted_everywhere(function: Oid) -> bool {
+    session::is_in_progress()
+        && cache::location().is_some()
+        && code::trust_in_function(function) != Trust::Everywhere
+}
+
+/// Fast exit: no tenant, PostgreSQL's own, the tenant's own, known to be trusted.
 unsafe fn is_interesting(function: Oid) -> bool {
+    let active = context::active_schema();
     // SAFETY: any function's oid may be looked up.
     unsafe {
-        context::is_active()
+        active.is_some()
             && function.to_u32() >= FIRST_NORMAL_OID
-            && context::active_schema() != Some(raw::get_func_namespace(function))
-            && raw::get_func_rettype(function) == pg_sys::TRIGGEROID
+            && !code::is_known(function, active)
+            && active != Some(raw::get_func_namespace(function))
     }
 }
 
 #[pg_guard]
 unsafe extern "C-unwind" fn check(function: Oid) {
     if session::is_in_progress() && hooks::is_judged() && cache::location().is_some() {
-        or_raise(denial::decide(ensure_trigger(function), Subject::Function(function)));
+        or_raise(denial::decide(ensure_allowed(function), Subject::Function(function)));
     }
 }
 
-fn ensure_trigger(function: Oid) -> Result<()> {
-    if cache::connector_of(function) == Some(cache::NOTIFIER) {
+fn ensure_allowed(function: Oid) -> Result<()> {
+    if cache::connector_of(function) == Some(cache::NOTIFIER) && catalog::is_trigger(function) {
         return Err(Error::StatementRefused { tag: "NOTIFY".to_owned() });
     }
     // As of any other function: `lo_manage()`, say, unlinks large objects, which no check tells from another tenant's.

@@ -10,9 +10,10 @@
 
 mod objects;
 
+use crate::cache::code::{self, Trust};
 use crate::denial::{self, Subject};
-use crate::error::{Error, Result, or_raise};
-use crate::hooks::{planner, sequences, settings, visited};
+use crate::error::{CodeKind, Error, Result, or_raise};
+use crate::hooks::{planner, replaced, sequences, settings, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -71,14 +72,10 @@ const PG_LISTENING_CHANNELS: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_LISTENING_
 unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, argument: *mut c_void) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
-        Type::OAT_FUNCTION_EXECUTE
-            if object == PG_NOTIFY
-                || object == SET_CONFIG
-                || object == PG_PREPARED_STATEMENT
-                || object == PG_LISTENING_CHANNELS =>
-        {
+        Type::OAT_FUNCTION_EXECUTE if object == SET_CONFIG || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS => {
             context::is_active()
         }
+        Type::OAT_FUNCTION_EXECUTE if replaced::is_replaced(object) => true,
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
         Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() && is_protocols_call() => true,
         Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
@@ -86,11 +83,19 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
                 || (context::is_visit() && visited::is_lasting(object))
         }
         Type::OAT_FUNCTION_EXECUTE => {
+            let active = context::active_schema();
+            if code::is_known(object, active) && !context::needs_confirmation() {
+                return false;
+            }
             // Inside a tenant every function that is not the tenant's own is looked at, wherever it lies: it may lead
-            // out of the database.
+            // out of the database, or be a stranger's. Without one a stranger's is noted once.
             // SAFETY: any function's oid may be looked up.
             let schema = unsafe { raw::get_func_namespace(object) };
-            if context::is_active() { context::active_schema() != Some(schema) } else { is_unjudged(schema) }
+            if active.is_some() {
+                active != Some(schema)
+            } else {
+                is_unjudged(schema) || !planner::has_foreign_code()
+            }
         }
         Type::OAT_NAMESPACE_SEARCH => {
             // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
@@ -124,9 +129,6 @@ fn is_known_open(function: Oid) -> bool {
 fn ensure_open(function: Oid) -> Result<()> {
     if !context::is_one_layer() {
         return Ok(());
-    }
-    if one_layer::SEQUENCE_FUNCTIONS.contains(&function.to_u32()) {
-        return sequences::on_raw_call(function);
     }
     let name = catalog::function_name(function).unwrap_or_default();
     if one_layer::is_function_denied(&name) {
@@ -188,6 +190,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == SET_CONFIG => settings::ensure_not_raw(),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && replaced::is_replaced(object) => {
+            ensure_still_open().and_then(|()| sequences::on_raw_call(object))
+        }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_LISTENING_CHANNELS => {
             context::ensure_own_channels()
         }
@@ -206,14 +211,37 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
     or_raise(denial::decide(verdict, subject));
 }
 
-/// Judges a function that is about to run: where it lies, and whether it leads out of the database.
+/// Judges a function that is about to run: where it lies, whether it leads out of the database, and whose it is.
 ///
 /// # Errors
 /// 42501, 55000.
 pub fn ensure_function(function: Oid) -> Result<()> {
+    let before = code::begin();
     let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
     ensure_code(schema)?;
-    match cache::connector_of(function) {
+    let connector = cache::connector_of(function);
+    ensure_inside(connector)?;
+    let trust = code::trust_in_function(function);
+    match trust {
+        Trust::Nowhere if context::is_active() => {
+            let name = catalog::function_identity(function).unwrap_or_default();
+            return Err(Error::UntrustedCode { kind: CodeKind::Function, name });
+        }
+        // It may run no further inside a tenant, where a plan that is kept would not ask again.
+        Trust::Nowhere | Trust::Here => planner::note_foreign_code(),
+        Trust::Everywhere => {}
+    }
+    let is_ones_own = cache::schema_kind(schema) == cache::SchemaKind::Tenant;
+    if connector.is_none() && trust != Trust::Nowhere && !is_ones_own {
+        let only_in = if trust == Trust::Here { context::active_schema() } else { None };
+        code::remember(function, before, only_in);
+    }
+    Ok(())
+}
+
+/// Whether a function leads out of the database.
+fn ensure_inside(connector: Option<&str>) -> Result<()> {
+    match connector {
         Some(name) if one_layer::DENIED_EXTENSIONS.contains(&name) => {
             let is_denied = context::is_one_layer();
             if is_denied { Err(Error::OneLayer { what: name.to_owned() }) } else { Ok(()) }

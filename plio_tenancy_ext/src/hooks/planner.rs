@@ -6,6 +6,9 @@
 //! opens is noted (check_perms.rs calls [`note_relation`]), and the session's plans are made anew when the tenant
 //! changes or the transaction ends. What no table was read for (`current_user`, say) is nobody's row, and not noted.
 //!
+//! Code that is not trusted in every tenant (cache/code.rs) is judged where it is made ready: an IMMUTABLE function of that
+//! kind may be folded, a body inlined, an expression kept. So the plans are made anew when the tenant changes.
+//!
 //! The same goes for plans that name a relation by a constant (`nextval('s')`) and were not made with the tenant's own
 //! rights: made anew, the name is judged again.
 //!
@@ -24,12 +27,15 @@ use crate::{cache, context};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::c_char;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 static mut PREVIOUS: pg_sys::planner_hook_type = None;
 
 /// How many planners are running, one inside the other.
 static PLANNING: AtomicU32 = AtomicU32::new(0);
+
+/// Whether code that is not trusted in every tenant was made ready since the tenant changed last.
+static HAS_FOREIGN_CODE: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static HAS_READ: Cell<bool> = const { Cell::new(false) };
@@ -158,15 +164,25 @@ pub fn note_relation() {
     }
 }
 
+/// Code was made ready that is not trusted in every tenant: a plan or an expression that is kept would not ask again.
+pub fn note_foreign_code() {
+    HAS_FOREIGN_CODE.store(true, Relaxed);
+}
+
+/// Whether the session's plans will be made anew when the tenant changes.
+pub fn has_foreign_code() -> bool {
+    HAS_FOREIGN_CODE.load(Relaxed)
+}
+
 /// Every plan that the session keeps is to be made anew.
 pub fn forget_all_plans() {
     // SAFETY: as below.
     unsafe { pg_sys::ResetPlanCache() };
 }
 
-/// The tenant changes, or the transaction has ended: plans that may hold a row are made anew.
+/// The tenant changes: plans that may hold a row, or a stranger's code, are made anew.
 pub fn forget_plans() {
-    if HAS_READ.replace(false) {
+    if HAS_READ.replace(false) | HAS_FOREIGN_CODE.swap(false, Relaxed) {
         // SAFETY: marks the session's saved plans as invalid; reads no catalog, frees nothing, cannot fail.
         unsafe { pg_sys::ResetPlanCache() };
     }
@@ -175,5 +191,7 @@ pub fn forget_plans() {
 /// The transaction has ended: no planner is running.
 pub fn on_transaction_end() {
     PLANNING.store(0, Relaxed);
-    forget_plans();
+    if HAS_READ.replace(false) {
+        forget_all_plans();
+    }
 }

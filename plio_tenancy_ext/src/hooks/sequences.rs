@@ -1,98 +1,170 @@
-//! Sequences by oid, inside a tenant without a role of its own: no relation of a range table, and the login role may use
-//! every tenant's. Costs nothing in a tenant with a role.
+//! Sequences by oid: no relation of a range table, and a login role that owns adopted schemas may use every one of theirs.
+//! PostgreSQL's functions also lock whatever the oid names, before they look at its kind and at privileges.
 //!
-//! While a plan is made inside such a tenant, the planner hook puts the checked functions `plio._nextval(..)` and their
-//! kin into its place (replaced.rs); they judge their argument when they run, in plpgsql's simple expressions, too. A call
-//! that was not replaced (plans of before, bodies that the planner inlined, defaults that COPY and ALTER TABLE
-//! evaluate) announces itself to the object access hook ([`on_raw_call`]). As a plan starts, it is let through if the plan,
-//! read as text, calls with constants that name sequences within reach ([`end_start`]); in COPY FROM and ALTER TABLE if
-//! that holds for the table's defaults and checks. Anywhere else it is refused.
+//! Calls are exchanged for the checked functions `plio._nextval(..)` and so on (replaced.rs), which judge their argument when
+//! they run, in any tenant and without one. A call that was not exchanged announces itself to the object access hook
+//! ([`on_raw_call`]), and is refused, with one exception: the defaults that COPY FROM and ALTER TABLE make ready for themselves.
+//! Those are read as text, and as many calls are let through as they hold, if each names a sequence within reach. All of them
+//! are made ready before the first row is touched: nothing is left for code that runs meanwhile.
 
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{self, check_perms};
-use crate::pg::{catalog, nodes, owned};
-use crate::policy::Access;
+use crate::hooks::{self, check_perms, planner};
+use crate::pg::catalog::{self, Default};
+use crate::pg::function::plain_function;
+use crate::pg::{FIRST_NORMAL_OID, borrowed, nodes, raw, session};
+use crate::policy::{Access, Actor, Why};
 use crate::{cache, context, denial, one_layer};
 use pgrx::pg_sys::{self, NodeTag, Oid};
 use pgrx::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::Relaxed};
 
-/// How many plans are being started, one inside the other.
-static STARTING: AtomicU32 = AtomicU32::new(0);
-/// How many calls announced themselves meanwhile.
-static CALLS: AtomicU32 = AtomicU32::new(0);
-/// The table that a COPY FROM or ALTER TABLE works on; 0 when none does.
-static TABLE: AtomicU32 = AtomicU32::new(0);
+/// The COPY FROM or ALTER TABLE that is running; NULL when none is.
+static COMMAND: AtomicPtr<pg_sys::Node> = AtomicPtr::new(std::ptr::null_mut());
+/// How deep in subtransactions it was begun.
+static LEVEL: AtomicI32 = AtomicI32::new(0);
+/// How many calls of its defaults are still to announce themselves; negative before they were counted.
+static ALLOWED: AtomicI32 = AtomicI32::new(NOT_COUNTED);
+const NOT_COUNTED: i32 = -1;
 
-/// A transaction or a subtransaction has ended.
+/// What was running before a utility statement.
+#[derive(Clone, Copy)]
+pub struct Outer {
+    command: *mut pg_sys::Node,
+    level: i32,
+    allowed: i32,
+}
+
+/// A transaction has ended, or a subtransaction was rolled back: a command that was begun in it is gone.
 pub fn forget() {
-    STARTING.store(0, Relaxed);
-    CALLS.store(0, Relaxed);
-    TABLE.store(0, Relaxed);
+    if LEVEL.load(Relaxed) >= session::nest_level() {
+        COMMAND.store(std::ptr::null_mut(), Relaxed);
+    }
 }
 
-/// A plan is about to be started.
-pub fn begin_start() {
-    STARTING.fetch_add(1, Relaxed);
-}
-
-/// A plan has been started, and nothing of it has run: judges the calls in it.
+/// A utility statement is about to run; gives what [`leave_utility`] puts back.
 ///
 /// # Safety
-/// `planned` is a planned statement.
-pub unsafe fn end_start(planned: *const pg_sys::PlannedStmt) {
-    STARTING.store(STARTING.load(Relaxed).saturating_sub(1), Relaxed);
-    if CALLS.swap(0, Relaxed) > 0 {
-        // SAFETY: the caller's promise.
-        unsafe { judge_plan(planned) };
+/// `statement` is a utility statement that stays until it has run.
+pub unsafe fn enter_utility(statement: *mut pg_sys::Node) -> Outer {
+    // SAFETY: the caller's promise.
+    let is_of_interest =
+        matches!(unsafe { nodes::tag(statement) }, NodeTag::T_CopyStmt | NodeTag::T_AlterTableStmt);
+    let command = if is_of_interest { statement } else { std::ptr::null_mut() };
+    Outer {
+        command: COMMAND.swap(command, Relaxed),
+        level: LEVEL.swap(session::nest_level(), Relaxed),
+        allowed: ALLOWED.swap(NOT_COUNTED, Relaxed),
     }
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn judge_plan(planned: *const pg_sys::PlannedStmt) {
-    // SAFETY: a planned statement is a node; its text is palloc'd.
-    let text = unsafe { owned(pg_sys::nodeToString(planned.cast())) }.unwrap_or_default();
-    or_raise(denial::decide(ensure_constants(&text), denial::Subject::Statement));
+/// It has ended.
+pub fn leave_utility(outer: Outer) {
+    COMMAND.store(outer.command, Relaxed);
+    LEVEL.store(outer.level, Relaxed);
+    ALLOWED.store(outer.allowed, Relaxed);
 }
 
-/// A sequence function that was not replaced is about to be made ready.
+/// A function that was not exchanged is about to be made ready.
 ///
 /// # Errors
-/// 42501.
+/// 42501, 55000.
 pub fn on_raw_call(function: Oid) -> Result<()> {
-    if STARTING.load(Relaxed) > 0 {
-        CALLS.fetch_add(1, Relaxed);
+    if !context::is_active() && cache::actor(session::outer_user()) == Actor::Administrator {
         return Ok(());
     }
-    let table = TABLE.load(Relaxed);
-    if table == 0 {
-        return Err(Error::OneLayer { what: catalog::function_name(function).unwrap_or_default() });
+    if is_of_a_default()? {
+        return Ok(());
     }
-    for relation in cache::inheritors(Oid::from(table)).iter() {
-        if !catalog::has_plain_types_only(*relation) {
-            return Err(refusal());
-        }
-        for expression in catalog::stored_expressions(*relation) {
-            ensure_constants(&expression)?;
+    // A plan that was made before the extension was there: the next time it is made anew, and the call exchanged.
+    planner::forget_all_plans();
+    let function = catalog::function_name(function).unwrap_or_default();
+    Err(Error::RawSequence { function, is_active: context::is_active() })
+}
+
+/// Whether the call stands in a default that the running command makes ready, and names a sequence within reach.
+fn is_of_a_default() -> Result<bool> {
+    let command = COMMAND.load(Relaxed);
+    if command.is_null() {
+        return Ok(false);
+    }
+    let mut allowed = ALLOWED.load(Relaxed);
+    if allowed == NOT_COUNTED {
+        // SAFETY: the command stays until it has run (utility.rs).
+        let defaults = unsafe { defaults_of(command) };
+        allowed = 0;
+        for default in defaults {
+            let calls = one_layer::constant_sequences(&default.expression).unwrap_or_default();
+            for (function, sequence) in calls {
+                ensure_sequence(function, Oid::from(sequence))?;
+                allowed += 1;
+            }
         }
     }
-    // What a trigger of this command runs later shall be planned anew, and so be replaced.
-    crate::hooks::planner::forget_all_plans();
-    Ok(())
+    ALLOWED.store((allowed - 1).max(0), Relaxed);
+    Ok(allowed > 0)
 }
 
-fn refusal() -> Error {
-    Error::OneLayer { what: "sequence function".to_owned() }
+/// The defaults that a command makes ready: of columns that COPY is not given, of columns that ALTER TABLE adds.
+unsafe fn defaults_of(command: *mut pg_sys::Node) -> Vec<Default> {
+    // SAFETY: the caller passes a statement of one of the two kinds, and the tag says which; the lists are of the nodes that
+    // parsenodes.h says.
+    unsafe {
+        if nodes::tag(command) == NodeTag::T_CopyStmt {
+            let copy = command.cast::<pg_sys::CopyStmt>();
+            let Some(table) = nodes::relation_of((*copy).relation).filter(|_| (*copy).is_from) else {
+                return Vec::new();
+            };
+            let given = nodes::pointers::<pg_sys::String>((*copy).attlist);
+            let given: Vec<_> = given.iter().filter_map(|name| borrowed((**name).sval)).collect();
+            // COPY .. (DEFAULT 'x'), from 16 on, makes all of them ready.
+            let options = nodes::pointers::<pg_sys::DefElem>((*copy).options);
+            let has_marker = options
+                .iter()
+                .any(|option| borrowed((**option).defname).is_some_and(|name| name == "default"));
+            let is_left_out = |default: &Default| {
+                has_marker || !given.is_empty() && !given.iter().any(|name| *name == default.column)
+            };
+            catalog::defaults(table).into_iter().filter(is_left_out).collect()
+        } else {
+            let alter = command.cast::<pg_sys::AlterTableStmt>();
+            let Some(table) = nodes::relation_of((*alter).relation) else { return Vec::new() };
+            let commands = nodes::pointers::<pg_sys::AlterTableCmd>((*alter).cmds);
+            let added: Vec<_> = commands
+                .iter()
+                .filter(|command| (***command).subtype == pg_sys::AlterTableType::AT_AddColumn)
+                .filter_map(|command| borrowed((*(**command).def.cast::<pg_sys::ColumnDef>()).colname))
+                .collect();
+            let tables = cache::inheritors(table);
+            // The rows of one table are rewritten before the defaults of the next one are made ready.
+            if tables.len() > 1 && tables.iter().any(|table| runs_code(*table)) {
+                return Vec::new();
+            }
+            let is_added = |default: &Default| added.iter().any(|name| *name == default.column);
+            tables.iter().flat_map(|table| catalog::defaults(*table)).filter(is_added).collect()
+        }
+    }
 }
 
-/// Judges every call in an expression or a plan that is given as text.
-fn ensure_constants(nodes: &str) -> Result<()> {
-    let calls = one_layer::constant_sequences(nodes).ok_or_else(refusal)?;
-    calls.into_iter().try_for_each(|(function, sequence)| ensure_sequence(function, Oid::from(sequence)))
+/// Whether rewriting a table may run code of somebody's.
+fn runs_code(table: Oid) -> bool {
+    !catalog::has_plain_types_only(table)
+        || catalog::stored_expressions(table)
+            .iter()
+            .any(|expression| one_layer::calls_any_from(expression, FIRST_NORMAL_OID))
 }
 
-/// Judges a call: setting a value is for the tenant's own sequences, the rest as the access check says.
+/// Judges a call: setting a value is for the tenant's own sequences, the rest as the access check says. Where the tenant has a
+/// role, what is no tenant's is left to PostgreSQL's privileges: a definer function may count with a sequence that is not shared.
 fn ensure_sequence(function: u32, sequence: Oid) -> Result<()> {
+    match judge(function, sequence) {
+        Err(Error::Denied { why: Why::NotShared | Why::SharedReadOnly, .. }) if context::holds_role() => {
+            Ok(())
+        }
+        verdict => verdict,
+    }
+}
+
+fn judge(function: u32, sequence: Oid) -> Result<()> {
     match function {
         one_layer::SETVAL | one_layer::SETVAL3 => {
             check_perms::judge(sequence, Access::Write)?;
@@ -119,105 +191,88 @@ fn checked(function: u32, sequence: Oid) {
     if is_judged() {
         let verdict = ensure_sequence(function, sequence);
         or_raise(denial::decide(verdict, denial::Subject::Relation(sequence)));
+        or_raise(ensure_kind(sequence));
     }
 }
 
-/// `nextval` with its argument judged.
-#[pg_extern(sql = false)]
-fn _nextval(sequence: Oid) -> i64 {
-    checked(one_layer::NEXTVAL, sequence);
-    call(one_layer::NEXTVAL, [sequence.into()])
+/// Refuses what is no sequence: PostgreSQL's functions would lock it first, and keep the lock to the transaction's end.
+fn ensure_kind(oid: Oid) -> Result<()> {
+    if catalog::relation_kind(oid) == Some('S') {
+        return Ok(());
+    }
+    let name = catalog::relation_names(oid).map(|(_, name)| name);
+    Err(Error::NotASequence { oid: oid.to_u32(), name })
 }
 
-/// `currval` with its argument judged.
-#[pg_extern(sql = false)]
-fn _currval(sequence: Oid) -> i64 {
-    checked(one_layer::CURRVAL, sequence);
-    call(one_layer::CURRVAL, [sequence.into()])
+/// The hot path: a sequence of the active tenant's, or, without one, in a schema that is known to be no tenant's. Unguarded: two
+/// syscache look-ups.
+unsafe fn is_known_in_reach(sequence: Oid) -> bool {
+    if context::needs_confirmation() {
+        return false;
+    }
+    // SAFETY: any relation's oid may be looked up.
+    unsafe {
+        let schema = raw::get_rel_namespace(sequence);
+        let is_in_reach = match context::active_schema() {
+            Some(active) => active == schema,
+            None => cache::is_known_neutral(schema),
+        };
+        is_in_reach && raw::get_rel_relkind(sequence) as u8 == pg_sys::RELKIND_SEQUENCE
+    }
 }
 
-/// `setval` with its argument judged.
-#[pg_extern(sql = false)]
-fn _setval(sequence: Oid, value: i64) -> i64 {
-    checked(one_layer::SETVAL, sequence);
-    call(one_layer::SETVAL, [sequence.into(), value.into()])
+/// Defines a function that judges its first argument, and then is PostgreSQL's own.
+macro_rules! checked_function {
+    ($function:ident, $record:ident, $number:expr, $original:path) => {
+        plain_function!($function, $record, |call| {
+            // SAFETY: PostgreSQL calls a strict function with its arguments, of which the first is an oid.
+            unsafe {
+                let sequence = first_argument(call);
+                if !is_known_in_reach(sequence) {
+                    check($number, sequence);
+                }
+                $original(call)
+            }
+        });
+    };
 }
 
-/// `setval` in three arguments with the first judged.
-#[pg_extern(sql = false)]
-fn _setval3(sequence: Oid, value: i64, is_called: bool) -> i64 {
-    checked(one_layer::SETVAL3, sequence);
-    call(one_layer::SETVAL3, [sequence.into(), value.into(), is_called.into()])
+checked_function!(plio_nextval, pg_finfo_plio_nextval, one_layer::NEXTVAL, raw::nextval_oid);
+checked_function!(plio_currval, pg_finfo_plio_currval, one_layer::CURRVAL, raw::currval_oid);
+checked_function!(plio_setval, pg_finfo_plio_setval, one_layer::SETVAL, raw::setval_oid);
+checked_function!(plio_setval3, pg_finfo_plio_setval3, one_layer::SETVAL3, raw::setval3_oid);
+
+unsafe fn first_argument(call: pg_sys::FunctionCallInfo) -> Oid {
+    // SAFETY: the caller passes the record of a call with one argument at least, which is an oid and not NULL.
+    unsafe { Oid::from((*(*call).args.as_ptr()).value.value() as u32) }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check(function: u32, sequence: Oid) {
+    checked(function, sequence);
 }
 
 /// `pg_sequence_last_value` with its argument judged: null for what is out of reach, as for what one may not read, so
 /// that the view `pg_sequences` works.
 #[pg_extern(sql = false)]
 fn _sequence_last_value(sequence: Oid) -> Option<i64> {
-    if is_judged() && ensure_sequence(one_layer::LAST_VALUE, sequence).is_err() {
+    if !is_in_reach(sequence) {
         return None;
     }
     // SAFETY: calls a function of PostgreSQL's with the argument that it takes; it may answer NULL.
     unsafe { pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[Some(sequence.into())]) }
 }
 
-fn call<const N: usize>(function: u32, arguments: [pg_sys::Datum; N]) -> i64 {
-    let arguments: Vec<_> = arguments.into_iter().map(Some).collect();
-    let run = match function {
-        one_layer::NEXTVAL => pg_sys::nextval_oid,
-        one_layer::CURRVAL => pg_sys::currval_oid,
-        one_layer::SETVAL => pg_sys::setval_oid,
-        _ => pg_sys::setval3_oid,
-    };
-    // SAFETY: calls a function of PostgreSQL's with the arguments that it takes; none of them answers NULL.
-    unsafe { pgrx::direct_function_call::<i64>(run, &arguments) }.unwrap_or_default()
+/// The sequence, if its values may be read: the argument of a function that shows them in a row.
+#[pg_extern(sql = false)]
+fn _sequence_in_reach(sequence: Oid) -> Option<Oid> {
+    is_in_reach(sequence).then_some(sequence)
 }
 
-/// A utility statement is about to run; gives what [`leave_utility`] puts back.
-///
-/// # Safety
-/// `statement` is a utility statement.
-pub unsafe fn enter_utility(statement: *mut pg_sys::Node) -> u32 {
-    let outer = TABLE.swap(0, Relaxed);
-    // SAFETY: the caller's promise.
-    unsafe {
-        if context::is_one_layer()
-            && matches!(nodes::tag(statement), NodeTag::T_CopyStmt | NodeTag::T_AlterTableStmt)
-        {
-            note_table(statement);
-        }
+fn is_in_reach(sequence: Oid) -> bool {
+    if !is_judged() {
+        return true;
     }
-    outer
-}
-
-/// It has ended.
-pub fn leave_utility(outer: u32) {
-    TABLE.store(outer, Relaxed);
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn note_table(statement: *mut pg_sys::Node) {
-    // SAFETY: the caller passes a statement of one of the two kinds; `cmds` is a list of AlterTableCmd nodes.
-    unsafe {
-        let relation = if nodes::tag(statement) == NodeTag::T_CopyStmt {
-            let copy = statement.cast::<pg_sys::CopyStmt>();
-            if !(*copy).is_from || !(*copy).whereClause.is_null() {
-                return;
-            }
-            (*copy).relation
-        } else {
-            let alter = statement.cast::<pg_sys::AlterTableStmt>();
-            // USING may be any expression, and is kept nowhere.
-            let retypes = |command: &&*mut pg_sys::AlterTableCmd| {
-                (***command).subtype == pg_sys::AlterTableType::AT_AlterColumnType
-            };
-            if nodes::pointers::<pg_sys::AlterTableCmd>((*alter).cmds).iter().find(retypes).is_some() {
-                return;
-            }
-            (*alter).relation
-        };
-        if let Some(oid) = nodes::relation_of(relation) {
-            TABLE.store(oid.to_u32(), Relaxed);
-        }
-    }
+    let verdict = ensure_sequence(one_layer::LAST_VALUE, sequence);
+    verdict.is_ok() && ensure_kind(sequence).is_ok()
 }

@@ -19,7 +19,7 @@ mod targets;
 use crate::ddl::collected;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::hooks::{notify, running, sequences, settings};
+use crate::hooks::{notify, replaced, running, sequences, settings};
 use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
 use crate::{access, cache, context, guc, hooks};
 use pgrx::pg_sys::{self, NodeTag};
@@ -68,8 +68,9 @@ unsafe extern "C-unwind" fn on_utility(
         }
         let run = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         let planned = settings::with_own_lifetime(notify::with_own_channel(planned));
+        let planned = replaced::with_checked_arguments(planned, query);
         let after = if is_followed_up(statement) { follow_up(statement) } else { After::Nothing };
-        let table = sequences::enter_utility(statement);
+        let table = sequences::enter_utility((*planned).utilityStmt);
         let counts = running::enter_utility(statement);
         let place = collected::enter(is_wide_drop(statement));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);

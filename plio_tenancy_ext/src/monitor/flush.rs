@@ -38,7 +38,7 @@ pub fn install() {
 
 /// An entry was written: half a ring of new ones is worth a round.
 pub fn on_entry(ring: Ring<'_>, id: u64) {
-    if id.is_multiple_of(ring.half())
+    if ring.completes_half(id)
         && settings::flush_interval().is_some()
         && let Some(pid) = super::flush_state().and_then(State::launcher)
     {

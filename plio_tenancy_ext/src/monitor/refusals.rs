@@ -19,8 +19,10 @@ use std::cell::Cell;
 pub fn kind(error: &Error) -> Option<Kind> {
     match error {
         Error::Denied { why: Why::OtherTenant, .. } => Some(Kind::OtherTenant),
-        Error::Denied { why: Why::NoTenantSet, .. } => Some(Kind::NoTenant),
-        Error::Denied { why: Why::NotShared, .. } => Some(Kind::NotShared),
+        Error::Denied { why: Why::NoTenantSet, .. } | Error::RawSequence { is_active: false, .. } => {
+            Some(Kind::NoTenant)
+        }
+        Error::Denied { why: Why::NotShared, .. } | Error::UntrustedCode { .. } => Some(Kind::NotShared),
         Error::Denied { why: Why::SharedReadOnly, .. } => Some(Kind::SharedReadOnly),
         Error::StatementRefused { .. }
         | Error::LockRefused
@@ -32,7 +34,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ForeignChannels
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
-        | Error::RawNotify => Some(Kind::Statement),
+        | Error::RawNotify
+        | Error::RawSequence { is_active: true, .. } => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
         Error::PreparedTexts => Some(Kind::PreparedTexts),
@@ -88,6 +91,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::RegistryInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
+        | Error::NotASequence { .. }
         | Error::NotATrigger
         | Error::NotAnEventTrigger
         | Error::BadArgument { .. }

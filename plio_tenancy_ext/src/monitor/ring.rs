@@ -243,7 +243,12 @@ impl<'a> Ring<'a> {
         self.next.load(Acquire)
     }
 
-    /// How many ids half of the ring is: who writes a multiple of it may tell others that they have half a ring to read.
+    /// Whether half a ring was written with that entry, once more.
+    pub fn completes_half(self, id: u64) -> bool {
+        (id + 1).saturating_sub(self.first.load(Relaxed)).is_multiple_of(self.half())
+    }
+
+    /// How many entries half of the ring is.
     pub fn half(self) -> u64 {
         (self.len() as u64 / 2).max(1)
     }
@@ -400,6 +405,7 @@ mod tests {
             assert_eq!(push(ring, 7, value).id, 100 + value);
         }
         assert_eq!(there(ring), [(102, 2), (103, 3), (104, 4), (105, 5)]);
+        assert_eq!((100..106).filter(|id| ring.completes_half(*id)).collect::<Vec<_>>(), [101, 103, 105]);
         assert_eq!(ring.totals(), Totals { written: 6, overwritten: 2 });
     }
 

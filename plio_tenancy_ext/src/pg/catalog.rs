@@ -1,15 +1,20 @@
 //! Look-ups in the system catalogs: schemas, relations, roles. Every function needs a transaction.
 
+mod code;
 mod lists;
 mod roles;
 mod stored;
 
+pub use self::code::{
+    Code, SEQUENCE_DATA, extension_of, extension_owner, extensions, function, function_by_signature,
+    function_identity, function_signature, is_trigger, operator, operator_identity,
+};
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{
-    ensure_may_execute, has_privileges_of, is_named_in_schema_acl, is_role_used_elsewhere, is_superuser,
-    is_tenant_role, role_name, role_oid,
+    ensure_may_execute, has_privileges_of, is_member_of, is_named_in_schema_acl, is_role_used_elsewhere,
+    is_superuser, is_tenant_role, may_execute, reads_everything, relations_of, role_name, role_oid, with_groups,
 };
-pub use self::stored::{SqlBody, has_plain_types_only, is_in_c, sql_body, stored_expressions};
+pub use self::stored::{Default, SqlBody, defaults, has_plain_types_only, is_in_c, sql_body, stored_expressions};
 use super::owned;
 use super::scan::{self, Key};
 use pgrx::pg_sys;
@@ -156,18 +161,6 @@ pub fn extension_version(extension: pg_sys::Oid) -> Option<String> {
 /// pg_extension's index on its oid (pg_extension.h).
 const EXTENSION_BY_OID: u32 = 3080;
 
-/// Whether a relation is a member of an extension.
-pub fn is_extension_relation(oid: pg_sys::Oid) -> bool {
-    // SAFETY: any class and object may be asked for.
-    valid(unsafe { pg_sys::getExtensionOfObject(pg_sys::RelationRelationId, oid) }).is_some()
-}
-
-/// The extension that an object is a member of.
-pub fn extension_of(class: pg_sys::Oid, object: pg_sys::Oid) -> Option<pg_sys::Oid> {
-    // SAFETY: any class and object may be asked for.
-    valid(unsafe { pg_sys::getExtensionOfObject(class, object) })
-}
-
 /// A relation's owner, if the relation is a member of that extension.
 pub fn relation_owner_in(relation: pg_sys::Oid, extension: pg_sys::Oid) -> Option<pg_sys::Oid> {
     // SAFETY: any class and object may be asked for.
@@ -218,37 +211,6 @@ pub fn is_own_temporary(schema: pg_sys::Oid) -> bool {
 pub fn is_foreign_temporary(schema: pg_sys::Oid) -> bool {
     // SAFETY: any oid may be asked for.
     unsafe { pg_sys::isOtherTempNamespace(schema) }
-}
-
-/// The schemas of all installed extensions (pg_extension.extnamespace).
-pub fn extension_schemas() -> Vec<pg_sys::Oid> {
-    let mut schemas = Vec::new();
-    // SAFETY: the catalog stays open while the scan runs; a tuple is read before the next one is fetched; the fixed
-    // part of pg_extension's row is never null.
-    unsafe {
-        let relation = pg_sys::table_open(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock as i32);
-        let scan = pg_sys::systable_beginscan(
-            relation,
-            pg_sys::InvalidOid,
-            false,
-            std::ptr::null_mut(),
-            0,
-            std::ptr::null_mut(),
-        );
-        loop {
-            let tuple = pg_sys::systable_getnext(scan);
-            if tuple.is_null() {
-                break;
-            }
-            let data = (*tuple).t_data;
-            let row =
-                data.cast::<u8>().add(usize::from((*data).t_hoff)).cast::<pg_sys::FormData_pg_extension>();
-            schemas.push((*row).extnamespace);
-        }
-        pg_sys::systable_endscan(scan);
-        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
-    }
-    schemas
 }
 
 /// The sequences that columns of a table own.

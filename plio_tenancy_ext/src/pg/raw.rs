@@ -49,6 +49,13 @@ unsafe extern "C-unwind" {
         context: *mut std::ffi::c_void,
         flags: i32,
     ) -> bool;
+    /// nodeFuncs.c: walks what the grammar made; renamed in 16.
+    #[cfg_attr(not(feature = "pg15"), link_name = "raw_expression_tree_walker_impl")]
+    pub fn raw_expression_tree_walker(
+        node: *mut pg_sys::Node,
+        walker: Walker,
+        context: *mut std::ffi::c_void,
+    ) -> bool;
     /// xact.c: whether a transaction is in progress.
     pub fn IsTransactionState() -> bool;
     /// xact.c: how deep the transaction is nested.
@@ -61,6 +68,16 @@ unsafe extern "C-unwind" {
     pub fn InLocalUserIdChange() -> bool;
     /// lsyscache.c: a relation's schema, `InvalidOid` when there is none.
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
+    /// lsyscache.c: a relation's kind, NUL when there is none.
+    pub fn get_rel_relkind(relid: pg_sys::Oid) -> c_char;
+    /// sequence.c: `nextval(regclass)`.
+    pub fn nextval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// sequence.c: `currval(regclass)`.
+    pub fn currval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// sequence.c: `setval(regclass, bigint)`.
+    pub fn setval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// sequence.c: `setval(regclass, bigint, boolean)`.
+    pub fn setval3_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     /// lsyscache.c: a function's schema, `InvalidOid` when there is none.
     pub fn get_func_namespace(funcid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: the type that a function gives; an error when there is no such function.
@@ -71,8 +88,12 @@ unsafe extern "C-unwind" {
     pub fn SearchSysCache1(cache: c_int, key: pg_sys::Datum) -> pg_sys::HeapTuple;
     /// syscache.c: gives it back.
     pub fn ReleaseSysCache(tuple: pg_sys::HeapTuple);
+    /// lsyscache.c: a type's kind, NUL when there is none.
+    pub fn get_typtype(typid: pg_sys::Oid) -> std::ffi::c_char;
     /// miscinit.c: the session's user, or what it `SET ROLE` to.
     pub fn GetOuterUserId() -> pg_sys::Oid;
+    /// miscinit.c: the session's user.
+    pub fn GetSessionUserId() -> pg_sys::Oid;
     /// miscinit.c: the user whose privileges are in force.
     pub fn GetUserId() -> pg_sys::Oid;
     /// guc.c: sets a setting; from 17 on its record saves looking the name up (NULL makes PostgreSQL look).

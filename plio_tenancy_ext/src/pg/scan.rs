@@ -40,11 +40,21 @@ impl Row {
         unsafe { i64::from_datum(datum, false) }
     }
 
+    /// Column `attribute` (from 1) as smallint; `None` for NULL.
+    pub fn small(&self, attribute: usize) -> Option<i16> {
+        self.datum(attribute).map(|datum| datum.value() as i16)
+    }
+
     /// Column `attribute` (from 1) as an oid; `None` for NULL.
     pub fn oid(&self, attribute: usize) -> Option<pg_sys::Oid> {
         let datum = self.datum(attribute)?;
         // SAFETY: the caller names a column of type oid, per the catalog's own definition.
         unsafe { pg_sys::Oid::from_datum(datum, false) }
+    }
+
+    /// Column `attribute` (from 1) as a bool; `None` for NULL, and where the table has no such column yet.
+    pub fn bool(&self, attribute: usize) -> Option<bool> {
+        self.datum(attribute).map(|datum| datum.value() != 0)
     }
 
     /// Column `attribute` (from 1) as a "char"; `None` for NULL.

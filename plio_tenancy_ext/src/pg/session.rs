@@ -24,6 +24,12 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// How deep in subtransactions we are; 1 in none.
+pub fn nest_level() -> i32 {
+    // SAFETY: reads the transaction state.
+    unsafe { raw::GetCurrentTransactionNestLevel() }
+}
+
 /// When the client's statement began, as PostgreSQL counts time: tells one statement from the next.
 pub fn statement_start() -> i64 {
     // SAFETY: reads a global.
@@ -105,12 +111,6 @@ pub fn is_making(extension: pg_sys::Oid) -> bool {
     unsafe {
         pg_sys::IsBinaryUpgrade || pg_sys::creating_extension && pg_sys::CurrentExtensionObject == extension
     }
-}
-
-/// How deep the transaction is nested: 1 outside subtransactions.
-pub fn nest_level() -> i32 {
-    // SAFETY: reads the transaction state.
-    unsafe { raw::GetCurrentTransactionNestLevel() }
 }
 
 /// Whether a superuser has turned event triggers off (`event_triggers`, from 17 on).

@@ -110,24 +110,38 @@ pub fn rename_role(old: &str, new: &str) -> Result<bool> {
     Ok(count.map_err(bug)?.unwrap_or(0) > 0)
 }
 
-/// Shares a relation or a whole schema; a second time changes the mode.
-pub fn upsert_share(schema_name: &str, relation_name: Option<&str>, mode: ShareMode) -> Result<()> {
+/// Shares a relation, a function or a whole schema; a second time changes the mode.
+pub fn upsert_share(
+    schema_name: &str,
+    relation_name: Option<&str>,
+    mode: ShareMode,
+    is_function: bool,
+) -> Result<()> {
     change(
-        "INSERT INTO plio.shares (schema_name, relation_name, mode) VALUES ($1, $2, $3)
+        "INSERT INTO plio.shares (schema_name, relation_name, mode, is_function) VALUES ($1, $2, $3, $4)
          ON CONFLICT (schema_name, relation_name) DO UPDATE SET mode = excluded.mode",
-        &[schema_name.into(), relation_name.into(), mode.as_str().into()],
+        &[schema_name.into(), relation_name.into(), mode.as_str().into(), is_function.into()],
     )
     .map_err(bug)
 }
 
 /// Takes a share back; true when there was one.
-pub fn delete_share(schema_name: &str, relation_name: Option<&str>) -> Result<bool> {
+pub fn delete_share(schema_name: &str, relation_name: Option<&str>, is_function: bool) -> Result<bool> {
     let query = "WITH gone AS (DELETE FROM plio.shares
-                       WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2 RETURNING 1)
+                       WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2 AND is_function = $3 RETURNING 1)
          SELECT count(*) FROM gone";
-    let count =
-        changing(|| Spi::get_one_with_args::<i64>(query, &[schema_name.into(), relation_name.into()]));
+    let arguments = [schema_name.into(), relation_name.into(), is_function.into()];
+    let count = changing(|| Spi::get_one_with_args::<i64>(query, &arguments));
     Ok(count.map_err(bug)?.unwrap_or(0) > 0)
+}
+
+/// The function that a text such as `public.f(integer)` names.
+pub fn function_of_text(text: &str) -> Result<Option<pgrx::pg_sys::Oid>> {
+    Spi::get_one_with_args::<pgrx::pg_sys::Oid>(
+        "SELECT pg_catalog.to_regprocedure($1)::pg_catalog.oid",
+        &[text.into()],
+    )
+    .map_err(bug)
 }
 
 /// A shared relation or schema has another name now.

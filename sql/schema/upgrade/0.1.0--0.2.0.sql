@@ -18,3 +18,5 @@ DROP FUNCTION plio.unassign_role(text);
 -- A tenant may be partly dropped.
 ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
     ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
+-- Functions can be shared.
+ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;

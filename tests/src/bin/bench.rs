@@ -11,6 +11,8 @@ mod ddl;
 mod denials;
 #[path = "bench/report_views.rs"]
 mod report_views;
+#[path = "bench/scale.rs"]
+mod scale;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -53,6 +55,12 @@ struct Args {
     /// Tenants for the statistics, and at most for DDL.
     #[arg(long, default_value_t = 1000)]
     tenants: usize,
+    /// Measure what watches all tenants with 5,000 of them, too: some minutes.
+    #[arg(long)]
+    many: bool,
+    /// Measure only what watches all tenants.
+    #[arg(long)]
+    only_scale: bool,
     /// DDL alone.
     #[arg(long)]
     ddl: bool,
@@ -85,6 +93,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Outcome<bool> {
+    if args.only_scale {
+        return scale::run(args);
+    }
     let sides = prepare()?;
     let version: String = sides.plain.superuser().query_one("SHOW server_version", &[])?.get(0);
     warn_when_busy();
@@ -120,6 +131,7 @@ fn run(args: &Args) -> Outcome<bool> {
     good &= report("PK SELECT in a plpgsql loop, server alone", None, &loops(args, &sides)?);
     good &= denials::run(args)?;
     good &= report_views::run(args)?;
+    good &= scale::run(args)?;
     good &= ddl::run(args)?;
     Ok(good)
 }

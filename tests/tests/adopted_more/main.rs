@@ -15,6 +15,8 @@ mod large_objects;
 mod protocol;
 #[path = "../races/main.rs"]
 mod races;
+#[path = "../paths/raw_calls.rs"]
+mod raw_calls;
 #[path = "../paths/recent.rs"]
 mod recent;
 #[path = "../paths/sessions.rs"]
@@ -23,6 +25,8 @@ mod sessions;
 mod shares;
 #[path = "../ddl/ties.rs"]
 mod ties;
+#[path = "../paths/trust.rs"]
+mod trust;
 #[path = "../paths/unguarded.rs"]
 mod unguarded;
 #[path = "../paths/untrusted.rs"]

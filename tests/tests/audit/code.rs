@@ -96,6 +96,15 @@ pub const CASES: &[Case] = &[
         "legacy.of_short",
         "CREATE STATISTICS legacy.of_short ON ((body::legacy.short)) FROM legacy.notes; ALTER STATISTICS legacy.of_short OWNER TO @app",
     ),
+    Case::new(
+        "unread_code",
+        "warning",
+        Some("acme"),
+        "tenant_acme.endless()",
+        "DO $do$ BEGIN EXECUTE format('SET check_function_bodies = off;
+             CREATE FUNCTION tenant_acme.endless() RETURNS void LANGUAGE plpgsql AS %L', repeat('a.b ', 5000000)); END $do$",
+    )
+    .mend("DROP FUNCTION tenant_acme.endless()"),
 ];
 
 /// A tenant without a role of its own.
@@ -109,4 +118,59 @@ const LEGACY: &str = "CREATE SCHEMA legacy AUTHORIZATION @app; SET ROLE @app;
 fn code_that_crosses_is_found_and_mended() {
     let fixture = Cluster::start(&[]).database("audit_code").two_tenants();
     check(&fixture, CASES);
+}
+
+/// Bodies that took the stack, or the square of their length; each names bravo's schema at its end.
+const BODIES: &[(&str, &str, &str)] = &[
+    ("sum", "sql", "'SELECT 1' || repeat('+1', 3000) || ' FROM tenant_bravo.users'"),
+    ("long_sum", "sql", "'SELECT 1' || repeat('+1', 200000) || ' FROM tenant_bravo.users'"),
+    (
+        "brackets",
+        "sql",
+        "'SELECT ' || repeat('(', 30000) || '1' || repeat(')', 30000) || ' FROM tenant_bravo.users'",
+    ),
+    (
+        "tags",
+        "plpgsql",
+        "(SELECT string_agg(format('$t%s$', i), ' ') FROM generate_series(1, 200000) i) || ' tenant_bravo.users'",
+    ),
+    ("comments", "plpgsql", "repeat('/*/ */ ', 200000) || ' */ tenant_bravo.users'"),
+    ("quotes", "plpgsql", "repeat('$a$ '' $a$ ', 200000) || ' tenant_bravo.users'"),
+    ("text", "sql", "'SELECT ' || quote_literal(repeat('/* ', 1000000))"),
+];
+
+// In a tenant anybody may make them; what else is wrong must still be found, and soon.
+#[test]
+fn bodies_of_any_size_and_depth_are_read() {
+    let fixture = Cluster::start(&[]).database("audit_bodies").two_tenants();
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET check_function_bodies = off; BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    for (name, language, body) in BODIES {
+        app.batch_execute(&format!(
+            "DO $do$ BEGIN EXECUTE format('CREATE FUNCTION %I() RETURNS void LANGUAGE {language} AS %L', '{name}', {body}); END $do$"
+        ))
+        .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+    app.batch_execute("COMMIT").unwrap();
+    let mut admin = fixture.db.superuser();
+    let found: Vec<(String, String)> = crate::case::audit(&mut admin)
+        .into_iter()
+        .filter_map(|((_, check, _, object), ..)| Some((object?, check)))
+        .filter(|(object, _)| object.starts_with("tenant_acme."))
+        .collect();
+    for (name, expected) in [
+        ("sum", "function_text"),
+        ("long_sum", "function_text"),
+        ("brackets", "function_text_guess"),
+        ("tags", "function_text_guess"),
+        ("quotes", "function_text_guess"),
+    ] {
+        let is = (format!("tenant_acme.{name}()"), expected.to_owned());
+        assert!(found.contains(&is), "{name}: {found:?}");
+    }
+    // A limit holds while a text is read: audit() is cancelled, the session goes on.
+    admin.batch_execute("SET statement_timeout = '1ms'").unwrap();
+    plio_tests::expect_sqlstate(admin.query("SELECT * FROM plio._audit_code()", &[]), "57014");
+    admin.batch_execute("RESET statement_timeout").unwrap();
+    admin.query("SELECT * FROM plio._audit_code()", &[]).unwrap();
 }

@@ -7,6 +7,7 @@
 mod case;
 mod code;
 mod frame;
+mod objects;
 mod outside;
 mod page;
 mod privileges;
@@ -15,3 +16,4 @@ mod roles;
 mod scale;
 mod several;
 mod ties;
+mod trust;

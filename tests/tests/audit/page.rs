@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::case::Case;
-use crate::{code, outside, privileges, registry, roles, ties};
+use crate::{code, objects, outside, privileges, registry, roles, ties, trust};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -30,7 +30,8 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 10] = [
+    "29_health_limits",
     "30_views",
     "51_audit_ties",
     "52_audit_code",
@@ -38,6 +39,8 @@ const SOURCES: [&str; 7] = [
     "54_audit_roles",
     "55_audit_outside",
     "56_audit_registry",
+    "58_audit_objects",
+    "58_audit_trust",
 ];
 
 /// A fragment without comments and line breaks.
@@ -67,10 +70,21 @@ fn in_source() -> BTreeSet<String> {
 }
 
 fn tried() -> BTreeMap<String, BTreeSet<String>> {
-    let every = [code::CASES, outside::CASES, privileges::CASES, registry::CASES, roles::CASES, ties::CASES];
+    let every = [
+        code::CASES,
+        objects::CASES,
+        outside::CASES,
+        privileges::CASES,
+        registry::CASES,
+        roles::CASES,
+        ties::CASES,
+        trust::CASES,
+    ];
     let cases = every.iter().flat_map(|cases: &&[Case]| cases.iter().map(|case| (case.check, case.severity)));
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (check, severity) in cases.chain(outside::BY_CONFIGURATION.iter().copied()) {
+    for (check, severity) in
+        cases.chain(outside::BY_CONFIGURATION.iter().copied()).chain(roles::BY_VERSION.iter().copied())
+    {
         found.entry(check.to_owned()).or_default().insert(severity.to_owned());
     }
     found
@@ -83,10 +97,14 @@ fn every_check_is_documented_and_tried_with_its_severities() {
         "loading/health.rs",
         "adoption/adopt.rs",
         "adoption/report.rs",
+        "audit/objects.rs",
+        "monitoring/budget.rs",
         "monitoring/denials.rs",
         "monitoring/flush.rs",
+        "monitoring/single_user.rs",
         "monitoring/load.rs",
         "monitoring/tenants.rs",
+        "upgrade/main.rs",
     ]
     .map(|file| read(&format!("tests/tests/{file}")))
     .concat();

@@ -72,6 +72,22 @@ pub const CASES: &[Case] = &[
         "BEGIN; SELECT plio.set_tenant('acme'); SELECT lo_from_bytea(4712, 'x'); COMMIT; GRANT SELECT ON LARGE OBJECT 4712 TO \"@app\"",
     )
     .after("SELECT lo_unlink(4712)"),
+    Case::new(
+        "policy_unforced",
+        "warning",
+        ACME,
+        "tenant_acme.users",
+        "BEGIN; SELECT plio.set_tenant('acme'); ALTER TABLE users ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON users USING (id = 1); COMMIT",
+    )
+    .after("DROP POLICY own ON tenant_acme.users; ALTER TABLE tenant_acme.users DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"),
+    Case::new(
+        "policy_unforced",
+        "warning",
+        ACME,
+        "tenant_acme.users",
+        "BEGIN; SELECT plio.set_tenant('acme'); CREATE POLICY own ON users USING (id = 1); COMMIT",
+    )
+    .after("DROP POLICY own ON tenant_acme.users; ALTER TABLE tenant_acme.users DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"),
 ];
 
 #[test]

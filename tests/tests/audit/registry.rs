@@ -25,7 +25,6 @@ pub const CASES: &[Case] = &[
     Case::new("registry_grant", "critical", None, "plio.access", "GRANT INSERT ON plio.access TO \"@app\""),
     Case::new("registry_grant", "warning", None, "plio.tenants", "GRANT SELECT ON plio.tenants TO PUBLIC"),
     Case::new("registry_function", "critical", None, "plio.create_tenant", "GRANT EXECUTE ON FUNCTION plio.create_tenant TO PUBLIC"),
-    Case::new("registry_function", "critical", None, "plio.drop_tenant", "ALTER FUNCTION plio.drop_tenant RESET search_path"),
     Case::new(
         "event_trigger_altered",
         "critical",

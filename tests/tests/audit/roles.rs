@@ -31,6 +31,8 @@ pub const CASES: &[Case] = &[
         "DO $$ BEGIN EXECUTE format('GRANT pg_read_all_data TO %I', (SELECT role_name FROM plio.tenants WHERE org = 'acme'));
          END $$",
     ),
+    Case::new("replication_role", "critical", None, "app", "ALTER ROLE \"@app\" REPLICATION"),
+    Case::new("replication_role", "warning", None, "copier", "CREATE ROLE copier LOGIN REPLICATION"),
     Case::new("tenant_group_member", "warning", None, "app", "GRANT plio_tenant TO \"@app\""),
     Case::new("administrator", "warning", None, "app", "GRANT plio_admin TO \"@app\""),
     Case::new("administrator", "info", None, "dba", "GRANT plio_admin TO dba").before("CREATE ROLE dba LOGIN"),
@@ -41,4 +43,28 @@ pub const CASES: &[Case] = &[
 #[test]
 fn roles_with_too_many_rights_are_found_and_mended() {
     check(&Cluster::start(&[]).database("audit_roles").two_tenants(), CASES);
+}
+
+/// What is no finding on every version of PostgreSQL, with its severity.
+pub const BY_VERSION: &[(&str, &str)] = &[("create_role", "critical")];
+
+#[test]
+fn createrole_is_a_finding_where_it_reaches_every_role() {
+    let fixture = Cluster::start(&[]).database("audit_createrole").two_tenants();
+    let mut admin = fixture.db.superuser();
+    let version: i32 =
+        admin.query_one("SELECT current_setting('server_version_num')::integer", &[]).unwrap().get(0);
+    let creator = fixture.db.login_role("creator");
+    admin.batch_execute(&format!("ALTER ROLE {creator} CREATEROLE")).unwrap();
+    let found = crate::case::audit(&mut admin);
+    let is_found = found.iter().any(|((severity, check, _, object), ..)| {
+        (severity.as_str(), check.as_str(), object.as_deref()) == ("critical", "create_role", Some(&*creator))
+    });
+    assert_eq!(is_found, version < 160_000, "{found:#?}");
+    if is_found {
+        let fix =
+            found.iter().find(|((_, check, ..), ..)| check == "create_role").unwrap().2.clone().unwrap();
+        admin.batch_execute(&fix).unwrap();
+        assert!(crate::case::audit(&mut admin).iter().all(|((_, check, ..), ..)| check != "create_role"));
+    }
 }

@@ -94,7 +94,9 @@ pub const CASES: &[Case] = &[
         ACME,
         "peek on tenant_acme.users",
         "CREATE POLICY peek ON tenant_acme.users USING (EXISTS (SELECT FROM tenant_bravo.users b WHERE b.id = id))",
-    ),
+    )
+    .before("ALTER TABLE tenant_acme.users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    .after("ALTER TABLE tenant_acme.users DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"),
     Case::new(
         "constraint",
         "critical",

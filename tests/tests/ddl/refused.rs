@@ -339,7 +339,7 @@ fn without_a_tenant_nothing_is_made_or_dropped_in_a_tenants_schema() {
         ] {
             outside.refused(statement, "55000");
         }
-        outside.refused("DROP OWNED BY CURRENT_USER CASCADE", "2BP01");
+        outside.refused("DROP OWNED BY CURRENT_USER CASCADE", "55000");
         drop(outside);
         // What commits half-way is judged before.
         for preamble in [

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod denials;
 mod flush;
 mod flush_waits;
@@ -9,6 +10,7 @@ mod load;
 mod log;
 mod metrics;
 mod selftest;
+mod single_user;
 mod tenants;
 
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 
 use super::{cluster, denied_in_acme, first, two_tenants};
 
-const DENIALS: &str = "SELECT count(*) FROM plio.denials";
+const DENIALS: &str = "SELECT sum(times)::bigint FROM plio.denials";
 const COUNTED: &str = "SELECT sum(denials)::bigint FROM plio._tenant_counters()";
 const COUNTERS: &str = "SELECT count(*) FROM plio._tenant_counters()";
 

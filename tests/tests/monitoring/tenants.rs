@@ -162,3 +162,51 @@ fn more_tenants_than_counters_are_counted_together() {
         "SELECT count(*) FROM plio.health() WHERE finding = 'tenants_uncounted' AND severity = 'warning'";
     assert_eq!(first::<i64>(&mut admin, warning), 1);
 }
+
+// Dropped tenants give their counters back, also to those who found none; whoever may have been counted with the rest has
+// null, not 0.
+#[test]
+fn counters_come_back_and_uncounted_is_null() {
+    let cluster = Cluster::start(&["shared_preload_libraries = 'plio_tenancy'", "plio.counted_tenants = 2"]);
+    let db = cluster.database("given_back");
+    db.extension();
+    let mut admin = db.superuser();
+    let enter = |admin: &mut Client, org: &str, times: usize| {
+        for _ in 0..times {
+            admin.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}'); COMMIT")).unwrap();
+        }
+    };
+    let transactions = |admin: &mut Client, org: &str| {
+        first::<Option<i64>>(
+            admin,
+            &format!("SELECT transactions FROM plio.stat_tenants WHERE org = '{org}'"),
+        )
+    };
+    for org in ["a", "b", "c", "d", "never"] {
+        admin.batch_execute(&format!("SELECT plio.create_tenant('{org}')")).unwrap();
+    }
+    for org in ["a", "b", "c", "d"] {
+        enter(&mut admin, org, 2);
+        assert_eq!(transactions(&mut admin, org), Some(2));
+    }
+    // All are counted so far.
+    assert_eq!(transactions(&mut admin, "never"), Some(0));
+    admin.batch_execute("SELECT plio.create_tenant('e'), plio.create_tenant('f')").unwrap();
+    let mut other = db.superuser();
+    enter(&mut other, "e", 3);
+    assert_eq!(["e", "never"].map(|org| transactions(&mut admin, org)), [None, None]);
+    let metrics = "SELECT count(*) FROM plio.metrics WHERE name = 'plio_tenant_transactions_total'";
+    assert_eq!(first::<i64>(&mut admin, metrics), 4);
+    // Undone, nothing is given back.
+    admin.batch_execute("BEGIN; SELECT plio.drop_tenant('a', 'a'); ROLLBACK").unwrap();
+    admin.batch_execute("SELECT plio.create_tenant('g')").unwrap();
+    enter(&mut admin, "a", 1);
+    assert_eq!(transactions(&mut admin, "a"), Some(3));
+    // The places of two are free; the one who was in `e` all the while notices.
+    admin.batch_execute("SELECT plio.drop_tenant('a', 'a'), plio.drop_tenant('b', 'b')").unwrap();
+    admin.batch_execute("SELECT plio.create_tenant('h')").unwrap();
+    enter(&mut other, "e", 4);
+    enter(&mut admin, "h", 1);
+    let counted = ["c", "d", "e", "h"].map(|org| transactions(&mut admin, org));
+    assert_eq!(counted, [Some(2), Some(2), Some(4), Some(1)]);
+}

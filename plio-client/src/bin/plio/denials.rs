@@ -25,15 +25,17 @@ const COLUMNS: &[&str] = &[
     "sqlstate",
     "query_id",
     "message",
+    "times",
+    "last_at",
 ];
-/// With the ids after $1. Times as the session's time zone writes them, query ids as texts: JSON numbers are too small.
+/// With the ids after $1. How often is not said before 0.2.0. Times as the session's time zone writes them, query ids as texts: JSON numbers are too small.
 const QUERY: &str = "SELECT denial_id, at::text, login_role, pid, session_id, org, kind, enforced, sqlstate,
-        query_id::text, message
-   FROM plio.denials WHERE denial_id > $1 AND ($2::text IS NULL OR org = $2) ORDER BY denial_id";
+        query_id::text, message, coalesce((to_jsonb(d) ->> 'times')::bigint, 1), (to_jsonb(d) ->> 'last_at')::timestamptz::text
+   FROM plio.denials d WHERE denial_id > $1 AND ($2::text IS NULL OR org = $2) ORDER BY denial_id";
 /// The same of the table, by time: over restarts with another clock, ids are in no order.
 const HISTORY: &str = "SELECT denial_id, at::text, login_role, pid, session_id, org, kind, enforced, sqlstate,
-        query_id::text, message
-   FROM plio.denials_history WHERE denial_id > $1 AND ($2::text IS NULL OR org = $2) ORDER BY plio.denials_history.at, denial_id";
+        query_id::text, message, coalesce((to_jsonb(d) ->> 'times')::bigint, 1), (to_jsonb(d) ->> 'last_at')::timestamptz::text
+   FROM plio.denials_history d WHERE denial_id > $1 AND ($2::text IS NULL OR org = $2) ORDER BY d.at, denial_id";
 /// An id is given before the row can be read: so many of the ids before the last one are looked at again.
 const OVERLAP: i64 = 256;
 
@@ -81,7 +83,7 @@ fn values(row: &Row) -> Result<Vec<Value>> {
     let mut values = Vec::with_capacity(COLUMNS.len());
     for (index, column) in COLUMNS.iter().enumerate() {
         values.push(match *column {
-            "denial_id" => row.try_get::<_, i64>(index)?.into(),
+            "denial_id" | "times" => row.try_get::<_, i64>(index)?.into(),
             "pid" => row.try_get::<_, i32>(index)?.into(),
             "enforced" => row.try_get::<_, bool>(index)?.into(),
             _ => row.try_get::<_, Option<String>>(index)?.into(),
@@ -90,7 +92,7 @@ fn values(row: &Row) -> Result<Vec<Value>> {
     Ok(values)
 }
 
-/// Prints a line for each denial, those that are there first. Ends when nobody reads on, or with the process.
+/// Prints a line for each denial, those that are there first; one that happens again within a minute is not printed again. Ends when nobody reads on, or with the process.
 fn follow(args: &Args, client: &mut Client) -> Result<()> {
     if client
         .query_one("SELECT count(*) FROM plio._shared_totals() WHERE ring_size > 0", &[])?

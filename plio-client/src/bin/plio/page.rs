@@ -26,12 +26,12 @@ const TENANTS: &str =
 const SIZES: &str = "SELECT org, table_bytes::int8, index_bytes::int8, toast_bytes::int8, live_rows::int8
                        FROM plio.stat_tenants ORDER BY table_bytes + index_bytes + toast_bytes DESC, org LIMIT 40";
 /// The ring's and the table's, each once: the newest may be in the ring alone.
-const KEPT: &str = "WITH kept AS (SELECT at, denial_id, kind, org, login_role, sqlstate FROM plio.denials
-                                   UNION SELECT at, denial_id, kind, org, login_role, sqlstate FROM plio.denials_history)";
-const TIMES: &str =
-    "SELECT extract(epoch FROM at)::float8, extract(epoch FROM now())::float8 FROM kept ORDER BY at";
-const DENIED: &str = "SELECT kind, coalesce(org, 'no tenant'), login_role, sqlstate, count(*)::text, to_char(max(at), 'YYYY-MM-DD HH24:MI')
-                        FROM kept GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3 LIMIT 20";
+const KEPT: &str = "WITH kept AS (
+    SELECT at, denial_id, kind, org, login_role, sqlstate, coalesce((to_jsonb(d) ->> 'times')::bigint, 1) AS times FROM plio.denials d
+    UNION SELECT at, denial_id, kind, org, login_role, sqlstate, coalesce((to_jsonb(d) ->> 'times')::bigint, 1) FROM plio.denials_history d)";
+const TIMES: &str = "SELECT extract(epoch FROM at)::float8, extract(epoch FROM now())::float8, (sum(times) OVER ())::bigint FROM kept ORDER BY at";
+const DENIED: &str = "SELECT kind, coalesce(org, 'no tenant'), login_role, sqlstate, sum(times)::text, to_char(max(at), 'YYYY-MM-DD HH24:MI')
+                        FROM kept GROUP BY 1, 2, 3, 4 ORDER BY sum(times) DESC, 1, 2, 3 LIMIT 20";
 
 /// Writes the page; the verdict is bad when something critical was found.
 pub fn write(file: &Path, client: &mut Client) -> Result<Verdict> {
@@ -116,7 +116,7 @@ fn section_of_denials(html: &mut Html, client: &mut Client) -> Result<()> {
         let times: Vec<f64> = rows.iter().map(|row| row.try_get(0)).collect::<std::result::Result<_, _>>()?;
         match rows.last() {
             Some(last) => {
-                html.element("p", &format!("{} are remembered.", times.len()));
+                html.element("p", &format!("{} are remembered.", last.try_get::<_, i64>(2)?));
                 timeline(html, &times, last.try_get(1)?);
                 html.table(
                     &["what", "tenant", "login role", "SQLSTATE", "times", "last"],

@@ -91,9 +91,11 @@ pub fn note(event: Event, class: Oid, object: Oid, column: i32) {
         }
         Event::Dropped { .. } if class == pg_sys::ExtensionRelationId => collected::note_dropped_extension(),
         Event::Dropped { .. }
-            if column == 0 && [pg_sys::RelationRelationId, pg_sys::NamespaceRelationId].contains(&class) =>
+            if column == 0
+                && [pg_sys::RelationRelationId, pg_sys::NamespaceRelationId, pg_sys::ProcedureRelationId]
+                    .contains(&class) =>
         {
-            cache::share_row(object).into_iter().for_each(collected::note_lost_share);
+            cache::share_row(class, object).into_iter().for_each(collected::note_lost_share);
         }
         Event::Dropped { .. } | Event::Truncated => {}
     }

@@ -25,6 +25,12 @@ pub fn has_privileges_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     unsafe { pg_sys::has_privs_of_role(member, role) }
 }
 
+/// Whether `member` is a member of `role`, in however many steps; a superuser is none by itself.
+pub fn is_member_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe { pg_sys::is_member_of_role_nosuper(member, role) }
+}
+
 /// Whether the role is a superuser.
 pub fn is_superuser(role: pg_sys::Oid) -> bool {
     // SAFETY: any oid may be asked for.
@@ -73,11 +79,67 @@ pub fn is_role_used_elsewhere(role: pg_sys::Oid) -> bool {
 const SHDEPEND: u32 = 1214;
 const SHDEPEND_BY_REFERENCE: u32 = 1233;
 
+/// Whether a role may read every table of the database.
+pub fn reads_everything(role: pg_sys::Oid) -> bool {
+    has_privileges_of(role, pg_sys::Oid::from(pg_sys::ROLE_PG_READ_ALL_DATA))
+}
+
+/// The relations of this database that a role owns or was granted something on.
+pub fn relations_of(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let here = session::database_oid();
+    let mut found = Vec::new();
+    let columns = [(5, pg_sys::AuthIdRelationId), (6, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(SHDEPEND_BY_REFERENCE), columns: &columns };
+    scan::for_each_row(pg_sys::Oid::from(SHDEPEND), &key, |row| {
+        if row.oid(1) == Some(here) && row.oid(2) == Some(pg_sys::RelationRelationId) {
+            found.extend(row.oid(3));
+        }
+    });
+    found
+}
+
+/// A role, and all that it is a member of, in however many steps.
+pub fn with_groups(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let mut found = vec![role];
+    let mut next = 0;
+    while let Some(member) = found.get(next).copied() {
+        let key =
+            Key::Oids { index: pg_sys::Oid::from(MEMBERS_BY_MEMBER), columns: &[(MEMBER as i16, member)] };
+        scan::for_each_row(pg_sys::Oid::from(MEMBERS), &key, |row| {
+            found.extend(row.oid(MEMBER - 1).filter(|group| !found.contains(group)));
+        });
+        next += 1;
+    }
+    found
+}
+
+/// pg_auth_members, its index on member, and that column; roleid is the one before (pg_auth_members.h).
+const MEMBERS: u32 = 1261;
+const MEMBERS_BY_MEMBER: u32 = 2695;
+#[cfg(feature = "pg15")]
+const MEMBER: usize = 2;
+#[cfg(not(feature = "pg15"))]
+const MEMBER: usize = 3;
+
 /// Whether a role is a tenant's: a member of the group `plio_tenant`.
 pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
     role_oid("plio_tenant")
         // SAFETY: any oids may be asked for.
         .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+}
+
+/// Whether a role may run that function.
+pub fn may_execute(role: pg_sys::Oid, function: pg_sys::Oid) -> bool {
+    // SAFETY: any role and function may be asked for.
+    let answer = unsafe {
+        #[cfg(feature = "pg15")]
+        let answer = pg_sys::pg_proc_aclcheck(function, role, pg_sys::ACL_EXECUTE);
+        #[cfg(not(feature = "pg15"))]
+        let answer =
+            pg_sys::object_aclcheck(pg_sys::ProcedureRelationId, function, role, pg_sys::ACL_EXECUTE.into());
+        answer
+    };
+    answer == pg_sys::AclResult::ACLCHECK_OK
 }
 
 /// Raises PostgreSQL's own error unless the current user may run that function.

@@ -1,7 +1,7 @@
 //! What is stored with a table or a function and may call functions: expressions, types that bring their own checks, bodies.
 
 use crate::pg::scan::{self, Key};
-use crate::pg::{FIRST_NORMAL_OID, raw};
+use crate::pg::{FIRST_NORMAL_OID, owned, raw};
 use pgrx::FromDatum;
 use pgrx::pg_sys;
 
@@ -12,6 +12,28 @@ pub fn stored_expressions(table: pg_sys::Oid) -> Vec<String> {
         let key = Key::Oids { index: pg_sys::Oid::from(index), columns: &[(column, table)] };
         scan::for_each_row(pg_sys::Oid::from(catalog), &key, |row| found.extend(row.last_text()));
     }
+    found
+}
+
+/// A column's default.
+pub struct Default {
+    pub column: String,
+    /// As text of nodes.
+    pub expression: String,
+}
+
+/// The defaults of a table's columns, generated ones included.
+pub fn defaults(table: pg_sys::Oid) -> Vec<Default> {
+    let mut found = Vec::new();
+    let (catalog, index, column) = EXPRESSIONS[0];
+    let key = Key::Oids { index: pg_sys::Oid::from(index), columns: &[(column, table)] };
+    scan::for_each_row(pg_sys::Oid::from(catalog), &key, |row| {
+        // pg_attrdef.h: adnum is column 3.
+        let number = row.small(3).unwrap_or_default();
+        // SAFETY: any column may be asked for; missing_ok: NULL when there is none.
+        let name = unsafe { owned(pg_sys::get_attname(table, number, true)) };
+        found.extend(name.zip(row.last_text()).map(|(column, expression)| Default { column, expression }));
+    });
     found
 }
 
