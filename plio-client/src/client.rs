@@ -24,7 +24,7 @@ pub trait TenantClient: sealed::Sealed {
     /// waits until the server is done with what was dropped.)
     ///
     /// # Errors
-    /// 42704 unknown organization, 42501 this login may not enter it, 55000 it is suspended; no SQLSTATE
+    /// 42501 this login may not enter it (for most logins also an unknown organization), 42704 unknown, 55000 it is suspended; no SQLSTATE
     /// if the connection is lost.
     fn tenant(&mut self, org: &Org) -> impl Future<Output = Result<TenantTransaction<'_>, Error>> + Send;
 

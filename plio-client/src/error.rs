@@ -1,8 +1,8 @@
 //! [`Error`]: one opaque type; what it is follows from the SQLSTATE and from the call, never from a text.
 //!
 //! `plio_tenancy` reports with standard SQLSTATEs, so a code alone does not prove that the extension spoke:
-//! 42704 is an unknown organization when it comes from [`tenant`](crate::TenantClient::tenant), and a type
-//! misspelt when it comes from a query. Two questions, two answers: [`Error::kind`] is the SQLSTATE by a
+//! 42501 is an organization that this login may not enter, or that does not exist, when it comes from
+//! [`tenant`](crate::TenantClient::tenant), and a missing privilege when it comes from a query. Two questions, two answers: [`Error::kind`] is the SQLSTATE by a
 //! name that is true whoever raised it, and [`Error::origin`] is the call that failed.
 
 use std::error::Error as StdError;
@@ -19,10 +19,10 @@ use crate::org::InvalidOrg;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// 42501: this login may not enter the tenant, or what was touched is another tenant's or is not shared
+    /// 42501: this login may not enter the tenant or it does not exist, or what was touched is another tenant's or is not shared
     /// with tenants; also any privilege that is missing.
     PermissionDenied,
-    /// 42704: no such organization; also no such role, type or setting.
+    /// 42704: no such organization, for logins that may know which there are; also no such role, type or setting.
     NotFound,
     /// 42710: the organization exists already; also any object that does.
     AlreadyExists,

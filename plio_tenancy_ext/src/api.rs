@@ -208,6 +208,26 @@ fn unshare(object: Option<&str>) {
     or_raise(required(object, "unshare", "object").and_then(shares::unshare));
 }
 
+/// What plio.repair() did: a word for it, the name that the registry had, the role's name, and the org if it is about one tenant.
+#[pg_extern(volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity, reason = "pgrx reads the columns from the type")]
+fn repair() -> TableIterator<
+    'static,
+    (name!(action, String), name!(old_name, String), name!(role_name, String), name!(org, Option<String>)),
+> {
+    let done = or_raise(access::repair());
+    TableIterator::new(
+        done.into_iter().map(|one| (one.action.to_owned(), one.old, one.new, one.org)).collect::<Vec<_>>(),
+    )
+}
+
+/// The cluster, as plio.access names it.
+#[pg_extern(stable, parallel_safe)]
+pub(crate) fn _cluster() -> i64 {
+    session::cluster()
+}
+
 /// For the install script: protects every new session of this database.
 #[pg_extern(volatile, parallel_unsafe)]
 fn _enable_preload() {

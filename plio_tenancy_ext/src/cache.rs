@@ -1,34 +1,36 @@
 //! What this backend knows: org -> tenant, schema and relation -> what they are to tenancy, role -> what it may.
 //!
 //! Filled on demand from the registry and the catalogs, forgotten as a whole when PostgreSQL's invalidation
-//! messages say that the registry, a schema, a role or a membership changed. Callbacks only set a flag: they run at
+//! messages say that the registry, a schema, a role or a membership changed. Callbacks only count: they run at
 //! moments when nothing may be read, allocated or raised. Nothing is borrowed while PostgreSQL is called, so a
-//! callback, a nested look-up or an error can never meet a borrowed cache.
+//! callback, a nested look-up or an error can never meet a borrowed cache. store.rs keeps what a look-up found out of
+//! the cache when something was invalidated while the look-up ran.
 
 pub mod code;
 mod oid_map;
 mod places;
 mod shares;
+mod store;
 
-use self::oid_map::OidMap;
 pub use self::places::{
     CONNECTORS, NOTIFIER, SchemaKind, connector_of, inheritors, place_of_relation, place_of_schema,
     schema_kind,
 };
 use self::shares::Shares;
-pub use self::shares::{Renaming, remember_shares, take_renaming};
+pub use self::shares::{Renaming, forget_renaming, remember_shares, take_renaming};
+use self::store::insert_bounded;
+pub use self::store::{forget, is_known_neutral, settled};
+use crate::error::{Error, Result};
 use crate::pg::{self, catalog, session};
-use crate::policy::{Actor, Place};
-use crate::registry::{self, Location};
+use crate::policy::Actor;
+use crate::registry::{self, Installed, Location};
 use crate::tenant::{Org, ShareMode, Status, TenantId};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cell::OnceCell;
 use std::ffi::CString;
-use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Beyond so many entries of a kind the cache starts afresh: bounded memory, whatever a backend touches.
 const MOST_ENTRIES: usize = 4096;
@@ -43,7 +45,7 @@ pub struct Tenant {
     pub schema: Option<Oid>,
     /// The tenant's own role and its name; `None` for an adopted tenant.
     pub role: Option<Role>,
-    /// The registry names a role that is not there.
+    /// The registry names a role that is not there, or that does not own the schema.
     pub has_lost_role: bool,
     /// The search_path inside the tenant.
     pub search_path: CString,
@@ -74,33 +76,7 @@ pub struct Role {
     pub name: CString,
 }
 
-#[derive(Default)]
-struct Cache {
-    location: Option<Option<Location>>,
-    tenants: HashMap<String, Rc<Tenant>>,
-    schemas: OidMap<Oid, SchemaKind>,
-    relations: OidMap<Oid, Place>,
-    inheritors: OidMap<Oid, Rc<[Oid]>>,
-    connectors: OidMap<Oid, Option<&'static str>>,
-    actors: OidMap<Oid, Actor>,
-    entries: OidMap<(Oid, TenantId), bool>,
-    reaching: OidMap<Oid, bool>,
-    shares: Option<Rc<Shares>>,
-    admitted: Option<(Oid, Rc<Tenant>)>,
-}
-
-thread_local! {
-    static CACHE: RefCell<Cache> = RefCell::default();
-}
-
-// Statics, since reading a thread-local costs a call in a library.
-static STALE: AtomicBool = AtomicBool::new(true);
-static RELATIONS_STALE: AtomicBool = AtomicBool::new(false);
-
-/// A few schemas known to be no tenant's, so that the hot path need not ask again. 0 for none.
-static NEUTRAL_SCHEMAS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
-
-/// The schema `plio`, as [`location`] found it last; 0 for none.
+/// The schema `plio`, as [`installed`] found it last; 0 for none.
 static REGISTRY: AtomicU32 = AtomicU32::new(0);
 
 /// Whether that is the schema of the registry. No PostgreSQL call, no borrow.
@@ -111,7 +87,7 @@ pub fn is_registry(schema: Oid) -> bool {
 /// Registers the callbacks. Must come before the hooks.
 pub fn install() {
     use pg_sys::SysCacheIdentifier as Id;
-    // SAFETY: the callbacks only set flags; registered once a process (or once in the postmaster, inherited).
+    // SAFETY: the callbacks only count; registered once a process (or once in the postmaster, inherited).
     unsafe {
         pg_sys::CacheRegisterRelcacheCallback(Some(on_relation_change), pg_sys::Datum::null());
         for id in [Id::NAMESPACEOID, Id::AUTHOID, Id::AUTHMEMROLEMEM] {
@@ -126,83 +102,45 @@ unsafe extern "C-unwind" fn on_catalog_change(_argument: pg_sys::Datum, _cache: 
 }
 
 unsafe extern "C-unwind" fn on_relation_change(_argument: pg_sys::Datum, relation: Oid) {
-    // Where the extension is not installed there is nothing to forget: its schema's creation will say so.
-    let is_registry = relation == pg_sys::InvalidOid
-        || CACHE.with(|cache| match cache.try_borrow() {
-            Ok(cache) => cache.location.flatten().is_some_and(|location| location.has_table(relation)),
-            Err(_) => true,
-        });
-    if is_registry {
-        forget();
-    } else {
-        RELATIONS_STALE.store(true, Relaxed);
-    }
-}
-
-/// Forgets everything at the next look.
-pub fn forget() {
-    STALE.store(true, Relaxed);
-    code::forget();
-    for slot in &NEUTRAL_SCHEMAS {
-        slot.store(0, Relaxed);
-    }
-}
-
-/// Whether the schema was found to be no tenant's, and nothing has changed since. No PostgreSQL call, no borrow.
-pub fn is_known_neutral(schema: Oid) -> bool {
-    NEUTRAL_SCHEMAS.iter().any(|slot| slot.load(Relaxed) == schema.to_u32())
+    store::on_relation_change(relation);
 }
 
 /// Remembers a schema for [`is_known_neutral`], unless it is a tenant's.
 pub fn remember_neutral(schema: Oid) {
-    if schema_kind(schema) == SchemaKind::Tenant || STALE.load(Relaxed) || is_known_neutral(schema) {
-        return;
-    }
-    let free = NEUTRAL_SCHEMAS.iter().find(|slot| slot.load(Relaxed) == 0);
-    free.unwrap_or(&NEUTRAL_SCHEMAS[schema.to_u32() as usize % NEUTRAL_SCHEMAS.len()])
-        .store(schema.to_u32(), Relaxed);
+    store::remember_neutral(schema, || schema_kind(schema) == SchemaKind::Tenant);
 }
 
-/// Runs `f` on the cache after throwing away what is stale. `f` calls nothing of PostgreSQL's.
-fn with<R>(f: impl FnOnce(&mut Cache) -> R) -> R {
-    CACHE.with_borrow_mut(|cache| {
-        if take(&STALE) {
-            *cache = Cache::default();
-            RELATIONS_STALE.store(false, Relaxed);
-        } else if take(&RELATIONS_STALE) {
-            cache.relations.clear();
-            cache.inheritors.clear();
-            cache.reaching.clear();
-        }
-        f(cache)
-    })
-}
-
-/// Takes a flag down. A backend has one thread: no locked instruction is needed.
-fn take(flag: &AtomicBool) -> bool {
-    let was_up = flag.load(Relaxed);
-    if was_up {
-        flag.store(false, Relaxed);
-    }
-    was_up
-}
-
-fn insert_bounded<K: Hash + Eq, V, S: BuildHasher>(map: &mut HashMap<K, V, S>, key: K, value: V) {
-    if map.len() >= MOST_ENTRIES {
-        map.clear();
-    }
-    map.insert(key, value);
-}
-
-/// Where the registry is; `None` when the extension is not installed in this database.
-pub fn location() -> Option<Location> {
-    if let Some(known) = with(|cache| cache.location) {
+/// Whether the extension is installed in this database, and where its registry is.
+pub fn installed() -> Installed {
+    if let Some(known) = store::read(|cache| cache.installed) {
         return known;
     }
-    let found = registry::locate();
-    REGISTRY.store(found.map_or(0, |location| location.schema.to_u32()), Relaxed);
-    with(|cache| cache.location = Some(found));
+    // That it is broken is never kept: nothing announces that DROP EXTENSION has ended.
+    let keep = |found: &Installed| (*found != Installed::Broken).then_some(*found);
+    let found = store::fill(registry::locate, |cache, found| cache.installed = keep(found));
+    let schema = if let Installed::Whole(location) = &found { location.schema.to_u32() } else { 0 };
+    REGISTRY.store(schema, Relaxed);
     found
+}
+
+/// Where the registry is; `None` when it cannot be read. Who judges by it asks [`crate::hooks::has_registry`] before.
+pub fn location() -> Option<Location> {
+    match installed() {
+        Installed::Whole(location) => Some(location),
+        Installed::No | Installed::Broken => None,
+    }
+}
+
+/// Where the registry is, for what cannot be done without.
+///
+/// # Errors
+/// 55000.
+pub fn ensure_location() -> Result<Location> {
+    match installed() {
+        Installed::Whole(location) => Ok(location),
+        Installed::No => Err(Error::NotInstalled),
+        Installed::Broken => Err(Error::RegistryBroken),
+    }
 }
 
 /// The share of a relation or a schema as such, if it is shared.
@@ -212,7 +150,7 @@ pub fn share_row(class: Oid, object: Oid) -> Option<registry::ShareRow> {
 
 /// The tenant that this user was admitted to last, if it is that org's and nothing has changed since.
 pub fn admitted(user: Oid, org: &str) -> Option<Rc<Tenant>> {
-    with(|cache| {
+    store::read(|cache| {
         cache
             .admitted
             .as_ref()
@@ -221,35 +159,52 @@ pub fn admitted(user: Oid, org: &str) -> Option<Rc<Tenant>> {
     })
 }
 
-/// Remembers a tenant for [`admitted`].
-pub fn remember_admitted(user: Oid, tenant: &Rc<Tenant>) {
-    with(|cache| cache.admitted = Some((user, Rc::clone(tenant))));
+/// Admits the user by `admit`, and remembers the tenant for [`admitted`] if nothing changed meanwhile.
+pub fn admit(user: Oid, admit: impl FnOnce() -> Result<(Rc<Tenant>, Oid)>) -> Result<(Rc<Tenant>, Oid)> {
+    store::fill(admit, |cache, result| {
+        if let Ok((tenant, _)) = result {
+            cache.admitted = Some((user, Rc::clone(tenant)));
+        }
+    })
 }
 
 /// The tenant of that org.
 pub fn tenant(org: &Org) -> Option<Rc<Tenant>> {
-    if let Some(known) = with(|cache| cache.tenants.get(org.as_str()).cloned()) {
+    if let Some(known) = store::read(|cache| cache.tenants.get(org.as_str()).cloned()) {
         return Some(known);
     }
+    store::fill(
+        || find_tenant(org),
+        |cache, found| {
+            if let Some(tenant) = found {
+                insert_bounded(&mut cache.tenants, org.as_str().to_owned(), Rc::clone(tenant));
+            }
+        },
+    )
+}
+
+fn find_tenant(org: &Org) -> Option<Rc<Tenant>> {
     let row = location()?.tenant_by_org(org.as_str())?;
-    let role = row
-        .role_name
-        .as_deref()
-        .and_then(|name| Some(Role { oid: catalog::role_oid(name)?, name: CString::new(name).ok()? }));
+    let schema = catalog::schema_oid(&row.schema_name);
+    let role = row.role_name.as_deref().and_then(|name| role_of_owner(name, schema?));
     let path = format!("{}{}, pg_temp", pg::quote_identifier(&row.schema_name), shares()?.path_tail);
-    let tenant = Rc::new(Tenant {
+    Some(Rc::new(Tenant {
         id: row.id,
         org: row.org,
         status: row.status,
-        schema: catalog::schema_oid(&row.schema_name),
+        schema,
         has_lost_role: row.role_name.is_some() && role.is_none(),
         role,
         search_path: CString::new(path).ok()?,
         state_value: OnceCell::new(),
-    });
-    let kept = Rc::clone(&tenant);
-    with(|cache| insert_bounded(&mut cache.tenants, org.as_str().to_owned(), kept));
-    Some(tenant)
+    }))
+}
+
+/// The role of that name, if the schema is its own. A name may be another role's by now: from another database roles are
+/// renamed unnoticed, and a dump is restored where such a role was before.
+fn role_of_owner(name: &str, schema: Oid) -> Option<Role> {
+    let oid = catalog::role_oid(name)?;
+    (catalog::schema_owner(schema) == Some(oid)).then_some(Role { oid, name: CString::new(name).ok()? })
 }
 
 /// The tenant whose schema that is: its key and org.
@@ -263,33 +218,41 @@ fn share_of(relation: Oid) -> Option<ShareMode> {
 }
 
 fn shares() -> Option<Rc<Shares>> {
-    if let Some(known) = with(|cache| cache.shares.clone()) {
+    if let Some(known) = store::read(|cache| cache.shares.clone()) {
         return Some(known);
     }
-    let loaded = Rc::new(shares::load(&location()?));
-    let kept = Rc::clone(&loaded);
-    with(|cache| cache.shares = Some(kept));
-    Some(loaded)
+    store::fill(
+        || Some(Rc::new(shares::load(&location()?))),
+        |cache, found: &Option<Rc<Shares>>| cache.shares.clone_from(found),
+    )
 }
 
 /// What a role is: a superuser or a member of plio_admin administers.
 pub fn actor(role: Oid) -> Actor {
-    if let Some(known) = with(|cache| cache.actors.get(&role).copied()) {
+    if let Some(known) = store::read(|cache| cache.actors.get(&role).copied()) {
         return known;
     }
-    let administers = catalog::is_superuser(role)
-        || catalog::role_oid("plio_admin").is_some_and(|admin| catalog::has_privileges_of(role, admin));
-    let actor = if administers { Actor::Administrator } else { Actor::Ordinary };
-    with(|cache| insert_bounded(&mut cache.actors, role, actor));
-    actor
+    let look_up = || {
+        let administers = catalog::is_superuser(role) || is_in_group(role, "plio_admin");
+        if administers { Actor::Administrator } else { Actor::Ordinary }
+    };
+    store::fill(look_up, |cache, actor| insert_bounded(&mut cache.actors, role, *actor))
+}
+
+fn is_in_group(role: Oid, group: &str) -> bool {
+    catalog::role_oid(group).is_some_and(|group| catalog::has_privileges_of(role, group))
 }
 
 /// Whether a role may read a tenant's tables by PostgreSQL's privileges: as the owner of its schema, by a grant to it or to a
 /// group of its, or as a reader of everything.
 pub fn reaches_tenants(role: Oid) -> bool {
-    if let Some(known) = with(|cache| cache.reaching.get(&role).copied()) {
+    if let Some(known) = store::read(|cache| cache.reaching.get(&role).copied()) {
         return known;
     }
+    store::fill(|| look_up_reach(role), |cache, reaches| insert_bounded(&mut cache.reaching, role, *reaches))
+}
+
+fn look_up_reach(role: Oid) -> bool {
     let tenants = location().map(|location| location.every_tenant()).unwrap_or_default();
     let owns_any = || {
         let schemas = tenants.iter().filter_map(|tenant| catalog::schema_oid(&tenant.schema_name));
@@ -304,31 +267,45 @@ pub fn reaches_tenants(role: Oid) -> bool {
     let is_granted_any = || {
         catalog::with_groups(role).into_iter().any(|role| catalog::relations_of(role).iter().any(is_tenants))
     };
-    let reaches = !tenants.is_empty() && (catalog::reads_everything(role) || owns_any() || is_granted_any());
-    with(|cache| insert_bounded(&mut cache.reaching, role, reaches));
-    reaches
+    !tenants.is_empty() && (catalog::reads_everything(role) || owns_any() || is_granted_any())
 }
 
 /// Whether a role may enter the tenant: an administrator, or a role (or member of one) that was granted access.
-///
-/// The registry names roles; a grant counts only while that very role stands in the access list of the schema
-/// `plio` (grant_access puts it there), so that a new role under an old name inherits nothing.
 pub fn may_enter(role: Oid, tenant: &Tenant) -> bool {
     if actor(role) == Actor::Administrator {
         return true;
     }
-    if let Some(known) = with(|cache| cache.entries.get(&(role, tenant.id)).copied()) {
+    let key = (role, tenant.id);
+    if let Some(known) = store::read(|cache| cache.entries.get(&key).copied()) {
         return known;
     }
-    let Some(location) = location() else { return false };
-    let allowed = location.roles_with_access(&tenant.org).iter().any(|name| {
-        catalog::role_oid(name).is_some_and(|granted| {
-            catalog::has_privileges_of(role, granted)
-                && catalog::is_named_in_schema_acl(location.schema, granted)
-        })
-    });
-    with(|cache| insert_bounded(&mut cache.entries, (role, tenant.id), allowed));
-    allowed
+    store::fill(
+        || location().is_some_and(|location| has_access(role, &location, Some(&tenant.org))),
+        |cache, allowed| insert_bounded(&mut cache.entries, key, *allowed),
+    )
+}
+
+/// Whether a role may know which orgs there are: an administrator, an auditor, or who may enter every tenant.
+pub fn knows_every_org(role: Oid) -> bool {
+    if let Some(known) = store::read(|cache| cache.knows_every_org.get(&role).copied()) {
+        return known;
+    }
+    let look_up = || {
+        actor(role) == Actor::Administrator
+            || is_in_group(role, "plio_auditor")
+            || location().is_some_and(|location| has_access(role, &location, None))
+    };
+    store::fill(look_up, |cache, knows| insert_bounded(&mut cache.knows_every_org, role, *knows))
+}
+
+/// Whether the registry grants access to that org, or to every tenant, to the role or to one that it is a member of.
+///
+/// A grant counts while its role stands in the access list of the schema `plio`, too: grant_access puts it there, and
+/// PostgreSQL takes it out with DROP OWNED.
+fn has_access(role: Oid, location: &Location, org: Option<&str>) -> bool {
+    location.access_to(org).iter().filter_map(registry::AccessRow::granted).any(|granted| {
+        catalog::has_privileges_of(role, granted) && catalog::is_named_in_schema_acl(location.schema, granted)
+    })
 }
 
 /// The statement-level trigger on the registry's tables: tells every backend, at commit, to look again.

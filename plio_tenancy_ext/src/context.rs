@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asking;
 pub mod deferred;
 pub mod listening;
 pub mod prepared;
@@ -15,6 +16,8 @@ mod temporary;
 pub mod upkeep;
 pub mod visit;
 
+pub use self::asking::role_to_return_to;
+use self::asking::{Change, user};
 pub use self::state::{
     Scope, State, active_role, active_schema, active_tenant, assign, holds_role, is_active, is_locked,
     is_one_layer, is_visit, needs_confirmation,
@@ -45,6 +48,7 @@ pub fn on_commit() {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     upkeep::leave();
+    cache::forget_renaming();
     // The state is still that of the transaction's end.
     if is_active() && state::is_confirmed() {
         monitor::count_transaction(state::current().tenant, is_commit);
@@ -64,6 +68,7 @@ pub fn on_subtransaction_end(is_commit: bool) {
     if is_commit {
         return;
     }
+    cache::forget_renaming();
     check_perms::forget_judged();
     state::forget_confirmation();
     collected::forget_aborted();
@@ -104,6 +109,13 @@ pub fn active_org() -> Option<String> {
 /// # Errors
 /// As the README's table says; the transaction then has no tenant.
 pub fn enter(org: &str, is_alone: bool) -> Result<()> {
+    let change = Change::begin();
+    enter_transaction(org, is_alone)?;
+    change.done();
+    Ok(())
+}
+
+fn enter_transaction(org: &str, is_alone: bool) -> Result<()> {
     if is_alone {
         return Err(Error::OutsideTransaction);
     }
@@ -136,7 +148,7 @@ fn enter_admitted(tenant: &Tenant, schema: Oid) -> Result<()> {
 pub fn enter_throw_away(org: &Org) -> Result<()> {
     ensure_may_leave()?;
     ensure_may_set()?;
-    let (tenant, schema) = lock_open(org, |_| Ok(()))?;
+    let (tenant, schema) = lock_open(org, || Error::UnknownTenant { org: org.to_string() }, |_| Ok(()))?;
     enter_admitted(&tenant, schema)
 }
 
@@ -145,10 +157,12 @@ pub fn enter_throw_away(org: &Org) -> Result<()> {
 /// # Errors
 /// As [`enter`].
 pub fn enter_session(org: &str) -> Result<()> {
+    let change = Change::begin();
     if is_locked() {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
     ensure_may_set()?;
+    asking::ensure_role_stays()?;
     let (tenant, schema) = admit(org)?;
     if state::current().tenant != tenant.id {
         ensure_may_leave()?;
@@ -161,6 +175,7 @@ pub fn enter_session(org: &str) -> Result<()> {
         listening::leave();
     }
     apply(&tenant, schema, Scope::Session);
+    change.done();
     Ok(())
 }
 
@@ -170,6 +185,7 @@ pub fn enter_session(org: &str) -> Result<()> {
 /// 25001 while a transaction's tenant is in force, and where something of the tenant would go on. PostgreSQL's 55006 when a
 /// temporary object is in use.
 pub fn leave_session() -> Result<()> {
+    let change = Change::begin();
     if is_locked() {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
@@ -183,6 +199,7 @@ pub fn leave_session() -> Result<()> {
         listening::leave();
         settings::leave_session(holds_role());
     }
+    change.done();
     Ok(())
 }
 
@@ -225,6 +242,9 @@ pub fn ensure_still_open() -> Result<()> {
         upkeep::enter();
         return Ok(());
     }
+    if state::is_spoilt() {
+        return Err(Error::ChangeRefused);
+    }
     let org = active_org().ok_or_else(|| Error::Bug("an active tenant without an org".to_owned()))?;
     let (tenant, schema) = admit(&org)?;
     if tenant.id != state::current().tenant || Some(schema) != active_schema() {
@@ -238,9 +258,7 @@ fn ensure_may_set() -> Result<()> {
     if !crate::is_preloaded() {
         return Err(Error::NotPreloaded);
     }
-    if cache::location().is_none() {
-        return Err(Error::NotInstalled);
-    }
+    cache::ensure_location()?;
     // Core's maintenance runs others' code, too: an administrator's ANALYZE does not lead a tenant's function elsewhere.
     if session::is_in_restricted_code() {
         return Err(Error::InDefinerFunction);
@@ -254,9 +272,21 @@ fn ensure_may_set() -> Result<()> {
     }
 }
 
-/// Who asks to enter: inside a session's tenant the outer user is the tenant's role, so the login role behind it.
-fn user() -> Oid {
-    if holds_role() { session::session_user() } else { session::outer_user() }
+/// The session's tenant was to end, and stays.
+pub fn note_refused_change() {
+    state::spoil();
+}
+
+/// The refusal of a change of `plio.tenant` by a way that does not lead here: it counts as any refused change.
+pub fn refused_setting() -> Error {
+    state::spoil();
+    Error::TenantSettingRefused
+}
+
+/// As [`refused_setting`], where the setting is locked.
+pub fn locked_setting() -> Error {
+    state::spoil();
+    Error::LockedSetting { setting: "plio.tenant" }
 }
 
 /// Finds the tenant, locks it for the transaction, and checks that the session's user may enter it.
@@ -269,39 +299,49 @@ fn admit(org: &str) -> Result<(Rc<Tenant>, Oid)> {
         && let Some(schema) = tenant.schema
     {
         lock::tenant_shared(schema);
+        session::accept_invalidations();
         if cache::admitted(user, org).is_some() {
             return Ok((tenant, schema));
         }
     }
     let org = Org::parse(org).map_err(Error::BadOrg)?;
-    let (tenant, schema) = admit_anew(&org, user)?;
-    cache::remember_admitted(user, &tenant);
-    Ok((tenant, schema))
+    cache::admit(user, || admit_anew(&org, user))
 }
 
 fn admit_anew(org: &Org, user: Oid) -> Result<(Rc<Tenant>, Oid)> {
-    lock_open(org, |tenant| {
-        if cache::may_enter(user, tenant) {
-            Ok(())
+    // Who may not enter is not told whether there is such a tenant.
+    let refusal = |exists: bool| {
+        if !exists && cache::knows_every_org(user) {
+            Error::UnknownTenant { org: org.to_string() }
         } else {
-            Err(Error::NotPermitted { org: org.to_string() })
+            Error::NotPermitted { org: org.to_string(), exists }
         }
-    })
+    };
+    let ensure_permitted =
+        |tenant: &Tenant| if cache::may_enter(user, tenant) { Ok(()) } else { Err(refusal(true)) };
+    lock_open(org, || refusal(false), ensure_permitted)
 }
 
 /// The tenant and its schema: locked until the (sub)transaction ends, whole, and open. `ensure_permitted` is asked before
 /// the lock and under it, and before anything is said of the tenant's state.
-fn lock_open(org: &Org, ensure_permitted: impl Fn(&Tenant) -> Result<()>) -> Result<(Rc<Tenant>, Oid)> {
-    let unknown = || Error::UnknownTenant { org: org.to_string() };
+fn lock_open(
+    org: &Org,
+    unknown: impl Fn() -> Error,
+    ensure_permitted: impl Fn(&Tenant) -> Result<()>,
+) -> Result<(Rc<Tenant>, Oid)> {
     let lost = |what| Error::Broken { org: org.to_string(), what };
-    let mut tenant = cache::tenant(org).ok_or_else(unknown)?;
-    loop {
+    let permitted = || {
+        cache::ensure_location()?;
+        let tenant = cache::tenant(org).ok_or_else(&unknown)?;
         ensure_permitted(&tenant)?;
+        Ok(tenant)
+    };
+    let mut tenant = permitted()?;
+    loop {
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
         lock::tenant_shared(schema);
-        let again = cache::tenant(org).ok_or_else(unknown)?;
+        let again = cache::settled(permitted)?;
         if again.id == tenant.id && again.schema == tenant.schema {
-            ensure_permitted(&again)?;
             if again.has_lost_role {
                 return Err(lost("role"));
             }
@@ -347,6 +387,8 @@ fn apply(tenant: &Tenant, schema: Oid, scope: Scope) {
         schema: schema.to_u32(),
         role: role.map_or(0, |role| role.oid.to_u32()),
         tenant: tenant.id,
+        entered_as: user().to_u32(),
+        serial: state::next_serial(),
         scope,
     };
     let value = match scope {

@@ -37,6 +37,8 @@ const DROPPED: &str = "
 /// 42501, 55000.
 pub fn on_command_end() -> Result<()> {
     let touched = collected::take_objects();
+    // A command that left the registry unreadable is refused here.
+    hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };
     let renaming = cache::take_renaming();
     if touched.as_ref().is_some_and(Vec::is_empty) {
@@ -148,6 +150,7 @@ fn ensure_no_tenants(object: &Touched) -> Result<()> {
 /// XX000.
 pub fn on_drop() -> Result<()> {
     let dropped = collected::take_dropped();
+    hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };
     let (lost, has_dropped_extension) = match dropped {
         Some(dropped) => dropped,

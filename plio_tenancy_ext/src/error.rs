@@ -85,9 +85,9 @@ pub enum Error {
     /// What only a tenant with a role of its own may use: no check of ours would see what it reaches.
     #[error("cannot use \"{what}\" in a tenant without a role of its own")]
     OneLayer { what: String },
-    /// The role may not enter.
+    /// The role may not enter, or there is no such tenant and the role may not know that.
     #[error("permission denied to enter tenant \"{org}\"")]
-    NotPermitted { org: String },
+    NotPermitted { org: String, exists: bool },
     /// `plio.tenant` cannot be set this way.
     #[error("parameter \"plio.tenant\" cannot be set this way")]
     TenantSettingRefused,
@@ -151,6 +151,15 @@ pub enum Error {
     /// The extension is not in this database.
     #[error("extension \"plio_tenancy\" is not installed in this database")]
     NotInstalled,
+    /// Part of the registry is missing.
+    #[error("the registry of plio_tenancy cannot be read in this database")]
+    RegistryBroken,
+    /// A session's tenant, after a change of it that was refused.
+    #[error("no tenant is in force since plio.tenant could not be changed")]
+    ChangeRefused,
+    /// SET plio.tenant after SET LOCAL ROLE.
+    #[error("cannot set a tenant for the session while the role is set for the transaction only")]
+    RoleOfTransaction,
     /// Names are UTF-8 here, throughout.
     #[error("plio_tenancy requires a database with encoding UTF8")]
     Encoding,

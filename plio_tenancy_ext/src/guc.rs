@@ -68,7 +68,7 @@ pub fn reverting_at_function_exit() -> Option<&'static str> {
 pub struct Entering<'a> {
     /// The tenant's search_path.
     pub path: &'a CStr,
-    /// The tenant's role, to be switched to without a membership; `None` puts the session's own back.
+    /// The tenant's role, to be switched to without a membership; `None` puts the role back that entered.
     pub role: Option<(pg_sys::Oid, &'a CStr)>,
     /// The state,
     pub state: State,
@@ -81,14 +81,14 @@ pub struct Entering<'a> {
 pub fn enter(entering: &Entering<'_>, lifetime: Lifetime) {
     let _state = Handing::over(&tenant::STATE_TO_SET, entering.state);
     let _role = entering.role.map(|(role, _)| Handing::over(&ROLE_TO_SWITCH_TO, role));
-    let role = entering.role.map_or(c"none", |(_, name)| name);
+    let before = (entering.role.is_none() && context::holds_role()).then(context::role_to_return_to);
+    let role = entering.role.map(|(_, name)| name).or(before.as_deref());
     ENTERED.with(|entered| {
         let path = (&entered.search_path, Some(entering.path));
         let tenant = (&entered.tenant, Some(entering.value));
-        if entering.role.is_some() || context::holds_role() {
-            guc::set([(&entered.role, Some(role)), path, tenant], lifetime);
-        } else {
-            guc::set([path, tenant], lifetime);
+        match role {
+            Some(role) => guc::set([(&entered.role, Some(role)), path, tenant], lifetime),
+            None => guc::set([path, tenant], lifetime),
         }
     });
 }
@@ -97,7 +97,7 @@ pub fn enter(entering: &Entering<'_>, lifetime: Lifetime) {
 pub fn leave_session(has_role: bool) {
     ENTERED.with(|entered| {
         if has_role {
-            guc::set([(&entered.role, Some(c"none"))], Lifetime::Session);
+            guc::set([(&entered.role, Some(&context::role_to_return_to()))], Lifetime::Session);
         }
         guc::set([(&entered.tenant, Some(c"")), (&entered.search_path, None)], Lifetime::Session);
     });

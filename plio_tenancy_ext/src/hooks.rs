@@ -28,8 +28,11 @@ pub mod triggers;
 pub mod utility;
 pub mod visited;
 
+use crate::denial::{self, Subject};
+use crate::error::{Error, Result};
 use crate::pg::{autovacuum, session};
-use crate::{context, guc};
+use crate::registry::Installed;
+use crate::{cache, context, guc};
 
 /// Sets every hook. Nothing may fail from the first one on.
 pub fn install() {
@@ -42,8 +45,8 @@ pub fn install() {
     utility::install();
 }
 
-/// Whether this process and this session are judged at all: a client's backend, its parallel worker or autovacuum, with
-/// enforcement not off. Walsenders and other background processes are not.
+/// Whether this process and this session are judged at all: a client's backend, its parallel worker, a walsender (which
+/// takes SQL, too) or autovacuum, with enforcement not off. Other background processes are not.
 pub fn is_judged() -> bool {
     guc::is_judging() && is_judged_process()
 }
@@ -53,7 +56,22 @@ pub fn is_judged_process() -> bool {
     session::is_client_backend() || autovacuum::is_running()
 }
 
+/// Whether there is a registry to judge by: false where the extension is not installed.
+///
+/// # Errors
+/// 55000 where it is installed and its registry cannot be read: then nothing is allowed that would have to be judged.
+pub fn has_registry() -> Result<bool> {
+    match cache::installed() {
+        Installed::Whole(_) => Ok(true),
+        Installed::No => Ok(false),
+        Installed::Broken if is_judged() => {
+            denial::decide(Err(Error::RegistryBroken), Subject::Statement).map(|()| false)
+        }
+        Installed::Broken => Ok(false),
+    }
+}
+
 /// Confirms a session's tenant once in a transaction; the hot path's only other duty.
-pub fn ensure_confirmed() -> crate::error::Result<()> {
+pub fn ensure_confirmed() -> Result<()> {
     if context::needs_confirmation() { context::confirm() } else { Ok(()) }
 }

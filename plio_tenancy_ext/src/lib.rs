@@ -58,6 +58,7 @@ extension_sql_file!(
     requires = [
         "registry",
         "health_limits",
+        api::_cluster,
         api::_loaded_as,
         api::version,
         monitor::api::_shared_totals,

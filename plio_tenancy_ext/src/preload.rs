@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::pg::{self, catalog, session};
-use crate::registry;
+use crate::{lifecycle, registry};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -46,7 +46,9 @@ pub fn on_extension_drop(extension: Oid) -> Result<()> {
         let mut libraries = current()?;
         let before = libraries.len();
         libraries.retain(|library| library != LIBRARY);
-        if libraries.len() == before { Ok(()) } else { write(&libraries) }
+        // Also where the registry cannot be read.
+        let write = || lifecycle::managing(|| write(&libraries));
+        if libraries.len() == before { Ok(()) } else { write() }
     })
 }
 

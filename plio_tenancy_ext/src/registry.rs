@@ -7,6 +7,7 @@
 
 mod owners;
 mod sizes;
+pub mod ties;
 mod writes;
 
 pub use self::owners::{
@@ -17,7 +18,7 @@ pub use self::owners::{
 pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
     delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access, insert_access,
-    insert_tenant, join_group_without_lock, record, rename_role, rename_share, update_names, update_status,
+    insert_tenant, join_group_without_lock, record, rename_owner, rename_role, rename_share, update_names, update_status,
     upsert_share,
 };
 use crate::error::{Error, Result};
@@ -83,8 +84,30 @@ impl ShareRow {
     }
 }
 
-/// Finds the registry; `None` when the extension is not (or not wholly) installed here.
-pub fn locate() -> Option<Location> {
+/// Whether the extension is installed in this database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// It is not, or is being created at this moment.
+    No,
+    /// It is, but part of its registry is missing: who may enter what cannot be told.
+    Broken,
+    /// It is, and its registry is there.
+    Whole(Location),
+}
+
+/// Finds the registry.
+pub fn locate() -> Installed {
+    if catalog::extension_oid(EXTENSION).is_none() {
+        return Installed::No;
+    }
+    match find() {
+        Some(location) => Installed::Whole(location),
+        None if session::is_creating_extension() || session::is_binary_upgrade() => Installed::No,
+        None => Installed::Broken,
+    }
+}
+
+fn find() -> Option<Location> {
     let extension = catalog::extension_oid(EXTENSION)?;
     let schema = catalog::schema_oid("plio")?;
     let relation = |name| catalog::relation_oid(name, schema);
@@ -101,9 +124,11 @@ pub fn locate() -> Option<Location> {
 }
 
 impl Location {
-    /// Whether a change of that relation changes what the registry says.
-    pub fn has_table(&self, relation: Oid) -> bool {
-        [self.tenants, self.access, self.shares].contains(&relation)
+    /// Whether a change of that relation changes what the registry says, or whether it can be read.
+    pub fn has(&self, relation: Oid) -> bool {
+        let tables = [self.tenants, self.access, self.shares];
+        let indexes = [self.tenants_by_org, self.tenants_by_schema, self.access_by_org];
+        tables.contains(&relation) || indexes.contains(&relation)
     }
 
     /// Whether that is `plio.tenants`.
@@ -153,16 +178,15 @@ impl Location {
         tenants
     }
 
-    /// The roles that may enter that org, by name; those who may enter every tenant included.
-    pub fn roles_with_access(&self, org: &str) -> Vec<String> {
-        let mut roles = Vec::new();
+    /// What grants access to that org, or to every tenant; with `None` to every tenant only.
+    pub fn access_to(&self, org: Option<&str>) -> Vec<AccessRow> {
+        let mut rows = Vec::new();
         let index = self.access_by_org;
-        for key in
-            [scan::Key::Text { index, attribute: 2, value: org }, scan::Key::Null { index, attribute: 2 }]
-        {
-            scan::for_each_row(self.access, &key, |row| roles.extend(row.text(1)));
+        let of_org = org.map(|value| scan::Key::Text { index, attribute: 2, value });
+        for key in of_org.into_iter().chain([scan::Key::Null { index, attribute: 2 }]) {
+            scan::for_each_row(self.access, &key, |row| rows.extend(access_of(row)));
         }
-        roles
+        rows
     }
 
     /// Everything that is shared.
@@ -179,6 +203,40 @@ impl Location {
         shares
     }
 }
+
+/// A row of plio.access: whom it is for.
+pub struct AccessRow {
+    role_name: String,
+    /// The role, and the cluster in which it has that oid. `None` in a row that nothing tied yet.
+    tie: Option<(Oid, i64)>,
+    /// The table is release 0.1.0's, which kept names only.
+    is_by_name: bool,
+}
+
+impl AccessRow {
+    /// The role that the row is for, if it is there. In the cluster in which access was granted the oid decides, whatever
+    /// the role is called now; in another one, where a dump was restored or which pg_upgrade made, the name must be of
+    /// that oid, too.
+    pub fn granted(&self) -> Option<Oid> {
+        match self.tie {
+            Some((role, cluster)) if cluster == session::cluster() => Some(role),
+            Some((role, _)) => catalog::role_oid(&self.role_name).filter(|named| *named == role),
+            None if self.is_by_name => catalog::role_oid(&self.role_name),
+            None => None,
+        }
+    }
+}
+
+fn access_of(row: &scan::Row) -> Option<AccessRow> {
+    Some(AccessRow {
+        role_name: row.text(1)?,
+        tie: row.oid(ACCESS_ROLE_OID).zip(row.bigint(ACCESS_CLUSTER)),
+        is_by_name: !row.has_column(ACCESS_ROLE_OID),
+    })
+}
+
+const ACCESS_ROLE_OID: usize = 5;
+const ACCESS_CLUSTER: usize = 6;
 
 fn tenant_of(row: &scan::Row) -> Option<TenantRow> {
     Some(TenantRow {

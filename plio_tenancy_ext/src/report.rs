@@ -112,7 +112,7 @@ fn as_one(query: &str, function: &str) -> Result<String> {
 /// # Errors
 /// 42602, 42704: one of those that were named is no org, or not there.
 pub fn expected(orgs: Option<&[String]>) -> Result<Vec<Expected>> {
-    cache::location().ok_or(Error::NotInstalled)?;
+    cache::ensure_location()?;
     session::accept_invalidations();
     let Some(orgs) = orgs else {
         let tenants = session::as_superuser(registry::tenants_of_statement)?;

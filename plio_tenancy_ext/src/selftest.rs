@@ -70,9 +70,7 @@ pub(crate) fn selftest() -> TableIterator<
 /// 25001 (inside a tenant), 25006 (a standby).
 fn run() -> error::Result<Vec<Row>> {
     context::ensure_no_tenant("selftest")?;
-    if cache::location().is_none() {
-        return Err(Error::NotInstalled);
-    }
+    cache::ensure_location()?;
     if crate::hooks::running::is_any() || session::is_in_restricted_code() {
         return Err(Error::BadArgument {
             message: "selftest() cannot run inside another query or function".to_owned(),

@@ -28,11 +28,16 @@ CREATE TABLE plio.access (
     org        text COLLATE "C",
     granted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
     granted_by text NOT NULL DEFAULT SESSION_USER,
+    -- A name may be another role's tomorrow: the oid says whose the row is, in the cluster whose oids it counts in.
+    role_oid   oid,
+    cluster    bigint,
     CONSTRAINT access_org_role_name_key UNIQUE NULLS NOT DISTINCT (org, role_name)
 );
 REVOKE ALL ON plio.access FROM PUBLIC;
 COMMENT ON TABLE plio.access IS 'Which login role (or group of them) may enter which tenant; administrators may enter every one';
-COMMENT ON COLUMN plio.access.role_name IS 'The role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.role_name IS 'The name of the role that may enter, and with it its members';
+COMMENT ON COLUMN plio.access.role_oid IS 'The role itself: renamed, it keeps its access';
+COMMENT ON COLUMN plio.access.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
 COMMENT ON COLUMN plio.access.granted_at IS 'When it was granted';
 COMMENT ON COLUMN plio.access.granted_by IS 'The session''s user who granted it';
 COMMENT ON COLUMN plio.access.org IS 'The tenant; null for every tenant, those to come included';

@@ -10,6 +10,18 @@ AS $path$
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
 $path$;
 REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
+-- Whom each row of plio.access is for, as cache.rs decides it: tied (by oid), fits (another cluster's, with the same name and
+-- oid here), untied (another cluster's, or of release 0.1.0) or gone. The oid is null in the last two.
+CREATE FUNCTION plio._access_ties() RETURNS TABLE (role_name text, org text, role_oid oid, present_name text, state text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.role_name, a.org, CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, o.rolname::text, t.state
+      FROM plio.access a
+      LEFT JOIN pg_roles o ON o.oid = a.role_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = a.role_name THEN 'fits' ELSE 'untied' END) t (state)
+$$;
+REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
 
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
@@ -18,9 +30,8 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $health$
     WITH loading AS (
-        SELECT plio._loaded_as() AS how,
-               'plio_tenancy' = ANY (regexp_split_to_array(
-                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+        -- Not by the setting: only superusers may read it, and the installer may be none any more.
+        SELECT plio._loaded_as() AS how, plio._loaded_as() = 'shared' AS is_shared,
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
@@ -159,12 +170,48 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
+        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
                format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
-          FROM (SELECT DISTINCT role_name FROM plio.access) a
-         WHERE NOT EXISTS (
-               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
-                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+          FROM plio._access_ties() a
+         WHERE a.state = 'gone'
+            OR (a.role_oid IS NOT NULL AND NOT EXISTS (
+               SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
+        UNION ALL
+        SELECT DISTINCT 'warning', 'untied_access',
+               format('access of role %I was granted in another cluster, to a role with another oid: it is without effect here', a.role_name),
+               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
+          FROM plio._access_ties() a WHERE a.state = 'untied'
+        UNION ALL
+        SELECT 'info', 'access_of_another_cluster',
+               format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
+               'SELECT * FROM plio.repair() makes them this cluster''s, so that they follow their roles'
+          FROM plio._access_ties() a WHERE a.state = 'fits' HAVING count(*) > 0
+        UNION ALL
+        SELECT DISTINCT 'info', 'role_renamed', format('role %I of plio.access is called %I now, renamed in another database', a.role_name, a.present_name),
+               'SELECT * FROM plio.repair() brings the names up to date; access is the same'
+          FROM plio._access_ties() a WHERE a.state = 'tied' AND a.present_name <> a.role_name
+        UNION ALL
+        SELECT 'critical', 'role_not_owner',
+               format('role %I of tenant "%s" does not own schema %I, which belongs to %I: nobody may enter', t.role_name, t.org, t.schema_name, o.rolname),
+               CASE WHEN EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid AND g.rolname = 'plio_tenant'
+                                  WHERE m.member = n.nspowner)
+                    THEN 'SELECT * FROM plio.repair(), if that is the tenant''s role under another name'
+                    ELSE format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %I; RESET plio.enforcement', t.schema_name, t.role_name) END
+          FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name JOIN pg_roles o ON o.oid = n.nspowner
+          JOIN pg_roles r ON r.rolname = t.role_name
+         WHERE n.nspowner <> r.oid
+        UNION ALL
+        SELECT 'critical', 'installer_not_superuser',
+               format('role %I owns the functions of plio_tenancy and is no superuser: audit(), create_tenant() and other functions fail for everybody', r.rolname),
+               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
+                   r.rolname, r.rolname, r.rolname)
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'plio' JOIN pg_roles r ON r.oid = p.proowner
+         WHERE p.proname = 'health' AND NOT r.rolsuper
+        UNION ALL
+        SELECT 'warning', 'replication_unjudged',
+               format('role %I has REPLICATION: on a connection with replication=database nothing of its SQL is judged, since session_preload_libraries is not for these', r.rolname),
+               format('add plio_tenancy to shared_preload_libraries and restart, or ALTER ROLE %I NOREPLICATION', r.rolname)
+          FROM pg_roles r, loading WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper AND NOT loading.is_shared
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
                format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)

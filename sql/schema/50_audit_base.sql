@@ -30,7 +30,7 @@ CREATE FUNCTION plio._entering_roles() RETURNS TABLE (role_oid oid, role_name na
     LANGUAGE sql STABLE PARALLEL RESTRICTED
 AS $$
     WITH RECURSIVE entering (oid) AS (
-        SELECT r.oid FROM plio.access a JOIN pg_catalog.pg_authid r ON r.rolname OPERATOR(pg_catalog.=) a.role_name
+        SELECT a.role_oid FROM plio._access_ties() a WHERE a.role_oid IS NOT NULL
         UNION
         SELECT m.member FROM entering e JOIN pg_catalog.pg_auth_members m ON m.roleid OPERATOR(pg_catalog.=) e.oid
     )

@@ -17,15 +17,15 @@ REVOKE ALL ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as()
+    plio.share(text, text), plio.unshare(text), plio.repair(),
+    plio._cluster(), plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     plio.create_tenant(text, text, jsonb), plio.suspend_tenant(text), plio.resume_tenant(text),
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text), plio.repair()
     TO plio_admin;
 REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE plio.drop_tenant_in_steps(text, text) TO plio_admin;
@@ -52,6 +52,8 @@ COMMENT ON FUNCTION plio.grant_access_to_every_tenant(text) IS
 COMMENT ON FUNCTION plio.revoke_access_to_every_tenant(text) IS 'Takes plio.grant_access_to_every_tenant() back';
 COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
+COMMENT ON FUNCTION plio.repair() IS
+    'Ties access and tenants to this cluster''s roles, after a restore or after roles were renamed elsewhere; one row for each thing done';
 COMMENT ON FUNCTION plio.unshare(text) IS 'Takes plio.share() back';
 
 DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;

@@ -144,6 +144,12 @@ fn a_copy_in_another_cluster_is_protected() {
         .flat_map(|line| [line, "\n"])
         .collect();
     std::fs::write(&roles_file, roles).unwrap();
+    // The same names are to have other oids.
+    there
+        .database("other")
+        .superuser()
+        .batch_execute("CREATE TABLE a (); CREATE TABLE b (); CREATE TABLE c ()")
+        .unwrap();
     run(there
         .program("psql")
         .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname=postgres", "--file"])
@@ -152,6 +158,14 @@ fn a_copy_in_another_cluster_is_protected() {
     let copy = there.database("copy");
     restore(&copy, &file, "1");
     assert_eq!(first(&mut copy.superuser(), REGISTRY), first(&mut fixture.db.superuser(), REGISTRY));
+    // Access is of the other cluster's roles until an administrator says that these are the same.
+    let mut admin = copy.superuser();
+    for org in ["acme", "bravo"] {
+        refused(copy.connect(&fixture.app).batch_execute(&format!("SET plio.tenant = '{org}'")), "42501");
+    }
+    let findings = "SELECT string_agg(DISTINCT finding, ' ') FROM plio.health() WHERE severity <> 'info'";
+    assert_eq!(first(&mut admin, findings), "untied_access");
+    admin.batch_execute("SELECT * FROM plio.repair()").unwrap();
     assert_protected(&copy, &fixture.app, &fixture.carol);
     assert_goes_on(&copy);
 }

@@ -94,7 +94,7 @@ fn server_and_client_hold_to_one_table() {
     }
 }
 
-/// The real server says the same: 42602 for what is no name, something else (42704) for what is.
+/// The real server says the same: 42602 for what is no name, something else (42501) for what is.
 #[test]
 fn the_server_answers_by_the_table() {
     let fixture = Cluster::shared().database("names").two_tenants();
@@ -106,7 +106,7 @@ fn the_server_answers_by_the_table() {
         }
         let mut transaction = client.transaction().unwrap();
         let answer = transaction.execute("SELECT plio.set_tenant($1)", &[&text]);
-        let error = plio_tests::expect_sqlstate(answer, if is_org { "42704" } else { "42602" });
+        let error = plio_tests::expect_sqlstate(answer, if is_org { "42501" } else { "42602" });
         assert!(error.hint().is_some(), "{text:?}: {error:?}");
         let checked: bool = transaction_check(&fixture.db, text);
         assert_eq!(checked, is_org, "the registry's CHECK on {text:?}");

@@ -1,6 +1,7 @@
 //! What schemas, relations and functions are to tenancy, and where they lie as seen from the active tenant.
 
-use super::{code, insert_bounded, location, share_of, shares, with};
+use super::store::{self, insert_bounded};
+use super::{code, location, share_of, shares};
 use crate::one_layer;
 use crate::pg::{catalog, depend};
 use crate::policy::Place;
@@ -30,23 +31,31 @@ pub fn schema_kind(schema: Oid) -> SchemaKind {
     {
         return SchemaKind::System;
     }
-    if let Some(known) = with(|cache| cache.schemas.get(&schema).copied()) {
+    if let Some(known) = store::read(|cache| cache.schemas.get(&schema).copied()) {
         return known;
     }
-    let Some(location) = location() else { return SchemaKind::Other };
-    let kind = if schema == location.schema {
-        SchemaKind::Registry
-    } else {
-        match catalog::schema_name(schema) {
-            Some(name) if name == "information_schema" => SchemaKind::System,
-            Some(name) if location.tenant_by_schema(&name).is_some() => SchemaKind::Tenant,
-            _ => shares()
-                .and_then(|shares| shares.schemas.get(&schema).copied())
-                .map_or(SchemaKind::Other, SchemaKind::Shared),
-        }
-    };
-    with(|cache| insert_bounded(&mut cache.schemas, schema, kind));
-    kind
+    store::fill(
+        || find_schema_kind(schema),
+        |cache, found| {
+            if let Some(kind) = found {
+                insert_bounded(&mut cache.schemas, schema, *kind);
+            }
+        },
+    )
+    .unwrap_or(SchemaKind::Other)
+}
+
+/// `None` where there is no registry to tell.
+fn find_schema_kind(schema: Oid) -> Option<SchemaKind> {
+    let location = location()?;
+    if schema == location.schema {
+        return Some(SchemaKind::Registry);
+    }
+    Some(match catalog::schema_name(schema) {
+        Some(name) if name == "information_schema" => SchemaKind::System,
+        Some(name) if location.tenant_by_schema(&name).is_some() => SchemaKind::Tenant,
+        _ => shares()?.schemas.get(&schema).copied().map_or(SchemaKind::Other, SchemaKind::Shared),
+    })
 }
 
 /// Where a relation lies, as seen from the active tenant's schema.
@@ -54,20 +63,33 @@ pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Pla
     if active == Some(schema) {
         return Place::OwnTenant;
     }
-    if let Some(known) = with(|cache| cache.relations.get(&relation).copied()) {
+    if let Some(known) = store::read(|cache| cache.relations.get(&relation).copied()) {
         return known;
     }
     if catalog::is_own_temporary(schema) {
         return Place::OwnTemporary;
     }
+    store::fill(
+        || find_place_of_relation(relation, schema, active),
+        |cache, found| {
+            if let (place, true) = found {
+                insert_bounded(&mut cache.relations, relation, *place);
+            }
+        },
+    )
+    .0
+}
+
+/// The place, and whether it is the same whatever tenant is active.
+fn find_place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> (Place, bool) {
     let place = match schema_kind(schema) {
         // A TOAST table is as its table is.
         SchemaKind::System if catalog::is_toast(schema) => match depend::owner_of_toast(relation) {
-            Some((table, schema)) => return place_of_relation(table, schema, active),
+            Some((table, schema)) => return (place_of_relation(table, schema, active), false),
             None => Place::System,
         },
         SchemaKind::System => Place::System,
-        SchemaKind::Tenant => return Place::ForeignTenant,
+        SchemaKind::Tenant => return (Place::ForeignTenant, false),
         SchemaKind::Registry => Place::Registry,
         SchemaKind::Shared(mode) => place_of_share(Some(mode).max(share_of(relation))),
         SchemaKind::Other if catalog::is_foreign_temporary(schema) => Place::ForeignTemporary,
@@ -76,19 +98,18 @@ pub fn place_of_relation(relation: Oid, schema: Oid, active: Option<Oid>) -> Pla
             mode => place_of_share(mode),
         },
     };
-    with(|cache| insert_bounded(&mut cache.relations, relation, place));
-    place
+    (place, true)
 }
 
 /// A relation with all its children and partitions.
 pub fn inheritors(relation: Oid) -> Rc<[Oid]> {
-    if let Some(known) = with(|cache| cache.inheritors.get(&relation).cloned()) {
+    if let Some(known) = store::read(|cache| cache.inheritors.get(&relation).cloned()) {
         return known;
     }
-    let found: Rc<[Oid]> = catalog::inheritors(relation).into();
-    let kept = Rc::clone(&found);
-    with(|cache| insert_bounded(&mut cache.inheritors, relation, kept));
-    found
+    store::fill(
+        || catalog::inheritors(relation).into(),
+        |cache, found: &Rc<[Oid]>| insert_bounded(&mut cache.inheritors, relation, Rc::clone(found)),
+    )
 }
 
 /// Extensions whose functions open other connections or the server's files, or have statements run later by a session that
@@ -112,14 +133,15 @@ pub const NOTIFIER: &str = "tcn";
 /// The extension that a function belongs to, if it is one of [`CONNECTORS`], [`NOTIFIER`], or of those that are denied where a
 /// tenant has no role.
 pub fn connector_of(function: Oid) -> Option<&'static str> {
-    if let Some(known) = with(|cache| cache.connectors.get(&function).copied()) {
+    if let Some(known) = store::read(|cache| cache.connectors.get(&function).copied()) {
         return known;
     }
-    let extension = catalog::extension_of_function(function);
-    let watched = CONNECTORS.into_iter().chain([NOTIFIER]).chain(one_layer::DENIED_EXTENSIONS);
-    let found = watched.into_iter().find(|connector| extension.as_deref() == Some(connector));
-    with(|cache| insert_bounded(&mut cache.connectors, function, found));
-    found
+    let look_up = || {
+        let extension = catalog::extension_of_function(function);
+        let watched = CONNECTORS.into_iter().chain([NOTIFIER]).chain(one_layer::DENIED_EXTENSIONS);
+        watched.into_iter().find(|connector| extension.as_deref() == Some(connector))
+    };
+    store::fill(look_up, |cache, found| insert_bounded(&mut cache.connectors, function, *found))
 }
 
 /// Where code lies (functions, and schemas as such), as seen from the active tenant's schema.

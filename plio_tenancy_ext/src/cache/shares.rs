@@ -103,3 +103,8 @@ pub fn remember_shares(is_move: bool) {
 pub fn take_renaming() -> Option<Renaming> {
     BEFORE_RENAME.take()
 }
+
+/// The command failed, or a part of the transaction was rolled back.
+pub fn forget_renaming() {
+    BEFORE_RENAME.set(None);
+}

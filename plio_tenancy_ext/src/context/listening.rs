@@ -112,7 +112,7 @@ pub(super) fn on_subtransaction_abort() {
 /// registry cannot be read at once, it is told nothing.
 pub fn may_hear(sent_in: TenantId) -> bool {
     let here = state::current();
-    if !state::is_active() || here.scope != Scope::Session || here.tenant != sent_in {
+    if !state::is_active() || here.scope != Scope::Session || here.tenant != sent_in || state::is_spoilt() {
         return false;
     }
     session::accept_invalidations();

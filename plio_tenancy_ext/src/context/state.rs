@@ -8,7 +8,7 @@ use crate::tenant::TenantId;
 use pgrx::pg_sys::Oid;
 use std::cell::Cell;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Who ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,30 +51,47 @@ pub struct State {
     pub role: u32,
     /// The registry's key.
     pub tenant: TenantId,
+    /// The role that was admitted; 0 in what a parallel worker is handed for a transaction's tenant.
+    pub entered_as: u32,
+    /// Counts the states of this process up, for [`is_spoilt`].
+    pub serial: u64,
     /// Who ends it.
     pub scope: Scope,
 }
 
 impl State {
     /// No tenant.
-    pub const NONE: Self = Self { schema: 0, role: 0, tenant: TenantId(0), scope: Scope::Transaction };
+    pub const NONE: Self = Self {
+        schema: 0,
+        role: 0,
+        tenant: TenantId(0),
+        entered_as: 0,
+        serial: u64::MAX,
+        scope: Scope::Transaction,
+    };
 
-    /// The setting's value for this state and the org it belongs to.
+    /// The setting's value for this state and the org it belongs to. A transaction's tenant is checked once, when it is
+    /// entered: its value does not say who was admitted, and so it is the same for every role.
     pub fn value(&self, org: &str) -> CString {
-        let scope = self.scope.word();
-        let value = format!("{org} {} {} {} {scope}", self.schema, self.role, self.tenant.0);
+        let (scope, entered_as) = match self.scope {
+            Scope::Session => (self.scope.word(), self.entered_as),
+            _ => (self.scope.word(), 0),
+        };
+        let value = format!("{org} {} {} {} {entered_as} {scope}", self.schema, self.role, self.tenant.0);
         // An org holds no NUL, so neither does the value.
         CString::new(value).unwrap_or_default()
     }
 
-    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <scope>`; `None` unless this module wrote it.
+    /// Reads the setting's value, `<org> <schema> <role> <tenant_id> <entered_as> <scope>`; `None` unless this module wrote it.
     pub fn parse(value: &str) -> Option<Self> {
         let mut words = value.split(' ').skip(1);
         let schema = words.next()?.parse().ok()?;
         let role = words.next()?.parse().ok()?;
         let tenant = TenantId(words.next()?.parse().ok()?);
+        let entered_as = words.next()?.parse().ok()?;
         let scope = Scope::parse(words.next()?)?;
-        words.next().is_none().then_some(Self { schema, role, tenant, scope })
+        let serial = u64::MAX;
+        words.next().is_none().then_some(Self { schema, role, tenant, entered_as, serial, scope })
     }
 }
 
@@ -89,6 +106,12 @@ static IS_VISIT: AtomicBool = AtomicBool::new(false);
 /// A session's tenant was checked against the registry, and locked, in this transaction.
 static IS_CONFIRMED: AtomicBool = AtomicBool::new(false);
 
+/// The serial of the state that was made last.
+static LAST_SERIAL: AtomicU64 = AtomicU64::new(0);
+/// The last state that was there when a change of the tenant was refused. Not undone by a rollback: the application may not
+/// have noticed.
+static SPOILT: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
     static STATE: Cell<State> = const { Cell::new(State::NONE) };
 }
@@ -102,6 +125,31 @@ pub fn assign(state: State) {
     HAS_ONE_LAYER.store(has_no_role, Relaxed);
     IS_VISIT.store(matches!(state.scope, Scope::Visit | Scope::VisitAsOwner), Relaxed);
     IS_CONFIRMED.store(state.scope != Scope::Session, Relaxed);
+}
+
+/// A serial for a new state.
+pub(super) fn next_serial() -> u64 {
+    let serial = LAST_SERIAL.load(Relaxed) + 1;
+    LAST_SERIAL.store(serial, Relaxed);
+    serial
+}
+
+/// A change of the tenant was refused: no session's tenant that there is now will be entered again.
+pub(super) fn spoil() {
+    SPOILT.store(LAST_SERIAL.load(Relaxed), Relaxed);
+    forget_confirmation();
+}
+
+/// Whether a session's tenant is in force that the application wanted to change since, in vain.
+pub(super) fn is_spoilt() -> bool {
+    let state = STATE.get();
+    state.scope == Scope::Session && state.serial <= SPOILT.load(Relaxed)
+}
+
+/// The role that was admitted to the active tenant.
+pub(super) fn entered_as() -> Option<Oid> {
+    let state = STATE.get();
+    (state.entered_as != 0).then(|| Oid::from(state.entered_as))
 }
 
 /// The state itself.

@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::state::{self, Scope, State};
+use super::state::{self, State};
 use crate::pg::{autovacuum, catalog, session};
 use crate::tenant::TenantId;
 use crate::{cache, guc};
@@ -44,7 +44,7 @@ pub fn enter() {
         }
     };
     let (id, org) = tenant.unwrap_or((TenantId(0), String::new()));
-    state::assign(State { schema: schema.to_u32(), role: 0, tenant: id, scope: Scope::Transaction });
+    state::assign(State { schema: schema.to_u32(), tenant: id, ..State::NONE });
     guc::show_org(&org);
 }
 

@@ -46,7 +46,7 @@ pub fn run_in<R>(expected: &Expected, f: impl FnOnce(&Place) -> R) -> Result<R> 
     let gone = || Error::UnknownTenant { org: org.to_string() };
     // The report's own rules say who may.
     let is_expected = |tenant: &super::Tenant| if tenant.id == expected.id { Ok(()) } else { Err(gone()) };
-    let (tenant, schema) = super::lock_open(org, is_expected)?;
+    let (tenant, schema) = super::lock_open(org, || Error::UnknownTenant { org: org.to_string() }, is_expected)?;
     if expected.schema.is_some_and(|before| before != schema) {
         return Err(gone());
     }

@@ -63,6 +63,8 @@ impl Error {
             | Self::PartialReport { .. }
             | Self::NotInstalled
             | Self::BeingDropped { .. }
+            | Self::RegistryBroken
+            | Self::ChangeRefused
             | Self::CannotAdopt { .. }
             | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -72,6 +74,7 @@ impl Error {
             | Self::InQuery
             | Self::UnderFunctionSet { .. }
             | Self::InDefinerFunction
+            | Self::RoleOfTransaction
             | Self::ReportInDefiner
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,

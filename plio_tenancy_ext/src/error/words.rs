@@ -108,6 +108,13 @@ impl Error {
                     .to_owned()
             }
             Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
+            Self::RegistryBroken => {
+                "Restore the tables of schema plio; a superuser can set plio.enforcement to off meanwhile.".to_owned()
+            }
+            Self::ChangeRefused => "Run SET plio.tenant again, or RESET plio.tenant to go on without a tenant.".to_owned(),
+            Self::RoleOfTransaction => {
+                "Use plio.set_tenant() or SET LOCAL plio.tenant, or SET ROLE for the session.".to_owned()
+            }
             Self::Encoding => "Make one with CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0.".to_owned(),
             Self::Locked { .. } => "End the transaction before you set another tenant.".to_owned(),
             Self::LockedSetting { .. } => "It is free again when the tenant ends.".to_owned(),

@@ -40,7 +40,7 @@ pub(super) unsafe extern "C-unwind" fn check(
     }
     let is_harmless = text.is_empty() && !context::is_active();
     if !(guc::is_ours() || session::is_initializing_worker() || is_harmless) {
-        Error::TenantSettingRefused.raise();
+        context::refused_setting().raise();
     }
     if text.is_empty() {
         return true;

@@ -6,7 +6,7 @@
 
 use crate::error::or_raise;
 use crate::pg::session;
-use crate::{cache, context, hooks};
+use crate::{context, hooks};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -39,7 +39,7 @@ unsafe extern "C-unwind" fn on_analyzed(
 
 #[pg_guard]
 unsafe extern "C-unwind" fn check() {
-    if session::is_in_progress() && hooks::is_judged() && cache::location().is_some() {
+    if session::is_in_progress() && hooks::is_judged() && or_raise(hooks::has_registry()) {
         or_raise(context::ensure_still_open());
     }
 }

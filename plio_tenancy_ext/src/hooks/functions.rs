@@ -128,7 +128,7 @@ unsafe fn is_interesting(function: Oid) -> bool {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn check(function: Oid) {
-    if session::is_in_progress() && hooks::is_judged() && cache::location().is_some() {
+    if session::is_in_progress() && hooks::is_judged() && or_raise(hooks::has_registry()) {
         or_raise(denial::decide(ensure_allowed(function), Subject::Function(function)));
     }
 }

@@ -134,7 +134,7 @@ fn _notify(name: Option<&str>, payload: Option<&str>) {
     // An empty name is refused by the original.
     if let Some(plain) = name.filter(|name| !name.is_empty())
         && hooks::is_judged()
-        && cache::location().is_some()
+        && or_raise(hooks::has_registry())
     {
         let verdict = ensure_channel(plain, || "pg_notify()".to_owned()).map(|name| own = name);
         or_raise(denial::decide(verdict, Subject::Statement));

@@ -177,7 +177,7 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
     if !session::is_in_progress() {
         return;
     }
-    if cache::location().is_none() {
+    if !or_raise(hooks::has_registry()) {
         return;
     }
     let is_judged = hooks::is_judged();

@@ -184,7 +184,7 @@ fn judge(function: u32, sequence: Oid) -> Result<()> {
 /// Whether calls of the checked functions are judged: whatever tenant is set, and without one. Nobody gets further by
 /// calling them himself than by reading the sequence.
 fn is_judged() -> bool {
-    hooks::is_judged() && cache::location().is_some()
+    hooks::is_judged() && or_raise(hooks::has_registry())
 }
 
 fn checked(function: u32, sequence: Oid) {

@@ -61,6 +61,7 @@ pub fn on_reset_all() -> Result<()> {
 /// Refuses to put back the default of a setting that the active tenant locks.
 fn ensure_unlocked(name: &str) -> Result<()> {
     match guc::locked_setting(name) {
+        Some("plio.tenant") => denial::decide(Err(context::locked_setting()), Subject::Statement),
         Some(setting) => denial::decide(Err(Error::LockedSetting { setting }), Subject::Statement),
         None => Ok(()),
     }

@@ -9,6 +9,7 @@
 //! then given a SET that changes nothing, with the text of the real one.
 
 mod allowed;
+mod broken;
 mod code;
 mod grants;
 mod locks;
@@ -18,10 +19,11 @@ mod targets;
 
 use crate::ddl::collected;
 use crate::denial::{self, Subject};
-use crate::error::{Error, Result, or_raise};
+use crate::error::{Result, or_raise};
 use crate::hooks::{notify, replaced, running, sequences, settings};
 use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
-use crate::{access, cache, context, guc, hooks};
+use crate::registry::Installed;
+use crate::{access, cache, context, guc, hooks, lifecycle};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::borrow::Cow;
@@ -207,9 +209,19 @@ unsafe extern "C-unwind" fn before(
     }
     // SAFETY: the tag says what the node is.
     let tag = unsafe { nodes::tag(statement) };
-    if cache::location().is_none() {
-        return false;
-    }
+    let is_there = match cache::installed() {
+        Installed::No => return false,
+        Installed::Whole(_) => true,
+        Installed::Broken => {
+            // SAFETY: as above; a DropStmt's kind is read for that tag alone.
+            if !lifecycle::is_managing()
+                && !broken::may_run(tag, unsafe { is_drop_extension(tag, statement) })
+            {
+                or_raise(hooks::has_registry());
+            }
+            false
+        }
+    };
     // SAFETY: as above.
     unsafe {
         match tag {
@@ -218,6 +230,7 @@ unsafe extern "C-unwind" fn before(
                 or_raise(on_discard(statement.cast()));
                 false
             }
+            _ if !is_there => false,
             NodeTag::T_DeallocateStmt if hooks::is_judged() => {
                 or_raise(denial::decide(allowed::ensure_allowed(tag, statement), Subject::Statement));
                 let is_clients = level == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL
@@ -254,6 +267,13 @@ unsafe fn is_wide_drop(statement: *const pg_sys::Node) -> bool {
     }
 }
 
+unsafe fn is_drop_extension(tag: NodeTag, statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a statement with that tag.
+    tag == NodeTag::T_DropStmt
+        && unsafe { (*statement.cast::<pg_sys::DropStmt>()).removeType }
+            == pg_sys::ObjectType::OBJECT_EXTENSION
+}
+
 /// BEGIN, COMMIT, savepoints and the like: nothing to judge. Two-phase commit is on no list of what may run in a tenant: what
 /// is prepared there would be the tenant's role's, which nobody can be, and its locks would stay for ever; what is finished
 /// there was done without a tenant.
@@ -276,7 +296,10 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
     let (kind, name, is_local) =
         unsafe { ((*statement).kind, borrowed((*statement).name), (*statement).is_local) };
     if kind == Kind::VAR_RESET_ALL {
-        if !context::is_locked() {
+        if context::is_locked() {
+            // PostgreSQL carries it out as far as the locked settings let it; the session's tenant stays.
+            context::note_refused_change();
+        } else {
             context::leave_session()?;
         }
         settings::on_reset_all()?;
@@ -300,11 +323,11 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
                         context::enter_session(value)?;
                     }
                 }
-                None => return Err(Error::TenantSettingRefused),
+                None => return Err(context::refused_setting()),
             }
         }
         Kind::VAR_SET_DEFAULT | Kind::VAR_RESET => context::leave_session()?,
-        _ => return Err(Error::TenantSettingRefused),
+        _ => return Err(context::refused_setting()),
     }
     Ok(true)
 }

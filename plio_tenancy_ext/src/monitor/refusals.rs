@@ -35,7 +35,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ReservedChannel
         | Error::ChannelOfTenant { .. }
         | Error::RawNotify
-        | Error::RawSequence { is_active: true, .. } => Some(Kind::Statement),
+        | Error::RawSequence { is_active: true, .. }
+        | Error::RegistryBroken => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
         Error::PreparedTexts => Some(Kind::PreparedTexts),
@@ -45,9 +46,11 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::WrongRole => Some(Kind::Role),
         Error::OneLayer { .. } => Some(Kind::OneLayer),
         Error::NotInReport { .. } => Some(Kind::Statement),
-        Error::NotPermitted { .. } | Error::NotReporter | Error::ReportInDefiner => Some(Kind::Enter),
+        Error::NotPermitted { exists: false, .. } | Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
+        Error::NotPermitted { exists: true, .. } | Error::NotReporter | Error::ReportInDefiner => {
+            Some(Kind::Enter)
+        }
         Error::Suspended { .. } => Some(Kind::Suspended),
-        Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
@@ -74,6 +77,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::Broken { .. }
         | Error::NotPreloaded
         | Error::NotInstalled
+        | Error::ChangeRefused
+        | Error::RoleOfTransaction
         | Error::Encoding
         | Error::OpenCursors
         | Error::CursorsInReport

@@ -12,7 +12,7 @@ pub use self::code::{
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{
     ensure_may_execute, has_privileges_of, is_member_of, is_named_in_schema_acl, is_role_used_elsewhere,
-    is_superuser, is_tenant_role, may_execute, reads_everything, relations_of, role_name, role_oid, with_groups,
+    is_superuser, is_tenant_role, may_execute, may_set_role, reads_everything, relations_of, role_name, role_oid, with_groups,
 };
 pub use self::stored::{Default, SqlBody, defaults, has_plain_types_only, is_in_c, sql_body, stored_expressions};
 use super::owned;
@@ -122,6 +122,12 @@ pub fn type_name_with_modifier(oid: pg_sys::Oid, modifier: i32) -> String {
         | pg_sys::FORMAT_TYPE_ALLOW_INVALID) as u16;
     // SAFETY: any oid and modifier may be asked for; a palloc'd text.
     unsafe { owned(pg_sys::format_type_extended(oid, modifier, flags)) }.unwrap_or_default()
+}
+
+/// Whether the relation has a column of that name.
+pub fn has_column(relation: pg_sys::Oid, name: &CStr) -> bool {
+    // SAFETY: any relation and a NUL-terminated name; InvalidAttrNumber when there is none.
+    unsafe { pg_sys::get_attnum(relation, name.as_ptr()) > 0 }
 }
 
 /// A column's type; `None` when it was dropped.

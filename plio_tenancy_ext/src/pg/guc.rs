@@ -169,6 +169,16 @@ impl Record {
         (!record.is_null()).then_some(Self(record))
     }
 
+    /// Whether the value in force ends with the transaction, as after SET LOCAL.
+    pub fn is_set_for_transaction(self) -> bool {
+        use pg_sys::GucStackState::{GUC_LOCAL, GUC_SET_LOCAL};
+        // SAFETY: the record and the top of its stack are valid; the stack is NULL when nothing was set.
+        unsafe {
+            let stack = (*self.0).stack;
+            !stack.is_null() && matches!((*stack).state, GUC_LOCAL | GUC_SET_LOCAL)
+        }
+    }
+
     /// Whether the exit of any running function will put the value back.
     pub fn will_revert_at_function_exit(self) -> bool {
         // SAFETY: the stack is a NULL-terminated list of valid entries.

@@ -62,6 +62,11 @@ impl Row {
         self.datum(attribute).map(|datum| char::from(datum.value() as u8))
     }
 
+    /// Whether the table has so many columns.
+    pub fn has_column(&self, attribute: usize) -> bool {
+        self.values.len() >= attribute
+    }
+
     fn datum(&self, attribute: usize) -> Option<pg_sys::Datum> {
         self.values.get(attribute - 1).copied().flatten()
     }

@@ -36,10 +36,24 @@ pub fn statement_start() -> i64 {
     unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }
 
-/// Whether this process runs statements for a client: a backend, or a parallel worker of one.
+/// Whether this process runs statements for a client: a backend, a parallel worker of one, or a walsender, which takes SQL
+/// where it is connected to a database (`replication=database`).
 pub fn is_client_backend() -> bool {
+    use pg_sys::BackendType::{B_BACKEND, B_WAL_SENDER};
     // SAFETY: reads globals that are set when the process starts.
-    unsafe { pg_sys::MyBackendType == pg_sys::BackendType::B_BACKEND || pg_sys::ParallelWorkerNumber >= 0 }
+    unsafe { matches!(pg_sys::MyBackendType, B_BACKEND | B_WAL_SENDER) || pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// The cluster, by the number that initdb gave it (`pg_control_system()`). pg_upgrade makes a new cluster.
+pub fn cluster() -> i64 {
+    // SAFETY: reads shared memory that is there from the start.
+    unsafe { pg_sys::GetSystemIdentifier() }.cast_signed()
+}
+
+/// Whether pg_upgrade is restoring the catalogs of another cluster.
+pub fn is_binary_upgrade() -> bool {
+    // SAFETY: reads a global.
+    unsafe { pg_sys::IsBinaryUpgrade }
 }
 
 /// Whether the server is this one process (`postgres --single`).

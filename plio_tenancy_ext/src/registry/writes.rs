@@ -5,7 +5,9 @@
 use super::{ShareRow, bug, change, changing};
 use crate::error::Result;
 use crate::pg::jsonb::Jsonb;
+use crate::pg::session;
 use crate::tenant::{Org, ShareMode, Status};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 /// Writes the tenant's row.
@@ -65,11 +67,16 @@ pub fn delete_tenant(org: &Org) -> Result<()> {
     Ok(())
 }
 
-/// Lets a role enter an org, or every tenant; a second time changes nothing.
-pub fn insert_access(role: &str, org: Option<&Org>) -> Result<()> {
+/// Lets a role enter an org, or every tenant; a second time changes nothing. A row under that name that was not this
+/// role's becomes it.
+pub fn insert_access(role: &str, oid: Oid, org: Option<&Org>) -> Result<()> {
     change(
-        "INSERT INTO plio.access (role_name, org) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        &[role.into(), org.map(Org::as_str).into()],
+        "INSERT INTO plio.access AS a (role_name, org, role_oid, cluster) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (org, role_name) DO UPDATE
+            SET role_oid = excluded.role_oid, cluster = excluded.cluster,
+                granted_at = excluded.granted_at, granted_by = excluded.granted_by
+          WHERE (a.role_oid, a.cluster) IS DISTINCT FROM (excluded.role_oid, excluded.cluster)",
+        &[role.into(), org.map(Org::as_str).into(), oid.into(), session::cluster().into()],
     )
     .map_err(bug)
 }
@@ -97,17 +104,22 @@ pub fn has_any_access(role: &str) -> Result<bool> {
     Ok(found.map_err(bug)?.unwrap_or(false))
 }
 
-/// A role has another name now; true when it had access to something.
+/// A role has another name now, before the registry knows roles by their oids (release 0.1.0's tables); true when it had
+/// access to something.
 pub fn rename_role(old: &str, new: &str) -> Result<bool> {
     let query = "WITH renamed AS (UPDATE plio.access SET role_name = $2 WHERE role_name = $1 RETURNING 1)
          SELECT count(*) FROM renamed";
     let count = changing(|| Spi::get_one_with_args::<i64>(query, &[old.into(), new.into()]));
+    Ok(count.map_err(bug)?.unwrap_or(0) > 0)
+}
+
+/// A role that owned an adopted tenant's objects has another name now.
+pub fn rename_owner(old: &str, new: &str) -> Result<()> {
     change(
         "UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1",
         &[old.into(), new.into()],
     )
-    .map_err(bug)?;
-    Ok(count.map_err(bug)?.unwrap_or(0) > 0)
+    .map_err(bug)
 }
 
 /// Shares a relation, a function or a whole schema; a second time changes the mode.

@@ -113,7 +113,7 @@ fn errors_stay_errors() {
     let mut app = world.db.connect(&world.app);
     let mut nobody = Judge::outside(&mut app);
     for (statement, code) in [
-        ("SELECT plio.set_tenant('missing')", "42704"),
+        ("SELECT plio.set_tenant('missing')", "42501"),
         ("SELECT plio.set_tenant('NO')", "42602"),
         ("SELECT plio.set_tenant(NULL)", "22023"),
         ("SELECT plio.require_tenant()", "55000"),

@@ -42,7 +42,7 @@ async fn each_refusal_has_its_kind_and_leaves_the_client_usable() {
 
     let mut client = app().await;
     for (org, kind, code) in [
-        (unknown, ErrorKind::NotFound, "42704"),
+        (unknown, ErrorKind::PermissionDenied, "42501"),
         (suspended, ErrorKind::NotReady, "55000"),
         (not_granted, ErrorKind::PermissionDenied, "42501"),
     ] {

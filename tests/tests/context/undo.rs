@@ -100,7 +100,7 @@ fn a_refusal_can_be_caught() {
         "BEGIN;
          DO $$ BEGIN
              PERFORM plio.set_tenant('nobody');
-         EXCEPTION WHEN undefined_object THEN
+         EXCEPTION WHEN insufficient_privilege THEN
              ASSERT plio.current_tenant() IS NULL;
          END $$",
     )

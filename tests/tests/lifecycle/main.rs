@@ -192,7 +192,7 @@ fn a_renamed_tenant_keeps_data_and_access() {
     assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme");
     assert_eq!(first(&mut app, "SELECT name FROM tenant_umbrella.users WHERE id = 1"), "canary-acme");
     app.batch_execute("INSERT INTO users (name) VALUES ('fourth'); COMMIT").unwrap();
-    refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "42704");
+    refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "42501");
     app.batch_execute("ROLLBACK").unwrap();
     refused(app.query("SELECT * FROM tenant_umbrella.users", &[]), "55000");
     // Onto another tenant or schema, of one that is not there; onto itself; and back.

@@ -71,6 +71,11 @@ fn health_finds_each_defect() {
         ),
         (
             "stale_access",
+            "INSERT INTO plio.access (role_name, org, role_oid, cluster) VALUES ('nobody', 'acme', 1, plio._cluster())".to_owned(),
+            "SELECT plio.revoke_access('nobody', 'acme')".to_owned(),
+        ),
+        (
+            "untied_access",
             "INSERT INTO plio.access (role_name, org) VALUES ('nobody', 'acme')".to_owned(),
             "SELECT plio.revoke_access('nobody', 'acme')".to_owned(),
         ),

@@ -1,7 +1,9 @@
 //! How the library comes into a session and out of a database again, and what health() says about it.
 
+mod broken;
 mod encoding;
 mod health;
+mod walsender;
 
 use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, expect_sqlstate, first, refused};
 use postgres::Client;

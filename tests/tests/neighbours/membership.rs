@@ -76,5 +76,5 @@ fn a_membership_without_inherit_and_set_opens_nothing() {
     assert_bound(&fixture);
     admin.batch_execute("SELECT plio.drop_tenant('acme', 'acme')").unwrap();
     assert_eq!(value(&mut admin, &format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}'")), "0");
-    expect_sqlstate(client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "42704");
+    expect_sqlstate(client.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "42501");
 }

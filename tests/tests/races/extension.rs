@@ -34,7 +34,7 @@ fn after_the_extension_is_dropped_the_native_layer_stays() {
     app.batch_execute("ROLLBACK").unwrap();
     bravos(&mut session);
     admin.batch_execute("CREATE EXTENSION plio_tenancy").unwrap();
-    refused(enter(&mut app, "acme"), "42704");
+    refused(enter(&mut app, "acme"), "42501");
     refused(admin.batch_execute("SELECT plio.create_tenant('acme')"), "42710");
     if LAYERS == Layers::One {
         return;

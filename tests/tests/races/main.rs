@@ -3,6 +3,7 @@
 
 mod behind;
 mod extension;
+mod overtaken;
 mod sessions;
 mod standby;
 mod waits;
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 /// What changes a tenant, and what entering it gives afterwards.
 const CHANGES: [(&str, &str); 5] = [
     ("SELECT plio.suspend_tenant('acme')", "55000"),
-    ("SELECT plio.rename_tenant('acme', 'other')", "42704"),
-    ("SELECT plio.drop_tenant('acme', 'acme')", "42704"),
+    ("SELECT plio.rename_tenant('acme', 'other')", "42501"),
+    ("SELECT plio.drop_tenant('acme', 'acme')", "42501"),
     ("SELECT plio.drop_tenant('acme', 'acme'); SELECT plio.create_tenant('acme')", "42501"),
     ("SELECT plio.rename_tenant('acme', 'other'); SELECT plio.rename_tenant('bravo', 'acme')", ""),
 ];

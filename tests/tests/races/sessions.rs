@@ -60,6 +60,10 @@ pub struct Running {
 impl Running {
     fn start(mut client: Client, statement: &str) -> Running {
         let pid = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+        Self::of(pid, client, statement)
+    }
+
+    fn of(pid: i32, mut client: Client, statement: &str) -> Running {
         let statement = statement.to_owned();
         let thread = thread::spawn(move || {
             let result = client.batch_execute(&statement);
@@ -76,6 +80,24 @@ impl Running {
             assert!(!running.thread.is_finished(), "it does not wait: {statement}");
         });
         running
+    }
+
+    /// Starts a statement and returns once it waits for a lock of another session, or with the session if it does not.
+    /// `is_waiting` asks a session that has asked before: a new one might have to wait, too.
+    pub fn blocked_or_done(
+        pid: i32,
+        client: Client,
+        statement: &str,
+        mut is_waiting: impl FnMut() -> bool,
+    ) -> Result<Running, Client> {
+        let running = Running::of(pid, client, statement);
+        while !running.thread.is_finished() {
+            if is_waiting() {
+                return Ok(running);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(running.finish().0)
     }
 
     pub fn finish(self) -> (Client, Result<(), Error>) {

@@ -17,7 +17,7 @@ fn pair() -> (TwoTenants, TwoTenants, Cluster) {
 const CHANGES: [(&str, &str, &str); 6] = [
     ("SELECT plio.suspend_tenant('acme')", "55000", "SELECT plio.resume_tenant('acme')"),
     ("SELECT plio.revoke_access('{app}', 'acme')", "42501", "SELECT plio.grant_access('{app}', 'acme')"),
-    ("SELECT plio.rename_tenant('acme', 'other')", "42704", "SELECT plio.rename_tenant('other', 'acme')"),
+    ("SELECT plio.rename_tenant('acme', 'other')", "42501", "SELECT plio.rename_tenant('other', 'acme')"),
     (
         "SET plio.enforcement = off; ALTER SCHEMA tenant_acme RENAME TO moved",
         "55000",
@@ -30,7 +30,7 @@ const CHANGES: [(&str, &str, &str); 6] = [
     ),
     (
         "SELECT plio.drop_tenant('acme', 'acme')",
-        "42704",
+        "42501",
         "SELECT plio.create_tenant('acme'), plio.grant_access('{app}', 'acme')",
     ),
 ];
@@ -56,7 +56,7 @@ fn what_the_primary_committed_counts_on_the_standby() {
         app.batch_execute("COMMIT").unwrap();
     }
     // The last one made another tenant of the name: the session's is gone for good.
-    refused(session.batch_execute("SELECT 1"), "42704");
+    refused(session.batch_execute("SELECT 1"), "42501");
 }
 
 // The lock of a change is in the WAL, as a table's: the standby waits with it for the transactions in the tenant, up to

@@ -121,11 +121,30 @@ const MEMBER: usize = 2;
 #[cfg(not(feature = "pg15"))]
 const MEMBER: usize = 3;
 
-/// Whether a role is a tenant's: a member of the group `plio_tenant`.
+/// Whether a role is a tenant's: a direct member of the group `plio_tenant`. Whoever is a member of a tenant's role is not.
 pub fn is_tenant_role(role: pg_sys::Oid) -> bool {
-    role_oid("plio_tenant")
-        // SAFETY: any oids may be asked for.
-        .is_some_and(|group| group != role && unsafe { pg_sys::is_member_of_role_nosuper(role, group) })
+    let Some(group) = role_oid("plio_tenant") else { return false };
+    let columns = [(MEMBERS_ROLE, group), (MEMBERS_ROLE + 1, role)];
+    let key = Key::Oids { index: pg_sys::Oid::from(MEMBERS_BY_ROLE), columns: &columns };
+    let mut is_member = false;
+    scan::for_each_row(pg_sys::Oid::from(MEMBERS), &key, |_| is_member = true);
+    is_member
+}
+
+/// Its index on (roleid, member, ..), and where the two columns begin.
+const MEMBERS_BY_ROLE: u32 = 2694;
+const MEMBERS_ROLE: i16 = MEMBER as i16 - 1;
+
+/// Whether a session of `user` may SET ROLE to `role`, as PostgreSQL's own check decides (`check_role`, variable.c).
+pub fn may_set_role(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        let may = pg_sys::is_member_of_role(user, role);
+        #[cfg(not(feature = "pg15"))]
+        let may = pg_sys::member_can_set_role(user, role);
+        may
+    }
 }
 
 /// Whether a role may run that function.

@@ -180,7 +180,7 @@ def what_is_refused
     refused("42501", ["canary"]) { connection.schema_search_path = "tenant_bravo" }
     assert(Author.pluck(:name) == ["canary-acme"])
   end
-  refused("42704") { Tenant.use("nobody") { nil } }
+  refused("42501") { Tenant.use("nobody") { nil } }
 end
 
 def a_forgotten_tenant_is_an_error

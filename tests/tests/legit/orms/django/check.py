@@ -157,7 +157,7 @@ def what_is_refused():
         refused("25001", lambda: tenant("bravo").__enter__())
         refused("42501", lambda: connection.cursor().execute("SET search_path = tenant_bravo"), ["canary"])
         assert Author.objects.get().name == "canary-acme"
-    refused("42704", lambda: tenant("nobody").__enter__())
+    refused("42501", lambda: tenant("nobody").__enter__())
 
 
 def a_forgotten_tenant_is_an_error():

@@ -194,7 +194,7 @@ def what_is_refused():
         own = {"schema_translate_map": {None: "tenant_acme"}}
         assert len(work.connection().execute(select(Author.__table__), execution_options=own).all()) == 1
     with session("nobody") as work:
-        refused("42704", lambda: work.connection())
+        refused("42501", lambda: work.connection())
 
 
 def a_forgotten_tenant_is_an_error():

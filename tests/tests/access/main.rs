@@ -1,5 +1,8 @@
 //! Who may enter and who may manage: grants, groups, renamed and dropped roles, NULL arguments, no use inside a tenant.
 
+mod silence;
+mod ties;
+
 use plio_tests::{Cluster, TwoTenants, expect_sqlstate, refused};
 use postgres::{Client, Error};
 
@@ -53,6 +56,7 @@ const CALLS: &[&str] = &[
     "revoke_access_to_every_tenant('$role')",
     "share('public.countries', 'write')",
     "unshare('public.countries')",
+    "repair()",
 ];
 
 #[test]
@@ -123,7 +127,7 @@ fn a_renamed_role_keeps_its_access_and_its_old_name_has_none() {
     assert_enters(&mut fixture.db.connect(&new), &["acme", "bravo"], &[]);
     admin.batch_execute(&format!("CREATE ROLE \"{}\" LOGIN", fixture.app)).unwrap();
     assert_enters(&mut fixture.db.connect(&fixture.app), &[], &["acme", "bravo"]);
-    // Renamed from a database without the extension: nobody inherits anything, and health() tells.
+    // Renamed from a database without the extension: the role keeps its access, nobody inherits it, and health() tells.
     let plain = Cluster::shared().database("plain");
     let newer = Cluster::shared().unique("renamed");
     plain
@@ -131,7 +135,8 @@ fn a_renamed_role_keeps_its_access_and_its_old_name_has_none() {
         .batch_execute(&format!("ALTER ROLE {new} RENAME TO {newer}; CREATE ROLE {new} LOGIN"))
         .unwrap();
     assert_enters(&mut fixture.db.connect(&new), &[], &["acme", "bravo"]);
-    let found = admin.query("SELECT 1 FROM plio.health() WHERE finding = 'stale_access'", &[]).unwrap();
+    assert_enters(&mut fixture.db.connect(&newer), &["acme", "bravo"], &[]);
+    let found = admin.query("SELECT 1 FROM plio.health() WHERE finding = 'role_renamed'", &[]).unwrap();
     assert_eq!(found.len(), 1);
 }
 
