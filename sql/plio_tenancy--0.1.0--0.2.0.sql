@@ -24,7 +24,23 @@ ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
 -- Functions can be shared.
 ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
 
+-- Access is the role's, by its oid in this cluster.
+CREATE FUNCTION plio."_cluster"() RETURNS bigint
+    STRICT STABLE PARALLEL SAFE LANGUAGE c AS 'MODULE_PATHNAME', '_cluster_wrapper';
+ALTER TABLE plio.access ADD COLUMN role_oid oid, ADD COLUMN cluster bigint;
+-- 0.1.0 went by the name, of a role that stands in the schema's access list.
+UPDATE plio.access a SET role_oid = r.oid, cluster = plio._cluster()
+  FROM pg_catalog.pg_roles r, pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) e
+ WHERE r.rolname OPERATOR(pg_catalog.=) a.role_name AND n.nspname OPERATOR(pg_catalog.=) 'plio'
+   AND e.grantee OPERATOR(pg_catalog.=) r.oid;
+
 COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
+
+COMMENT ON COLUMN plio.access.role_name IS 'The name of the role that may enter, and with it its members';
+
+COMMENT ON COLUMN plio.access.role_oid IS 'The role itself: renamed, it keeps its access';
+
+COMMENT ON COLUMN plio.access.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
 
 COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
 
@@ -95,6 +111,11 @@ GRANT EXECUTE ON FUNCTION
 
 COMMENT ON FUNCTION plio.unassign_role(text, text) IS
     'Takes plio.assign_role() back: every object is its previous owner''s again, or all of them the new owner''s that is named';
+
+CREATE OR REPLACE FUNCTION "_cluster"() RETURNS bigint /* i64 */
+STRICT STABLE PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_cluster_wrapper';
 
 CREATE OR REPLACE FUNCTION "_denials_left_out"() RETURNS bigint /* i64 */
 STRICT VOLATILE PARALLEL RESTRICTED
@@ -170,6 +191,17 @@ IMMUTABLE STRICT PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_schemas_in_code_wrapper';
 
+CREATE OR REPLACE FUNCTION "repair"() RETURNS TABLE (
+	"action" TEXT,  /* String */
+	"old_name" TEXT,  /* String */
+	"role_name" TEXT,  /* String */
+	"org" TEXT  /* Option < String > */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'repair_wrapper';
+
 CREATE OR REPLACE FUNCTION "version"() RETURNS TEXT /* & '_ str */
 STRICT STABLE PARALLEL SAFE
 LANGUAGE c /* Rust */
@@ -187,15 +219,26 @@ $path$;
 
 REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION plio._access_ties() RETURNS TABLE (role_name text, org text, role_oid oid, present_name text, state text)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.role_name, a.org, CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, o.rolname::text, t.state
+      FROM plio.access a
+      LEFT JOIN pg_roles o ON o.oid = a.role_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN a.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = a.role_name THEN 'fits' ELSE 'untied' END) t (state)
+$$;
+
+REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $health$
     WITH loading AS (
-        SELECT plio._loaded_as() AS how,
-               'plio_tenancy' = ANY (regexp_split_to_array(
-                   replace(current_setting('shared_preload_libraries'), '"', ''), '\s*,\s*')) AS is_shared,
+        -- Not by the setting: only superusers may read it, and the installer may be none any more.
+        SELECT plio._loaded_as() AS how, plio._loaded_as() = 'shared' AS is_shared,
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
@@ -334,12 +377,48 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or another one', a.role_name),
+        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
                format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
-          FROM (SELECT DISTINCT role_name FROM plio.access) a
-         WHERE NOT EXISTS (
-               SELECT 1 FROM pg_roles r, pg_namespace n, aclexplode(n.nspacl) e
-                WHERE n.nspname = 'plio' AND r.rolname = a.role_name AND e.grantee = r.oid)
+          FROM plio._access_ties() a
+         WHERE a.state = 'gone'
+            OR (a.role_oid IS NOT NULL AND NOT EXISTS (
+               SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
+        UNION ALL
+        SELECT DISTINCT 'warning', 'untied_access',
+               format('access of role %I was granted in another cluster, to a role with another oid: it is without effect here', a.role_name),
+               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
+          FROM plio._access_ties() a WHERE a.state = 'untied'
+        UNION ALL
+        SELECT 'info', 'access_of_another_cluster',
+               format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
+               'SELECT * FROM plio.repair() makes them this cluster''s, so that they follow their roles'
+          FROM plio._access_ties() a WHERE a.state = 'fits' HAVING count(*) > 0
+        UNION ALL
+        SELECT DISTINCT 'info', 'role_renamed', format('role %I of plio.access is called %I now, renamed in another database', a.role_name, a.present_name),
+               'SELECT * FROM plio.repair() brings the names up to date; access is the same'
+          FROM plio._access_ties() a WHERE a.state = 'tied' AND a.present_name <> a.role_name
+        UNION ALL
+        SELECT 'critical', 'role_not_owner',
+               format('role %I of tenant "%s" does not own schema %I, which belongs to %I: nobody may enter', t.role_name, t.org, t.schema_name, o.rolname),
+               CASE WHEN EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid AND g.rolname = 'plio_tenant'
+                                  WHERE m.member = n.nspowner)
+                    THEN 'SELECT * FROM plio.repair(), if that is the tenant''s role under another name'
+                    ELSE format('SET plio.enforcement = off; ALTER SCHEMA %I OWNER TO %I; RESET plio.enforcement', t.schema_name, t.role_name) END
+          FROM plio.tenants t JOIN pg_namespace n ON n.nspname = t.schema_name JOIN pg_roles o ON o.oid = n.nspowner
+          JOIN pg_roles r ON r.rolname = t.role_name
+         WHERE n.nspowner <> r.oid
+        UNION ALL
+        SELECT 'critical', 'installer_not_superuser',
+               format('role %I owns the functions of plio_tenancy and is no superuser: audit(), create_tenant() and other functions fail for everybody', r.rolname),
+               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
+                   r.rolname, r.rolname, r.rolname)
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'plio' JOIN pg_roles r ON r.oid = p.proowner
+         WHERE p.proname = 'health' AND NOT r.rolsuper
+        UNION ALL
+        SELECT 'warning', 'replication_unjudged',
+               format('role %I has REPLICATION: on a connection with replication=database nothing of its SQL is judged, since session_preload_libraries is not for these', r.rolname),
+               format('add plio_tenancy to shared_preload_libraries and restart, or ALTER ROLE %I NOREPLICATION', r.rolname)
+          FROM pg_roles r, loading WHERE r.rolreplication AND r.rolcanlogin AND NOT r.rolsuper AND NOT loading.is_shared
         UNION ALL
         SELECT 'warning', 'orphaned_access', format('access of role %I is to a tenant "%s" that does not exist', a.role_name, a.org),
                format('SET plio.enforcement = off; DELETE FROM plio.access WHERE org = %L; RESET plio.enforcement', a.org)
@@ -546,6 +625,17 @@ CREATE INDEX denials_history_login_role ON plio.denials_history (login_role);
 COMMENT ON COLUMN plio.denials_history.times IS 'How often, as in plio.denials';
 
 COMMENT ON COLUMN plio.denials_history.last_at IS 'When for the last time; null in rows from before 0.2.0';
+
+CREATE OR REPLACE FUNCTION plio._entering_roles() RETURNS TABLE (role_oid oid, role_name name)
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+AS $$
+    WITH RECURSIVE entering (oid) AS (
+        SELECT a.role_oid FROM plio._access_ties() a WHERE a.role_oid IS NOT NULL
+        UNION
+        SELECT m.member FROM entering e JOIN pg_catalog.pg_auth_members m ON m.roleid OPERATOR(pg_catalog.=) e.oid
+    )
+    SELECT r.oid, r.rolname FROM entering e JOIN pg_catalog.pg_authid r ON r.oid OPERATOR(pg_catalog.=) e.oid
+$$;
 
 CREATE OR REPLACE FUNCTION plio._audit_ties()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
@@ -1338,8 +1428,8 @@ REVOKE ALL ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text), plio._drop_tenant_step(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text),
-    plio._enable_preload(), plio._loaded_as()
+    plio.share(text, text), plio.unshare(text), plio.repair(),
+    plio._cluster(), plio._enable_preload(), plio._loaded_as()
     FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
@@ -1347,7 +1437,7 @@ GRANT EXECUTE ON FUNCTION
     plio.rename_tenant(text, text), plio.drop_tenant(text, text),
     plio.grant_access(text, text), plio.revoke_access(text, text),
     plio.grant_access_to_every_tenant(text), plio.revoke_access_to_every_tenant(text),
-    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text)
+    plio.share(text, text), plio.unshare(text), plio._drop_tenant_step(text, text), plio.repair()
     TO plio_admin;
 
 REVOKE ALL ON PROCEDURE plio.drop_tenant_in_steps(text, text) FROM PUBLIC;
@@ -1358,5 +1448,8 @@ COMMENT ON FUNCTION plio.version() IS 'The version of the library that is loaded
 
 COMMENT ON FUNCTION plio.share(text, text) IS
     'Opens a table, view, sequence (schema.relation), a function (schema.function(types)) or a whole schema to all tenants: ''read'' or ''write''';
+
+COMMENT ON FUNCTION plio.repair() IS
+    'Ties access and tenants to this cluster''s roles, after a restore or after roles were renamed elsewhere; one row for each thing done';
 
 DO $remember$ BEGIN PERFORM plio._remember_objects('0.2.0'); END $remember$;

@@ -258,7 +258,7 @@ pub(crate) fn _process_kind() -> &'static str {
 pub(crate) fn _loaded_as() -> String {
     let how = crate::loaded_as();
     match registry::installed_version() {
-        Some(installed) if installed == FIRST_VERSION => {
+        Some(installed) if installed == FIRST_VERSION && how != "late" => {
             format!(
                 "{how} (the library is {}, its SQL objects are {installed}: run ALTER EXTENSION plio_tenancy UPDATE)",
                 registry::LIBRARY_VERSION

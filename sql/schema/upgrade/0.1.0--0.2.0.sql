@@ -20,3 +20,13 @@ ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
     ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
 -- Functions can be shared.
 ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
+
+-- Access is the role's, by its oid in this cluster.
+CREATE FUNCTION plio."_cluster"() RETURNS bigint
+    STRICT STABLE PARALLEL SAFE LANGUAGE c AS 'MODULE_PATHNAME', '_cluster_wrapper';
+ALTER TABLE plio.access ADD COLUMN role_oid oid, ADD COLUMN cluster bigint;
+-- 0.1.0 went by the name, of a role that stands in the schema's access list.
+UPDATE plio.access a SET role_oid = r.oid, cluster = plio._cluster()
+  FROM pg_catalog.pg_roles r, pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) e
+ WHERE r.rolname OPERATOR(pg_catalog.=) a.role_name AND n.nspname OPERATOR(pg_catalog.=) 'plio'
+   AND e.grantee OPERATOR(pg_catalog.=) r.oid;
