@@ -25,7 +25,7 @@ const COMMON: &[(&str, &str)] = &[
     ("default privileges", "SELECT d::text FROM pg_default_acl d WHERE NOT defaclrole = ANY (@cast) OR defaclnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, (SELECT oid FROM pg_namespace WHERE nspname = 'Co\"ral ü'))"),
     ("event triggers", "SELECT e::text FROM pg_event_trigger e"),
     ("extensions, languages, casts, servers", "SELECT e::text FROM pg_extension e WHERE NOT extowner = ANY (@cast) UNION ALL SELECT l::text FROM pg_language l
-        UNION ALL SELECT c::text FROM pg_cast c WHERE castsource < 16384 UNION ALL SELECT s::text FROM pg_foreign_server s UNION ALL SELECT u::text FROM pg_user_mapping u
+        UNION ALL SELECT c::text FROM pg_cast c WHERE castsource < 16384 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = c.tableoid AND d.objid = c.oid AND d.deptype = 'e') UNION ALL SELECT s::text FROM pg_foreign_server s UNION ALL SELECT u::text FROM pg_user_mapping u
         UNION ALL SELECT p::text FROM pg_publication p UNION ALL SELECT p::text FROM pg_parameter_acl p"),
     ("objects of public, lookup, plio and pg_catalog", "SELECT concat_ws(' ', c.oid, relname, relowner, relacl, relkind, reltype, relfilenode, reloptions, relrowsecurity)
         FROM pg_class c WHERE relnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace) AND NOT relowner = ANY (@cast)
@@ -185,7 +185,7 @@ pub fn carried(admin: &mut Client, world: &World) -> Vec<String> {
 }
 
 /// Locks that idle sessions of the attackers hold and that are on no list of what may be held: in a transaction, relations of
-/// tenants that they may enter, of no tenant and of the catalogs; outside of one, advisory locks alone.
+/// tenants that they may enter, of no tenant and of the catalogs; outside of one, advisory locks alone. Our own locks have the sub-object number 1.
 ///
 /// # Errors
 /// The connection is gone.
@@ -196,14 +196,13 @@ pub fn left_behind(admin: &mut Client, world: &World) -> Result<Vec<String>, pos
           WHERE l.granted AND a.usesysid = ANY ({cast}) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype <> 'advisory'
             AND (a.state = 'idle'
                  OR a.state LIKE 'idle in transaction%'
-                    AND (l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objid = (SELECT oid FROM pg_extension WHERE extname = 'plio_tenancy') AND l.mode <> 'AccessShareLock'
+                    AND (l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objsubid = 1
                          OR l.locktype = 'object' AND l.classid = 'pg_namespace'::regclass AND l.objid = (SELECT oid FROM pg_namespace WHERE nspname = $1)
-                         OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_namespace)
-                            AND l.relation NOT IN (SELECT n.oid FROM pg_namespace n WHERE nspname IN ('tenant_acme', 'tenant_bravo'))
                          OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'plio'::regnamespace) AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')))
          UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner), gid FROM pg_prepared_xacts x
           WHERE database = current_database() AND EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-                        WHERE l.pid IS NULL AND (n.nspname = ANY (ARRAY['tenant_acme', 'tenant_bravo', $1]) OR l.relation IN (SELECT oid FROM pg_namespace)))",
+                        WHERE l.pid IS NULL AND n.nspname = ANY (ARRAY['tenant_acme', 'tenant_bravo', $1])
+                        UNION ALL SELECT FROM pg_locks l WHERE l.pid IS NULL AND l.objsubid = 1 AND l.classid IN ('pg_namespace'::regclass, 'pg_extension'::regclass))",
         cast = cast::oids(world)
     );
     let mut look = || -> Result<Vec<(String, String)>, postgres::Error> {

@@ -8,7 +8,7 @@ use crate::fuzz::oracle::{self, Finding, Kind};
 use crate::fuzz::scene::Step;
 use crate::fuzz::summary::Summary;
 use crate::fuzz::wire::{Answer, Failure, Request, Wire};
-use crate::fuzz::world::World;
+use crate::fuzz::world::{ORGS, World};
 
 /// Requests under way at once: what they and their answers need fits into the socket's buffers.
 const BATCH: usize = 24;
@@ -179,8 +179,9 @@ impl Session {
         if oracle::shows_backtrace(answer.bytes) {
             strange.push((Kind::Refusal, "a backtrace".to_owned()));
         }
-        let is_settings = text.contains("kept:setting");
-        if let Some(what) = oracle::kept(text, answer).filter(|_| before.is_empty() == is_settings) {
+        // Of what the first tenant left, the second says; of settings, who is outside. A refused switch is no switch.
+        let asked_in = if text.contains("kept:setting") { "" } else { ORGS[1] };
+        if let Some(what) = oracle::kept(text, answer).filter(|_| before == asked_in) {
             strange.push((Kind::Carry, format!("kept: {what}")));
         }
         if let Some(who) = oracle::who(text, answer).filter(|_| before.is_empty()) {

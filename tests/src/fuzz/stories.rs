@@ -42,7 +42,9 @@ impl Author<'_> {
             (Request::Extended(name, "SELECT plio.set_tenant($1)".into(), vec![Some(one.to_owned())]), 1),
         ];
         for _ in 0..1 + self.random.below(2) {
-            let text = self.statement("injected");
+            // What a client sends as a message of its own is its own; what is injected comes behind something else.
+            let injected = self.statement("injected");
+            let text = if injected.starts_with("DO ") { injected } else { format!("SELECT 1; {injected}") };
             steps.push(simple("SAVEPOINT s", 0));
             steps.push(simple(&text, 1));
             if self.random.chance(20) {

@@ -262,7 +262,8 @@ impl Stage {
             }
             Some(failure) => {
                 self.remember("management", &format!("-> {} {}", failure.code, failure.message));
-                if is_strange(&failure) {
+                let waited = ["55P03", "55006", "40P01", "57014"];
+                if is_strange(&failure) || !waited.contains(&failure.code.as_str()) {
                     summary.find(self.finding(Kind::Internal, format!("management: {failure:?}")));
                 }
                 self.undo()?;
