@@ -385,7 +385,7 @@ AS $health$
                SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
         UNION ALL
         SELECT DISTINCT 'warning', 'untied_access',
-               format('access of role %I was granted in another cluster, to a role with another oid: it is without effect here', a.role_name),
+               format('access of role %I is tied to no role of this cluster: granted in another one, or kept by name alone by release 0.1.0; it is without effect', a.role_name),
                'SELECT * FROM plio.repair() ties access to the roles that have these names here'
           FROM plio._access_ties() a WHERE a.state = 'untied'
         UNION ALL
@@ -921,14 +921,14 @@ AS $privileges$
                coalesce(g.grantee = 0 OR r.rolname = 'plio_tenant' OR g.grantee IN (SELECT x.role_oid FROM tenants x WHERE x.role_oid IS NOT NULL), false) AS is_wide
           FROM granted g LEFT JOIN pg_authid r ON r.oid = g.grantee
     )
-    SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) OR o.kind = 'SCHEMA' THEN 'critical' ELSE 'warning' END,
+    -- A schema that belongs to another role is health()'s role_not_owner.
+    SELECT CASE WHEN o.other IS NOT NULL OR (o.is_definer AND o.rolsuper) THEN 'critical' ELSE 'warning' END,
            'foreign_owner', o.org, i.identity,
            format('%s of tenant "%s" belongs to %I, not to the tenant''s own role', pg_describe_object(o.classid, o.objid, 0),
                   o.org, o.rolname),
-           CASE WHEN o.kind = 'SCHEMA'
-                THEN format('SET plio.enforcement = off; ALTER SCHEMA %s OWNER TO %I; RESET plio.enforcement', i.identity, o.own_name)
-                ELSE format('ALTER %s %s OWNER TO %I', upper(i.type), i.identity, o.own_name) END
+           format('ALTER %s %s OWNER TO %I', upper(i.type), i.identity, o.own_name)
       FROM owned o CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) i
+     WHERE o.kind <> 'SCHEMA'
     UNION ALL
     SELECT CASE WHEN j.is_wide THEN 'critical' ELSE 'warning' END, 'grant', j.org, i.identity,
            format('%s has %s on %s of tenant "%s"', j.whom, j.privileges, pg_describe_object(j.classid, j.objid, 0), j.org),

@@ -151,6 +151,9 @@ pub enum Error {
     /// The extension is not in this database.
     #[error("extension \"plio_tenancy\" is not installed in this database")]
     NotInstalled,
+    /// The library is of one version, the SQL objects in this database of another: what manages tenants needs both.
+    #[error("the library of plio_tenancy is version {library}, its SQL objects are version {installed}")]
+    UpdateDue { library: &'static str, installed: String },
     /// Part of the registry is missing.
     #[error("the registry of plio_tenancy cannot be read in this database")]
     RegistryBroken,

@@ -62,6 +62,7 @@ pub fn prepare(function: &'static str) -> Result<()> {
     if catalog::extension_oid(registry::EXTENSION).is_none() {
         return Err(Error::NotInstalled);
     }
+    registry::ensure_same_version()?;
     locks::limit_waits();
     Ok(())
 }

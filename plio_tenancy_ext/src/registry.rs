@@ -36,6 +36,19 @@ pub const EXTENSION: &std::ffi::CStr = c"plio_tenancy";
 /// The version of this library. The SQL objects may be older: after a package was replaced, until ALTER EXTENSION UPDATE.
 pub const LIBRARY_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What manages tenants needs SQL objects of the library's own version; judging does not.
+///
+/// # Errors
+/// 55000.
+pub fn ensure_same_version() -> Result<()> {
+    match installed_version() {
+        Some(installed) if installed != LIBRARY_VERSION => {
+            Err(Error::UpdateDue { library: LIBRARY_VERSION, installed })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The version of the SQL objects in this database; `None` when the extension is not installed here.
 pub fn installed_version() -> Option<String> {
     catalog::extension_version(catalog::extension_oid(EXTENSION)?)

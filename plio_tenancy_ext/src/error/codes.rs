@@ -62,6 +62,7 @@ impl Error {
             | Self::ReportChanged { .. }
             | Self::PartialReport { .. }
             | Self::NotInstalled
+            | Self::UpdateDue { .. }
             | Self::BeingDropped { .. }
             | Self::RegistryBroken
             | Self::ChangeRefused

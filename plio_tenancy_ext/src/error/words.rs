@@ -107,6 +107,9 @@ impl Error {
                 "Connect again; if that does not help, plio.health() says which setting keeps the library out."
                     .to_owned()
             }
+            Self::UpdateDue { .. } => {
+                "Run ALTER EXTENSION plio_tenancy UPDATE; where the SQL objects are newer, install the newer package again.".to_owned()
+            }
             Self::NotInstalled => "Run CREATE EXTENSION plio_tenancy.".to_owned(),
             Self::RegistryBroken => {
                 "Restore the tables of schema plio; a superuser can set plio.enforcement to off meanwhile.".to_owned()

@@ -77,6 +77,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::Broken { .. }
         | Error::NotPreloaded
         | Error::NotInstalled
+        | Error::UpdateDue { .. }
         | Error::ChangeRefused
         | Error::RoleOfTransaction
         | Error::Encoding

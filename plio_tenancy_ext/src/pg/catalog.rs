@@ -16,7 +16,7 @@ pub use self::roles::{
     role_oid, with_groups,
 };
 pub use self::stored::{
-    C_LANGUAGE, Default, SQL_LANGUAGE, SqlBody, defaults, has_plain_types_only, is_in_c, language_of, sql_body,
+    C_LANGUAGE, Default, SQL_LANGUAGE, SqlBody, defaults, has_plain_types_only, language_of, sql_body,
     stored_expressions,
 };
 use super::owned;

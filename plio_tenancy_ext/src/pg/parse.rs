@@ -153,7 +153,9 @@ unsafe fn note(names: &mut Names, parts: *mut pg_sys::List, at_least: usize) {
 unsafe fn walk(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
     // SAFETY: nodeFuncs.c calls the walker with these two; the boundary turns its errors into unwinds, as pgrx's own
     // bindings do.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| raw::raw_expression_tree_walker(node, Some(wait), context)) }
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| raw::raw_expression_tree_walker(node, Some(wait), context))
+    }
 }
 
 /// The query itself when `text` is one SELECT (VALUES, TABLE, WITH .. SELECT), without a semicolon.
