@@ -942,7 +942,7 @@ AS $health$
         UNION ALL
         SELECT 'critical', 'installer_not_superuser',
                format('role %I owns the functions of plio_tenancy and is no superuser: audit(), create_tenant() and other functions fail for everybody', r.rolname),
-               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
+               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, with SET plio.enforcement = off, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
                    r.rolname, r.rolname, r.rolname)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'plio' JOIN pg_roles r ON r.oid = p.proowner
          WHERE p.proname = 'health' AND NOT r.rolsuper
@@ -2152,6 +2152,10 @@ CREATE TABLE plio._installed (
     PRIMARY KEY (kind, name)
 );
 REVOKE ALL ON plio._installed FROM PUBLIC;
+COMMENT ON COLUMN plio._installed.kind IS 'function, table, view; or version, the row of PostgreSQL''s own version';
+COMMENT ON COLUMN plio._installed.name IS 'The name, with the types of a function''s arguments';
+COMMENT ON COLUMN plio._installed.properties IS 'What audit() compares';
+COMMENT ON COLUMN plio._installed.definition IS 'The statement that makes it so again; null for a table';
 COMMENT ON TABLE plio._installed IS 'The functions, tables and views of the extension as its install script made them: plio.audit() compares';
 
 -- They are compared by name: pg_upgrade gives functions other oids. A view's text differs between major versions, so it

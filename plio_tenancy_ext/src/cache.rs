@@ -265,7 +265,10 @@ fn look_up_reach(role: Oid) -> bool {
         catalog::relation_schema(*relation).is_some_and(|schema| schema_kind(schema) == SchemaKind::Tenant)
     };
     let is_granted_any = || {
-        catalog::with_groups(role).into_iter().any(|role| catalog::relations_of(role).iter().any(is_tenants))
+        let groups = catalog::with_groups(role).into_iter();
+        groups
+            .filter(|group| catalog::has_privileges_of(role, *group))
+            .any(|group| catalog::relations_of(group).iter().any(is_tenants))
     };
     !tenants.is_empty() && (catalog::reads_everything(role) || owns_any() || is_granted_any())
 }

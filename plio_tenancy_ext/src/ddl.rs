@@ -31,12 +31,16 @@ const CHANGED: &str = "SELECT classid, objid, command_tag FROM pg_catalog.pg_eve
 const DROPPED: &str = "
     SELECT schema_name, object_name, object_type, object_identity FROM pg_catalog.pg_event_trigger_dropped_objects()";
 
-/// `ddl_command_end`.
+/// `ddl_command_end`. REINDEX makes nothing: what it may reach is judged before it runs, and one of everything commits in
+/// between, so that what was collected is gone.
 ///
 /// # Errors
 /// 42501, 55000.
-pub fn on_command_end() -> Result<()> {
+pub fn on_command_end(is_reindex: bool) -> Result<()> {
     let touched = collected::take_objects();
+    if is_reindex {
+        return Ok(());
+    }
     // A command that left the registry unreadable is refused here.
     hooks::has_registry()?;
     let Some(location) = cache::location() else { return Ok(()) };

@@ -203,7 +203,7 @@ AS $health$
         UNION ALL
         SELECT 'critical', 'installer_not_superuser',
                format('role %I owns the functions of plio_tenancy and is no superuser: audit(), create_tenant() and other functions fail for everybody', r.rolname),
-               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
+               format('as a superuser: ALTER ROLE %I SUPERUSER; or, in this database, with SET plio.enforcement = off, REASSIGN OWNED BY %I TO a superuser, which gives that one all that %I owns here',
                    r.rolname, r.rolname, r.rolname)
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'plio' JOIN pg_roles r ON r.oid = p.proowner
          WHERE p.proname = 'health' AND NOT r.rolsuper

@@ -9,6 +9,10 @@ CREATE TABLE plio._installed (
     PRIMARY KEY (kind, name)
 );
 REVOKE ALL ON plio._installed FROM PUBLIC;
+COMMENT ON COLUMN plio._installed.kind IS 'function, table, view; or version, the row of PostgreSQL''s own version';
+COMMENT ON COLUMN plio._installed.name IS 'The name, with the types of a function''s arguments';
+COMMENT ON COLUMN plio._installed.properties IS 'What audit() compares';
+COMMENT ON COLUMN plio._installed.definition IS 'The statement that makes it so again; null for a table';
 COMMENT ON TABLE plio._installed IS 'The functions, tables and views of the extension as its install script made them: plio.audit() compares';
 
 -- They are compared by name: pg_upgrade gives functions other oids. A view's text differs between major versions, so it

@@ -132,7 +132,7 @@ fn a_refused_switch_leaves_nothing_half_removed() {
         .unwrap();
     let refusal = "BEGIN; DECLARE c CURSOR FOR SELECT 1; SELECT plio.set_tenant('bravo')";
     assert_refusal(&expect_sqlstate(app.batch_execute(refusal), "25001"), "25001", &["canary"]);
-    app.batch_execute("ROLLBACK").unwrap();
+    app.batch_execute("ROLLBACK; SET plio.tenant = 'acme'").unwrap();
     app.batch_execute("SELECT count(*) FROM copied").unwrap();
     app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
     expect_sqlstate(first(&mut app, "SELECT name FROM copied LIMIT 1"), "42P01");

@@ -241,6 +241,11 @@ checked_function!(plio_nextval, pg_finfo_plio_nextval, one_layer::NEXTVAL, raw::
 checked_function!(plio_currval, pg_finfo_plio_currval, one_layer::CURRVAL, raw::currval_oid);
 checked_function!(plio_setval, pg_finfo_plio_setval, one_layer::SETVAL, raw::setval_oid);
 checked_function!(plio_setval3, pg_finfo_plio_setval3, one_layer::SETVAL3, raw::setval3_oid);
+// The names that 0.1.0's install script knows: this library works over its SQL objects until the update.
+checked_function!(_nextval_wrapper, pg_finfo__nextval_wrapper, one_layer::NEXTVAL, raw::nextval_oid);
+checked_function!(_currval_wrapper, pg_finfo__currval_wrapper, one_layer::CURRVAL, raw::currval_oid);
+checked_function!(_setval_wrapper, pg_finfo__setval_wrapper, one_layer::SETVAL, raw::setval_oid);
+checked_function!(_setval3_wrapper, pg_finfo__setval3_wrapper, one_layer::SETVAL3, raw::setval3_oid);
 
 unsafe fn first_argument(call: pg_sys::FunctionCallInfo) -> Oid {
     // SAFETY: the caller passes the record of a call with one argument at least, which is an oid and not NULL.

@@ -52,9 +52,21 @@ fn fired(result: Result<()>) -> pg_sys::Datum {
     pg_sys::Datum::null()
 }
 
+/// Whether the event trigger was fired for REINDEX, which PostgreSQL announces from 17 on.
+///
+/// # Safety
+/// `call` is the record of a call by the event trigger manager.
+unsafe fn is_reindex(call: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the caller's promise; the parse tree is NULL or a node.
+    unsafe {
+        let data = (*call).context.cast::<pg_sys::EventTriggerData>();
+        nodes::tag((*data).parsetree) == NodeTag::T_ReindexStmt
+    }
+}
+
 c_function!(plio_on_ddl_command_end, pg_finfo_plio_on_ddl_command_end, |call| {
     // SAFETY: PostgreSQL passes the call's record, here and below.
-    fired(unsafe { ensure_event_trigger(call) }.and_then(|()| ddl::on_command_end()))
+    fired(unsafe { ensure_event_trigger(call).and_then(|()| ddl::on_command_end(is_reindex(call))) })
 });
 c_function!(plio_on_sql_drop, pg_finfo_plio_on_sql_drop, |call| {
     // SAFETY: as above.

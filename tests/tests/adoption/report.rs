@@ -45,6 +45,7 @@ fn nothing_is_refused_and_everything_is_logged() {
         "UPDATE public.plans SET name = 'x'",
         "SET LOCAL search_path = bravo; SELECT name FROM users",
         "SELECT set_config('search_path', 'public', true)",
+        "SET LOCAL ROLE NONE",
         "SELECT tablename FROM pg_stats",
         "NOTIFY x",
         "LOCK TABLE bravo.users",

@@ -27,7 +27,8 @@ fn health_is_0_when_well_and_1_when_not() {
     let well = plio_as(&fixture.db, SUPERUSER, &["health"]);
     assert_eq!(well.code, Some(0), "{well:?}");
     assert!(well.stdout.contains("loaded in this session as: session"), "{well:?}");
-    let plant = "ALTER EVENT TRIGGER plio_sql_drop DISABLE";
+    let plant =
+        "SET plio.enforcement = off; ALTER EVENT TRIGGER plio_sql_drop DISABLE; RESET plio.enforcement";
     fixture.db.superuser().batch_execute(plant).unwrap();
     let ill = plio_as(&fixture.db, SUPERUSER, &["health", "--format", "json"]);
     assert_eq!(ill.code, Some(1), "{ill:?}");

@@ -65,7 +65,11 @@ fn page(name: &str) -> (PathBuf, String) {
     admin
         .batch_execute("SELECT plio.create_tenant('hostile', '<script>document.title=1</script>\"''&'); SELECT plio.create_tenant('closed'); SELECT plio.suspend_tenant('closed')")
         .unwrap();
-    admin.batch_execute("ALTER EVENT TRIGGER plio_sql_drop DISABLE").unwrap();
+    admin
+        .batch_execute(
+            "SET plio.enforcement = off; ALTER EVENT TRIGGER plio_sql_drop DISABLE; RESET plio.enforcement",
+        )
+        .unwrap();
     let file = tenants.db.cluster().data_dir().parent().unwrap().join(format!("{name}.html"));
     let run = plio_as(&tenants.db, SUPERUSER, &["audit", "--html", &file.to_string_lossy()]);
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(1), "", ""), "a critical finding");

@@ -46,7 +46,10 @@ async fn a_schema_is_adopted_given_a_role_and_released() {
     let client = admin().await;
     let admin = Admin::new(&client);
     let legacy = org("admin-legacy");
-    client.batch_execute("CREATE SCHEMA client_legacy").await.unwrap();
+    client
+        .batch_execute("CREATE ROLE client_legacy; CREATE SCHEMA client_legacy AUTHORIZATION client_legacy")
+        .await
+        .unwrap();
     admin.adopt_tenant(&legacy, "client_legacy").await.unwrap();
     let refused = admin.adopt_tenant(&org("admin-legacy-2"), "client_legacy").await.unwrap_err();
     assert_eq!((refused.kind(), refused.origin()), (ErrorKind::NotReady, Origin::Admin), "{refused:#}");
@@ -55,7 +58,7 @@ async fn a_schema_is_adopted_given_a_role_and_released() {
     admin.unassign_role(&legacy).await.unwrap();
     admin.release_tenant(&legacy, &legacy).await.unwrap();
     assert_eq!(admin.suspend_tenant(&legacy).await.unwrap_err().kind(), ErrorKind::NotFound);
-    client.batch_execute("DROP SCHEMA client_legacy").await.unwrap();
+    client.batch_execute("DROP SCHEMA client_legacy; DROP ROLE client_legacy").await.unwrap();
 }
 
 #[tokio::test]

@@ -147,12 +147,15 @@ fn a_trigger_changes_no_tenant() {
             let result = app.batch_execute(insert).and_then(|()| app.batch_execute("COMMIT"));
             refused(result, "25001");
             app.batch_execute("ROLLBACK").unwrap();
-            // Nor does the switch that fires it.
-            app.batch_execute("BEGIN").unwrap();
+            // Nor does the switch that fires it. The refused one has left no tenant in force.
+            app.batch_execute("SET plio.tenant = 'acme'; BEGIN").unwrap();
             let result =
                 app.batch_execute(insert).and_then(|()| app.batch_execute("SELECT plio.set_tenant('bravo')"));
             refused(result, "25001");
-            app.batch_execute("ROLLBACK; DROP TRIGGER z ON users; RESET plio.tenant").unwrap();
+            app.batch_execute(
+                "ROLLBACK; SET plio.tenant = 'acme'; DROP TRIGGER z ON users; RESET plio.tenant",
+            )
+            .unwrap();
         }
     }
     assert_eq!(logged(&fixture), "0|0");
