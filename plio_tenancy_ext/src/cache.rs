@@ -19,7 +19,7 @@ pub use self::places::{
 use self::shares::Shares;
 pub use self::shares::{Renaming, forget_renaming, remember_shares, take_renaming};
 use self::store::insert_bounded;
-pub use self::store::{forget, is_known_neutral, settled};
+pub use self::store::{forget, is_known_neutral, note_left_out, settled};
 use crate::error::{Error, Result};
 use crate::pg::{self, catalog, session};
 use crate::policy::Actor;
@@ -211,6 +211,15 @@ fn role_of_owner(name: &str, schema: Oid) -> Option<Role> {
 pub fn tenant_of_schema(schema: Oid) -> Option<(TenantId, String)> {
     let row = location()?.tenant_by_schema(&catalog::schema_name(schema)?)?;
     Some((row.id, row.org))
+}
+
+/// Whether the database has a tenant.
+pub fn has_tenants() -> bool {
+    if let Some(known) = store::read(|cache| cache.has_tenants) {
+        return known;
+    }
+    let look_up = || location().is_some_and(|location| !location.every_tenant().is_empty());
+    store::fill(look_up, |cache, found| cache.has_tenants = Some(*found))
 }
 
 fn share_of(relation: Oid) -> Option<ShareMode> {

@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What is known. Everything but `relations`, `inheritors` and `reaching` depends on the registry, schemas, roles and memberships alone.
 #[derive(Default)]
@@ -32,6 +32,7 @@ pub(super) struct Cache {
     pub entries: OidMap<(Oid, TenantId), bool>,
     pub reaching: OidMap<Oid, bool>,
     pub knows_every_org: OidMap<Oid, bool>,
+    pub has_tenants: Option<bool>,
     pub shares: Option<Rc<Shares>>,
     pub admitted: Option<(Oid, Rc<Tenant>)>,
 }
@@ -48,6 +49,14 @@ static RELATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// A few schemas known to be no tenant's, so that the hot path need not ask again. 0 for none.
 static NEUTRAL_SCHEMAS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+
+/// A plan was made on the ground that the database has no tenant: once it may have one, plans are made anew.
+static HAS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
+
+/// A plan is being made on that ground.
+pub fn note_left_out() {
+    HAS_LEFT_OUT.store(true, Relaxed);
+}
 
 /// A moment between two invalidations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +80,10 @@ fn count_up(counter: &AtomicU64) {
 pub fn forget() {
     count_up(&ALL);
     code::forget();
+    if HAS_LEFT_OUT.load(Relaxed) {
+        HAS_LEFT_OUT.store(false, Relaxed);
+        session::reset_plans();
+    }
     for slot in &NEUTRAL_SCHEMAS {
         slot.store(0, Relaxed);
     }

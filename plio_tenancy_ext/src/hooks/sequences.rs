@@ -72,6 +72,9 @@ pub fn on_raw_call(function: Oid) -> Result<()> {
     if !context::is_active() && cache::actor(session::outer_user()) == Actor::Administrator {
         return Ok(());
     }
+    if !cache::has_tenants() {
+        return Ok(());
+    }
     if is_of_a_default()? {
         return Ok(());
     }

@@ -197,6 +197,13 @@ pub unsafe fn is_in_nested_query(fcinfo: pg_sys::FunctionCallInfo) -> bool {
     }
 }
 
+/// Every plan that the session keeps is to be made anew. Reads no catalog, frees nothing, cannot fail: PostgreSQL's own
+/// invalidation callbacks do the same (plancache.c).
+pub fn reset_plans() {
+    // SAFETY: marks the session's saved plans as invalid.
+    unsafe { pg_sys::ResetPlanCache() };
+}
+
 /// Whether a statement's portal is running.
 pub fn is_in_portal() -> bool {
     // SAFETY: reads a global.

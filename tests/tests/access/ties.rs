@@ -100,6 +100,13 @@ fn names_follow_their_roles_by_repair_and_by_a_rename_that_is_seen() {
     assert_eq!(first(&mut admin, history), "3");
 }
 
+/// A superuser's statement on the registry, which enforcement would refuse.
+fn by_hand(admin: &mut postgres::Client, statement: &str) {
+    admin
+        .batch_execute(&format!("SET plio.enforcement = off; {statement}; RESET plio.enforcement"))
+        .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+}
+
 // What another cluster's dump brings, and what release 0.1.0's does, gives nobody access until an administrator says so.
 #[test]
 fn access_from_elsewhere_counts_once_it_is_tied() {
@@ -113,11 +120,7 @@ fn access_from_elsewhere_counts_once_it_is_tied() {
         // pg_upgrade keeps oids: what is the same by name and by oid is the same role.
         ("cluster = cluster + 1", "access_of_another_cluster"),
     ] {
-        admin
-            .batch_execute(&format!(
-                "SET plio.enforcement = off; UPDATE plio.access SET {foreign}; RESET plio.enforcement"
-            ))
-            .unwrap();
+        by_hand(&mut admin, &format!("UPDATE plio.access SET {foreign}"));
         assert_eq!(findings(&mut admin), finding);
         if finding == "untied_access" {
             assert_enters(&mut a, &[], &["acme", "bravo"]);
@@ -137,13 +140,13 @@ fn access_from_elsewhere_counts_once_it_is_tied() {
         swap(&mut elsewhere(), &ra, &rb);
     }
     // A single grant ties its own row alone.
-    admin.batch_execute("UPDATE plio.access SET cluster = NULL, role_oid = NULL").unwrap();
+    by_hand(&mut admin, "UPDATE plio.access SET cluster = NULL, role_oid = NULL");
     admin.execute("SELECT plio.grant_access($1, 'acme')", &[&ra]).unwrap();
     assert_enters(&mut a, &["acme"], &["bravo"]);
     assert_enters(&mut b, &[], &["acme", "bravo"]);
     // A rename that is seen keeps what fitted.
     repair(&mut admin);
-    admin.batch_execute("UPDATE plio.access SET cluster = cluster + 1").unwrap();
+    by_hand(&mut admin, "UPDATE plio.access SET cluster = cluster + 1");
     admin.batch_execute(&format!("ALTER ROLE {ra} RENAME TO {ra}_b")).unwrap();
     assert_enters(&mut a, &["acme"], &["bravo"]);
 }

@@ -122,10 +122,8 @@ fn a_sessions_tenant_with_an_open_cursor_is_not_left() {
         "RESET ALL",
         "SET plio.tenant = 'bravo'",
     ] {
-        app.batch_execute(
-            "SET plio.tenant = 'acme'; BEGIN; DECLARE c CURSOR FOR SELECT name FROM users; SAVEPOINT s",
-        )
-        .unwrap();
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        app.batch_execute("BEGIN; DECLARE c CURSOR FOR SELECT name FROM users; SAVEPOINT s").unwrap();
         refused(app.batch_execute(leave), "25001");
         app.batch_execute("ROLLBACK TO s; CLOSE c").unwrap();
         app.batch_execute(leave).unwrap();
@@ -141,7 +139,9 @@ fn a_sessions_tenant_with_an_open_cursor_is_not_left() {
             "CREATE FUNCTION public.leave() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RESET plio.tenant; RETURN 1; END $$",
         )
         .unwrap();
+    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
     refused(app.batch_execute("SELECT public.leave(), name FROM users"), "25001");
+    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
     app.batch_execute("SELECT public.leave()").unwrap();
     assert_outside(&mut app, &fixture.app);
 }

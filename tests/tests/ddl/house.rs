@@ -141,7 +141,12 @@ fn an_update_of_the_extension_may() {
     let mut admin = db.superuser();
     admin.batch_execute("CREATE EXTENSION plio_tenancy VERSION '0.1.0'").unwrap();
     let mut admin = db.superuser();
-    admin.batch_execute("SELECT plio.create_tenant('acme')").unwrap();
+    admin
+        .batch_execute(
+            "CREATE SCHEMA acme; SET plio.enforcement = off;
+             INSERT INTO plio.tenants (org, schema_name) VALUES ('acme', 'acme'); RESET plio.enforcement",
+        )
+        .unwrap();
     admin.batch_execute("ALTER EXTENSION plio_tenancy UPDATE").unwrap();
     let version = "SELECT extversion <> '0.1.0' FROM pg_extension WHERE extname = 'plio_tenancy'";
     assert!(admin.query_one(version, &[]).unwrap().get::<_, bool>(0));

@@ -55,7 +55,11 @@ fn a_membership_without_inherit_and_set_opens_nothing() {
     admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); ANALYZE users; COMMIT").unwrap();
     let statistics = "SELECT count(*) FROM pg_stats WHERE schemaname = 'tenant_acme'";
     assert_eq!(value(&mut admin, statistics), "2");
-    assert_eq!(value(&mut client, statistics), "0");
+    assert_eq!(
+        value(&mut client, statistics),
+        "0",
+        "no right on any tenant's table: PostgreSQL's own answer"
+    );
     // Each of the rights that the remedy leaves out is a finding.
     for options in
         ["INHERIT TRUE, SET FALSE", "INHERIT FALSE, SET TRUE", "INHERIT FALSE, SET FALSE, ADMIN TRUE"]

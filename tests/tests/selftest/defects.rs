@@ -44,22 +44,12 @@ fn too_many_rights_are_found() {
         (
             format!("GRANT pg_read_all_data TO {app}"),
             format!("REVOKE pg_read_all_data FROM {app}"),
-            "forgotten tenant: statistics",
-        ),
-        (
-            format!("GRANT pg_read_all_data TO {app}"),
-            format!("REVOKE pg_read_all_data FROM {app}"),
             "own privileges on tenants' objects",
         ),
         (
             format!("GRANT SELECT ON tenant_acme.users TO {app}"),
             format!("REVOKE SELECT ON tenant_acme.users FROM {app}"),
             "own privileges on tenants' objects",
-        ),
-        (
-            "GRANT pg_write_all_data TO plio_tenant".to_owned(),
-            "REVOKE pg_write_all_data FROM plio_tenant".to_owned(),
-            "sequence by oid: setval",
         ),
         (
             "GRANT pg_read_all_data TO plio_tenant".to_owned(),

@@ -8,7 +8,7 @@ use postgres::Client;
 use crate::world::{CANARIES, World, column, has_canary, state_of_bravo, world};
 
 /// Runs one query and gives its rows, or its error with every field, as text: a subtransaction of its own.
-const TRY: &str = "CREATE FUNCTION pg_temp.try(query text) RETURNS text LANGUAGE plpgsql AS $$
+const TRY: &str = "CREATE OR REPLACE FUNCTION pg_temp.try(query text) RETURNS text LANGUAGE plpgsql AS $$
     DECLARE result text; message text; detail text; hint text; context text;
     BEGIN
         EXECUTE 'SELECT string_agg(left(x::text, 5000), E''\\n'') FROM (SELECT * FROM (' || query || ') y LIMIT 100) x'
@@ -165,7 +165,9 @@ fn sweep(client: &mut Client, begin: &str, functions: &[Function], values: &Valu
         }
         let tries: Vec<String> =
             calls.iter().map(|call| format!("SELECT pg_temp.try($try${call}$try$)")).collect();
-        client.batch_execute(&format!("BEGIN; {begin}")).unwrap_or_else(|error| panic!("{begin}: {error:?}"));
+        client
+            .batch_execute(&format!("BEGIN; {begin}; {TRY}"))
+            .unwrap_or_else(|error| panic!("{begin}: {error:?}"));
         let answers = column(client, &tries.join(" UNION ALL "));
         client.batch_execute("ROLLBACK").expect("ROLLBACK");
         for (call, answer) in calls.iter().zip(answers) {

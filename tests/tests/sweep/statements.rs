@@ -559,7 +559,6 @@ const LINES: &[Line] = &[
         "RESET",
         "RESET work_mem",
         &[
-            "25001 RESET search_path",
             "25001 RESET ROLE",
             "25001 RESET SESSION AUTHORIZATION",
             "25001 RESET plio.tenant",
@@ -600,7 +599,6 @@ const LINES: &[Line] = &[
         "SET work_mem = '1MB'",
         &[
             "SET search_path = tenant_bravo",
-            "25001 SET search_path = public",
             "42501 SET plio.enforcement = off",
             "42501 SET plio.allowed_connections = 'dblink'",
             "25001 SET plio.tenant = 'bravo'",
