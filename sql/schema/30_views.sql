@@ -162,7 +162,7 @@ AS $health$
           FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
         UNION ALL
         SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
-               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
+               format('SET plio.enforcement = off; CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I; RESET plio.enforcement', t.role_name, t.schema_name, t.role_name)
           FROM plio.tenants t
          WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
         UNION ALL

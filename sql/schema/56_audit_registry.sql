@@ -49,10 +49,11 @@ AS $registry$
                        WHEN s.is_reachable THEN 'who forgets the tenant works on this one instead'
                        ELSE 'only its owner and superusers reach this one' END),
            CASE WHEN s.is_shared THEN format('SELECT plio.unshare(%L)', format('%I.%I', s.nspname, s.relname))
-                WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
+                -- Nothing is taken from the owner: the schema may be one that is still to be adopted.
+                WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM ', s.oid::regclass) || (
                      SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
                        FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
-                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
+                      WHERE a.grantee <> s.relowner AND (a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
       FROM shadows s
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),

@@ -192,7 +192,11 @@ fn denied_hint(why: Why, relation: Option<&str>, active: Option<&str>) -> String
             )
         }
         Why::NoTenantSet => SET_ONE.to_owned(),
-        Why::NotShared => format!("An administrator can share it with plio.share('{name}', 'read')."),
+        Why::NotShared => {
+            format!(
+                "An administrator can share it with plio.share('{name}', 'read'), or 'write' where tenants change it."
+            )
+        }
         Why::SharedReadOnly => format!("An administrator can open it with plio.share('{name}', 'write')."),
     }
 }

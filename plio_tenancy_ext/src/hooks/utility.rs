@@ -215,9 +215,8 @@ unsafe extern "C-unwind" fn before(
         Installed::Whole(_) => true,
         Installed::Broken => {
             // SAFETY: as above; a DropStmt's kind is read for that tag alone.
-            if !lifecycle::is_managing()
-                && !broken::may_run(tag, unsafe { is_drop_extension(tag, statement) })
-            {
+            let is_drop = unsafe { is_drop_extension(tag, statement) };
+            if !lifecycle::is_managing() && !broken::may_run(tag, is_drop) {
                 or_raise(hooks::has_registry());
             }
             false

@@ -169,7 +169,7 @@ impl<'a> Ring<'a> {
             if state == EMPTY {
                 return Some((slot, state));
             }
-            if state % 2 == 0 {
+            if state.is_multiple_of(2) {
                 written += 1;
                 oldest = older(oldest, (slot, state));
                 hogs.see(self.owners[slot].load(Relaxed) as Owner);
@@ -177,7 +177,7 @@ impl<'a> Ring<'a> {
         }
         for slot in slots {
             let state = self.states[slot].load(Relaxed);
-            if state % 2 == 0 {
+            if state.is_multiple_of(2) {
                 hogs.count(self.owners[slot].load(Relaxed) as Owner, (slot, state));
             }
         }
@@ -207,7 +207,7 @@ impl<'a> Ring<'a> {
         let state = &self.states[slot];
         for _ in 0..PATIENCE {
             let seen = state.load(Acquire);
-            if seen % 2 == 0 {
+            if seen.is_multiple_of(2) {
                 return seen;
             }
             std::hint::spin_loop();

@@ -49,7 +49,7 @@ pub fn names_in_sql(text: &str) -> Parsed {
             unsafe { pg_sys::raw_parser(text.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT) };
         Parsed::Names(collect(statements.cast()))
     })
-    .catch_others(|cause| refused(cause))
+    .catch_others(refused)
     .execute();
     // SAFETY: as above; nothing in the context is used any more.
     unsafe {

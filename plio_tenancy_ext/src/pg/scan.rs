@@ -169,7 +169,7 @@ unsafe fn xmin_of(tuple: pg_sys::HeapTuple) -> pg_sys::TransactionId {
     unsafe {
         let header = &*(*tuple).t_data;
         if u32::from(header.t_infomask) & frozen == frozen {
-            return pg_sys::TransactionId::from(pg_sys::FrozenTransactionId);
+            return pg_sys::FrozenTransactionId;
         }
         header.t_choice.t_heap.t_xmin
     }

@@ -399,10 +399,10 @@ impl<'a> Looker<'a> {
             let _ = session.ask(self.world, "ROLLBACK");
             let _ = self.admin.batch_execute("ROLLBACK PREPARED 'fuzz_1'");
         }
-        if self.scenes.is_multiple_of(SCENES_BETWEEN_MANAGEMENT) {
-            if let Some(what) = probes::management_waits(self.admin, self.world) {
-                summary.find(after(Kind::Lock, what, session));
-            }
+        if self.scenes.is_multiple_of(SCENES_BETWEEN_MANAGEMENT)
+            && let Some(what) = probes::management_waits(self.admin, self.world)
+        {
+            summary.find(after(Kind::Lock, what, session));
         }
         if self.scenes.is_multiple_of(SCENES_BETWEEN_CLOSINGS) {
             let closings = Closing::all(self.world);

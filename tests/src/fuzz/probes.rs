@@ -99,10 +99,10 @@ pub fn stale_admission(
         format!("SELECT plio.set_tenant('{org}'), plio.require_tenant()"),
     ];
     for sql in &tries {
-        if let Ok(Ok(tenant)) = session.ask(world, sql) {
-            if tenant == org {
-                found.push(format!("after {} is done: {sql}", closing.close));
-            }
+        if let Ok(Ok(tenant)) = session.ask(world, sql)
+            && tenant == org
+        {
+            found.push(format!("after {} is done: {sql}", closing.close));
         }
     }
     let _ = session.ask(world, "RESET plio.tenant");

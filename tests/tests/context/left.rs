@@ -1,6 +1,6 @@
 //! What a tenant made in the session ends when the tenant ends, however it ends.
 
-use super::{assert_inside, assert_outside, refused, text, two_tenants};
+use super::{assert_outside, refused, text, two_tenants};
 use plio_tests::{SUPERUSER, expect_sqlstate};
 use postgres::Client;
 

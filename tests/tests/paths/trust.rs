@@ -265,12 +265,10 @@ fn an_extension_is_trusted_only_with_its_owner() {
     admin.batch_execute(&format!("GRANT CREATE ON DATABASE {} TO {dev}", db.name())).unwrap();
     let mut maker = db.connect(&dev);
     maker
-        .batch_execute(&format!(
-            "CREATE SCHEMA dev; CREATE EXTENSION hstore SCHEMA dev; CREATE TABLE dev.sink (t text);
+        .batch_execute("CREATE SCHEMA dev; CREATE EXTENSION hstore SCHEMA dev; CREATE TABLE dev.sink (t text);
              GRANT USAGE ON SCHEMA dev TO PUBLIC; GRANT ALL ON dev.sink TO PUBLIC;
              ALTER EXTENSION hstore ADD TABLE dev.sink;
-             CREATE FUNCTION dev.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER EXTENSION hstore ADD FUNCTION dev.f()"
-        ))
+             CREATE FUNCTION dev.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER EXTENSION hstore ADD FUNCTION dev.f()")
         .unwrap();
     let mut client = db.connect(app);
     let mut acme = Judge::inside(&mut client, "acme");

@@ -36,12 +36,12 @@ fn overtake(
     let lock = format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT");
     let running = match holder.batch_execute(&lock) {
         Ok(()) => Running::blocked_or_done(pid, client, statement, is_waiting),
-        Err(_) => Err(client),
+        Err(_) => None,
     };
-    let end = if running.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let end = if running.is_some() { "COMMIT" } else { "ROLLBACK" };
     meanwhile.batch_execute(end).unwrap();
     holder.batch_execute("ROLLBACK").unwrap();
-    running.ok().map(Running::finish)
+    running.map(Running::finish)
 }
 
 // The change is made and not committed; a table is locked; app, for the first time in its session, enters and waits for

@@ -231,9 +231,8 @@ fn a_tenant_does_not_lock_what_is_shared_against_the_others() {
                 let is_allowed = number < most;
                 if !is_allowed {
                     refused(
-                        result.map_err(|error| {
+                        result.inspect_err(|error| {
                             assert!(error.as_db_error().is_some(), "{lock}");
-                            error
                         }),
                         "42501",
                     );

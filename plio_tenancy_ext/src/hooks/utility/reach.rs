@@ -8,7 +8,7 @@ use super::targets;
 use crate::error::Result;
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::object_access::ensure_code;
-use crate::pg::{catalog, depend, nodes};
+use crate::pg::{catalog, depend, nodes, session};
 use crate::policy::Access;
 use crate::{cache, context};
 use pgrx::pg_sys::{self, Oid};
@@ -181,11 +181,9 @@ pub unsafe fn ensure_truncated(statement: *const pg_sys::TruncateStmt) -> Result
     reached.retain(|relation| seen.insert(*relation));
     reached.iter().try_for_each(|relation| ensure_emptied(*relation, restarts))?;
     // Each round gives the tables that point at one of those reached so far (heap.c), no matter how deep.
-    while is_cascade {
-        let next = catalog::referencing(&reached);
-        if next.is_empty() {
-            break;
-        }
+    let mut next = if is_cascade { catalog::referencing(&reached) } else { Vec::new() };
+    while !next.is_empty() {
+        session::check_for_interrupts();
         for relation in next {
             for relation in cache::inheritors(relation).iter() {
                 if seen.insert(*relation) {
@@ -194,6 +192,7 @@ pub unsafe fn ensure_truncated(statement: *const pg_sys::TruncateStmt) -> Result
                 }
             }
         }
+        next = catalog::referencing(&reached);
     }
     Ok(())
 }

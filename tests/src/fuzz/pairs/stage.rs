@@ -206,13 +206,14 @@ impl Stage {
             summary.find(self.finding(kind, format!("session {at}: {}: {what}", said.sql())));
         }
         // In a block it holds the tenant: had it been closed and open again, it would be another version.
-        if is_strict && self.change.is_none() {
-            if let Move::Enter(_, org) = said {
-                let now = self.model.last();
-                if now.of(org).is_none_or(|tenant| tenant.is_suspended) {
-                    let what = format!("session {at} is in {org}, which is closed");
-                    summary.find(self.finding(Kind::Admission, what));
-                }
+        if is_strict
+            && self.change.is_none()
+            && let Move::Enter(_, org) = said
+        {
+            let now = self.model.last();
+            if now.of(org).is_none_or(|tenant| tenant.is_suspended) {
+                let what = format!("session {at} is in {org}, which is closed");
+                summary.find(self.finding(Kind::Admission, what));
             }
         }
         Ok(())
@@ -328,15 +329,15 @@ impl Stage {
     }
 
     fn hear_staller(&mut self, limit: Duration) -> io::Result<()> {
-        if self.stall_waits {
-            if let Some(answer) = self.staller.receive_within(limit)? {
-                let is_in = answer.failure.is_none();
-                self.stall_waits = false;
-                self.stalls &= is_in;
-                if !is_in {
-                    self.staller.send(&[Request::Simple("ROLLBACK".to_owned())])?;
-                    self.staller.receive()?;
-                }
+        if self.stall_waits
+            && let Some(answer) = self.staller.receive_within(limit)?
+        {
+            let is_in = answer.failure.is_none();
+            self.stall_waits = false;
+            self.stalls &= is_in;
+            if !is_in {
+                self.staller.send(&[Request::Simple("ROLLBACK".to_owned())])?;
+                self.staller.receive()?;
             }
         }
         Ok(())
@@ -467,17 +468,19 @@ fn judge(model: &Model, heard: &Heard<'_>, seen: &[usize], answer: &Answer<'_>) 
     }
     match (said, &answer.failure) {
         // The tenant that is in force already is not asked for anew: the next statement is judged.
-        (Move::Enter(_, org), None) if inside.is_none() && tenant != *org => {
-            if !model.ever(since, |registry| registry.admits(role, org)) {
-                found.push((Kind::Admission, format!("{org} was entered, which no version admits")));
-            }
+        (Move::Enter(_, org), None)
+            if inside.is_none()
+                && tenant != *org
+                && !model.ever(since, |registry| registry.admits(role, org)) =>
+        {
+            found.push((Kind::Admission, format!("{org} was entered, which no version admits")));
         }
         (Move::Enter(_, org), Some(failure))
-            if tenant.is_empty() && matches!(failure.code.as_str(), "42501" | "42704" | "55000") =>
+            if tenant.is_empty()
+                && matches!(failure.code.as_str(), "42501" | "42704" | "55000")
+                && !model.ever(since, |registry| !registry.admits(role, org)) =>
         {
-            if !model.ever(since, |registry| !registry.admits(role, org)) {
-                found.push((Kind::Refusal, format!("{org} may be entered: {}", failure.message)));
-            }
+            found.push((Kind::Refusal, format!("{org} may be entered: {}", failure.message)));
         }
         (Move::Own(_), None) if seen.is_empty() && !answer.tenant.is_empty() => {
             found.push((Kind::Change, "the tenant's own rows are not there".to_owned()));
