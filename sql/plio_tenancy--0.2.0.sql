@@ -901,7 +901,7 @@ AS $health$
           FROM plio.tenants t WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = t.schema_name)
         UNION ALL
         SELECT 'critical', 'missing_role', format('tenant "%s" has no role %I', t.org, t.role_name),
-               format('CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I', t.role_name, t.schema_name, t.role_name)
+               format('SET plio.enforcement = off; CREATE ROLE %I NOLOGIN IN ROLE plio_tenant; ALTER SCHEMA %I OWNER TO %I; RESET plio.enforcement', t.role_name, t.schema_name, t.role_name)
           FROM plio.tenants t
          WHERE t.role_name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = t.role_name)
         UNION ALL
@@ -2010,10 +2010,11 @@ AS $registry$
                        WHEN s.is_reachable THEN 'who forgets the tenant works on this one instead'
                        ELSE 'only its owner and superusers reach this one' END),
            CASE WHEN s.is_shared THEN format('SELECT plio.unshare(%L)', format('%I.%I', s.nspname, s.relname))
-                WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM %s', s.oid::regclass, (
+                -- Nothing is taken from the owner: the schema may be one that is still to be adopted.
+                WHEN s.is_reachable THEN format('REVOKE ALL ON TABLE %s FROM ', s.oid::regclass) || (
                      SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', ')
                        FROM aclexplode(coalesce(s.relacl, acldefault('r', s.relowner))) a LEFT JOIN pg_authid r ON r.oid = a.grantee
-                      WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
+                      WHERE a.grantee <> s.relowner AND (a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM entering))) END
       FROM shadows s
     UNION ALL
     SELECT 'critical', 'registry_sequence', NULL, format('plio.%I', q.relname),
