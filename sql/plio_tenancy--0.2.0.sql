@@ -3,6 +3,22 @@
 
 -- plio_tenancy_ext/src/lib.rs
 -- bootstrap
+-- Whoever may create in the database may have made a schema of this name before, with functions in it that ours would find first.
+DO LANGUAGE plpgsql $only_on_create$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+                WHERE n.nspname = 'plio' AND NOT r.rolsuper)
+       OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                   WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+                     AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass
+                     AND d.refobjid = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'plio')) THEN
+        RAISE EXCEPTION 'schema "plio" belongs to another role or is not empty'
+              USING ERRCODE = 'object_not_in_prerequisite_state',
+                    HINT = 'Look at what is in it, and drop or rename it before CREATE EXTENSION plio_tenancy.';
+    END IF;
+END
+$only_on_create$;
+
 -- Roles belong to the cluster: another database may have made them already.
 -- CREATE ROLE has no IF NOT EXISTS, and another session may be making them at this moment.
 DO LANGUAGE plpgsql $roles$
@@ -1168,7 +1184,7 @@ COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest 
 CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
 RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s'
 AS $sizes$
     SELECT t.org,
            coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,

@@ -90,7 +90,10 @@ unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys
     let is_alone = !session::is_in_block() && session::is_outside_spi() && !is_nested;
     // SAFETY: as above.
     let org = unsafe { wanted_org(call) };
-    or_raise(required(org.as_deref(), "set_tenant", "org").and_then(|org| context::enter(org, is_alone)));
+    or_raise(
+        required(org.as_deref(), "set_tenant", "org")
+            .and_then(|org| context::enter(org, is_alone, is_nested || session::is_in_utility())),
+    );
     pg_sys::Datum::null()
 }
 

@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod asking;
+pub mod calls;
 pub mod deferred;
 pub mod listening;
 pub mod prepared;
 pub mod residue;
 mod state;
-mod temporary;
+pub mod temporary;
 pub mod upkeep;
 pub mod visit;
 
@@ -48,6 +49,8 @@ pub fn on_commit() {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     upkeep::leave();
+    calls::on_transaction_end();
+    temporary::on_transaction_end();
     cache::forget_renaming();
     // The state is still that of the transaction's end.
     if is_active() && state::is_confirmed() {
@@ -108,8 +111,11 @@ pub fn active_org() -> Option<String> {
 ///
 /// # Errors
 /// As the README's table says; the transaction then has no tenant.
-pub fn enter(org: &str, is_alone: bool) -> Result<()> {
+pub fn enter(org: &str, is_alone: bool, is_nested: bool) -> Result<()> {
     let change = Change::begin();
+    if !is_locked() {
+        calls::ensure_clients_own(is_nested)?;
+    }
     enter_transaction(org, is_alone)?;
     change.done();
     Ok(())
@@ -137,6 +143,7 @@ fn enter_admitted(tenant: &Tenant, schema: Oid) -> Result<()> {
     residue::clear(tenant.id)?;
     session::close_large_objects();
     temporary::note_beneath(tenant.id);
+    calls::note_entered();
     apply(tenant, schema, Scope::Transaction);
     Ok(())
 }
@@ -156,11 +163,12 @@ pub fn enter_throw_away(org: &Org) -> Result<()> {
 ///
 /// # Errors
 /// As [`enter`].
-pub fn enter_session(org: &str) -> Result<()> {
+pub fn enter_session(org: &str, is_nested: bool) -> Result<()> {
     let change = Change::begin();
     if is_locked() {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
+    calls::ensure_clients_own(is_nested)?;
     ensure_may_set()?;
     asking::ensure_role_stays()?;
     let (tenant, schema) = admit(org)?;
@@ -184,11 +192,12 @@ pub fn enter_session(org: &str) -> Result<()> {
 /// # Errors
 /// 25001 while a transaction's tenant is in force, and where something of the tenant would go on. PostgreSQL's 55006 when a
 /// temporary object is in use.
-pub fn leave_session() -> Result<()> {
+pub fn leave_session(is_nested: bool) -> Result<()> {
     let change = Change::begin();
     if is_locked() {
         return Err(Error::Locked { active: active_org().unwrap_or_default() });
     }
+    calls::ensure_clients_own(is_nested)?;
     if is_active() {
         ensure_may_leave()?;
         if running::is_any() {
@@ -238,6 +247,7 @@ pub fn confirm() -> Result<()> {
 /// # Errors
 /// As [`confirm`].
 pub fn ensure_still_open() -> Result<()> {
+    calls::ensure_not_ended()?;
     if upkeep::is_due() {
         upkeep::enter();
         return Ok(());
@@ -255,6 +265,7 @@ pub fn ensure_still_open() -> Result<()> {
 
 /// What makes a tenant impossible at this point, whatever tenant it is.
 fn ensure_may_set() -> Result<()> {
+    calls::ensure_not_ended()?;
     if !crate::is_preloaded() {
         return Err(Error::NotPreloaded);
     }

@@ -181,6 +181,12 @@ pub enum Error {
     /// A function's SET clause would take back half of it.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
     UnderFunctionSet { setting: &'static str },
+    /// A session's tenant would change below a function.
+    #[error("cannot change the tenant of a session inside a function")]
+    InFunction,
+    /// A tenant's procedure ended the transaction, and with it the tenant, that it was called in.
+    #[error("the tenant has ended in a procedure that was called inside it")]
+    TenantEnded,
     /// A definer function's exit would take back the role; what runs in maintenance is not the session's.
     #[error("cannot set a tenant inside a security-definer function")]
     InDefinerFunction,

@@ -105,7 +105,8 @@ pub type Privileges = Option<Vec<String>>;
 /// # Errors
 /// 42501.
 pub fn ensure_harmless_grant(schema: Oid, privileges: &Privileges) -> Result<()> {
-    const HARMLESS: [&str; 4] = ["select", "references", "usage", "execute"];
+    // Not REFERENCES: a foreign key onto the registry has others' triggers run in the middle of management.
+    const HARMLESS: [&str; 3] = ["select", "usage", "execute"];
     let is_harmless = privileges.as_ref().is_some_and(|given| {
         given.iter().all(|privilege| HARMLESS.contains(&privilege.to_ascii_lowercase().as_str()))
     });

@@ -195,6 +195,6 @@ pub extern "C-unwind" fn _PG_init() {
     });
     hooks::install();
     if let Some(wanted) = wanted {
-        pg::session::in_transaction(|| error::or_raise(context::enter_session(&wanted)));
+        pg::session::in_transaction(|| error::or_raise(context::enter_session(&wanted, false)));
     }
 }

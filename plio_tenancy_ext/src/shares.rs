@@ -13,7 +13,7 @@ use crate::pg::{catalog, quote_identifier, session};
 use crate::registry::{self, ShareRow};
 use crate::tenant::ShareMode;
 use crate::{cache, cache::SchemaKind};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use serde_json::json;
 
 /// What the group gets on tables; REFERENCES lets a tenant's foreign key point at a shared table.
@@ -279,6 +279,10 @@ fn settle(relation: Oid) -> Result<()> {
     let Some(kind @ ('r' | 'p' | 'v' | 'm' | 'f' | 'S')) = catalog::relation_kind(relation) else {
         return Ok(());
     };
+    // What an extension made stays as it granted it: its owner may be stronger than whoever shared the schema.
+    if catalog::extension_of(pg_sys::RelationRelationId, relation).is_some() {
+        return Ok(());
+    }
     match catalog::relation_names(relation) {
         Some((schema, name)) => session::as_superuser(|| settle_relation(&schema, &name, kind == 'S')),
         None => Ok(()),
@@ -335,6 +339,7 @@ fn ensure_shareable(schema: Oid, label: &str) -> Result<()> {
     match cache::schema_kind(schema) {
         SchemaKind::Shared(_) | SchemaKind::Other
             if !catalog::is_own_temporary(schema)
+                && !catalog::is_foreign_temporary(schema)
                 && catalog::schema_name(schema)
                     .is_some_and(|name| name != "$user" && name != "plio_reports") =>
         {

@@ -162,7 +162,7 @@ COMMENT ON COLUMN plio.stat_tenants.longest_session IS 'For how long the oldest 
 CREATE FUNCTION plio.tenant_sizes(only_org text DEFAULT NULL)
 RETURNS TABLE (org text, table_bytes bigint, index_bytes bigint, toast_bytes bigint, total_bytes bigint)
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s'
 AS $sizes$
     SELECT t.org,
            coalesce(sum(pg_table_size(c.oid) - coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)), 0)::bigint,

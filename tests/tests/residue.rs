@@ -89,21 +89,16 @@ fn a_switch_that_was_rolled_back_does_not_bring_the_residue_into_the_tenant() {
     }
 }
 
-// The same where the transaction commits, what it entered having been undone by a savepoint or a caught error.
+// The same where the transaction commits, what it entered having been undone by a savepoint.
 #[test]
 fn a_switch_undone_in_a_transaction_that_commits_counts_for_nothing() {
     let fixture = two_tenants("savepoint");
-    let caught = "DO $$ BEGIN
-                      PERFORM plio.set_tenant('bravo'); PERFORM 1/0;
-                  EXCEPTION WHEN division_by_zero THEN NULL; END $$";
-    for undone in ["BEGIN; SAVEPOINT s; SELECT plio.set_tenant('bravo'); ROLLBACK TO s; COMMIT", caught] {
-        let mut app = fixture.db.connect(&fixture.app);
-        app.batch_execute("SET plio.tenant = 'acme'; CREATE TEMPORARY TABLE copied AS SELECT * FROM users")
-            .unwrap();
-        app.batch_execute(undone).unwrap();
-        app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
-        expect_sqlstate(first(&mut app, "SELECT name FROM copied LIMIT 1"), "42P01");
-    }
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET plio.tenant = 'acme'; CREATE TEMPORARY TABLE copied AS SELECT * FROM users")
+        .unwrap();
+    app.batch_execute("BEGIN; SAVEPOINT s; SELECT plio.set_tenant('bravo'); ROLLBACK TO s; COMMIT").unwrap();
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+    expect_sqlstate(first(&mut app, "SELECT name FROM copied LIMIT 1"), "42P01");
 }
 
 // A session's tenant and a transaction's take turns on one connection.

@@ -2,7 +2,7 @@
 //!
 //! Plain data in statics, which the hot path reads without a call; nothing here asks or changes anything else.
 
-use super::upkeep;
+use super::{calls, upkeep};
 use crate::pg::session;
 use crate::tenant::TenantId;
 use pgrx::pg_sys::Oid;
@@ -225,7 +225,9 @@ pub fn is_locked() -> bool {
 /// not been put into its table's.
 #[inline]
 pub fn needs_confirmation() -> bool {
-    (is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker()) || upkeep::is_due()
+    (is_active() && !IS_CONFIRMED.load(Relaxed) && !session::is_parallel_worker())
+        || upkeep::is_due()
+        || calls::is_ended()
 }
 
 /// The active tenant, by the registry's key.

@@ -1,6 +1,7 @@
 //! Temporary objects of a transaction's tenant: those that the transaction made or touched are gone at its COMMIT.
 //!
-//! PostgreSQL tells whether a transaction looked at any of them, not at which: all of the session's go then. Where the
+//! PostgreSQL tells whether a transaction looked at a temporary relation, not at which, and nothing of functions, types and
+//! comments: so after any DDL inside, too, all of the session's go. Where the
 //! transaction only goes back to the same tenant of the session, they stay.
 
 #![forbid(unsafe_code)]
@@ -10,6 +11,17 @@ use super::state::{self, Scope};
 use crate::pg::session;
 use crate::tenant::TenantId;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// The transaction's tenant made or altered something, perhaps in the session's temporary schema.
+static HAS_CHANGED: AtomicBool = AtomicBool::new(false);
+
+/// An object was created, altered or commented on.
+pub fn note_change() {
+    if super::is_locked() {
+        HAS_CHANGED.store(true, Relaxed);
+    }
+}
 
 thread_local! {
     /// The transaction's end goes back to a session's tenant which is the same.
@@ -31,7 +43,13 @@ pub(super) fn note_beneath(entering: TenantId) {
 /// # Errors
 /// Raises PostgreSQL's 55006 when a temporary object is in use.
 pub(super) fn on_commit() {
-    if super::is_locked() && !IS_BENEATH.get() && session::has_touched_temporary() {
+    let has_changed = HAS_CHANGED.swap(false, Relaxed);
+    if super::is_locked() && !IS_BENEATH.get() && (has_changed || session::has_touched_temporary()) {
         session::drop_temporary_objects();
     }
+}
+
+/// The transaction has ended.
+pub(super) fn on_transaction_end() {
+    HAS_CHANGED.store(false, Relaxed);
 }

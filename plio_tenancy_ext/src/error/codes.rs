@@ -66,6 +66,7 @@ impl Error {
             | Self::BeingDropped { .. }
             | Self::RegistryBroken
             | Self::ChangeRefused
+            | Self::TenantEnded
             | Self::CannotAdopt { .. }
             | Self::GivenToStronger { .. }
             | Self::WrongLayers { .. } => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -73,6 +74,7 @@ impl Error {
             | Self::LockedSetting { .. }
             | Self::OpenCursors
             | Self::InQuery
+            | Self::InFunction
             | Self::UnderFunctionSet { .. }
             | Self::InDefinerFunction
             | Self::RoleOfTransaction

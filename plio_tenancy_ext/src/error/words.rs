@@ -128,6 +128,10 @@ impl Error {
             Self::UnderFunctionSet { .. } | Self::InDefinerFunction => {
                 "Call plio.set_tenant() before the function.".to_owned()
             }
+            Self::InFunction => {
+                "Run SET plio.tenant, RESET plio.tenant or plio.set_tenant() as a statement of its own.".to_owned()
+            }
+            Self::TenantEnded => "Use COMMIT and ROLLBACK where the tenant is set, not in a procedure of the tenant's.".to_owned(),
             Self::ManagementInTenant { .. } => "Manage tenants in a transaction without a tenant.".to_owned(),
             Self::NotReporter => "An administrator can allow it with GRANT plio_reporter.".to_owned(),
             Self::ReportInDefiner => "Let the reporter call it directly.".to_owned(),

@@ -18,7 +18,8 @@ use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, object_access, planner, replaced};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
-use crate::{cache, context};
+use crate::policy::Why;
+use crate::{cache, context, lifecycle};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -114,15 +115,20 @@ unsafe extern "C-unwind" fn is_not_trusted_everywhere(function: Oid) -> bool {
         && code::trust_in_function(function) != Trust::Everywhere
 }
 
-/// Fast exit: no tenant, PostgreSQL's own, the tenant's own, known to be trusted.
+/// Fast exit: PostgreSQL's own, the tenant's own, known to be trusted; without a tenant, all but trigger functions in a schema
+/// that may be a tenant's.
 unsafe fn is_interesting(function: Oid) -> bool {
+    if function.to_u32() < FIRST_NORMAL_OID {
+        return false;
+    }
     let active = context::active_schema();
     // SAFETY: any function's oid may be looked up.
     unsafe {
-        active.is_some()
-            && function.to_u32() >= FIRST_NORMAL_OID
-            && !code::is_known(function, active)
-            && active != Some(raw::get_func_namespace(function))
+        if active.is_none() {
+            return !cache::is_known_neutral(raw::get_func_namespace(function))
+                && raw::get_func_rettype(function) == pg_sys::TRIGGEROID;
+        }
+        !code::is_known(function, active) && active != Some(raw::get_func_namespace(function))
     }
 }
 
@@ -133,7 +139,21 @@ unsafe extern "C-unwind" fn check(function: Oid) {
     }
 }
 
+/// A tenant's trigger fires for whoever changes a row of its tables, also by a cascade from a shared table: without that
+/// tenant it would run with an administrator's rights (before 18 always, later still for TRUNCATE).
+fn ensure_no_tenants_trigger(function: Oid) -> Result<()> {
+    let schema = catalog::function_schema(function);
+    if schema.map(cache::schema_kind) == Some(cache::SchemaKind::Tenant) && !lifecycle::is_managing() {
+        return Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None });
+    }
+    schema.into_iter().for_each(cache::remember_neutral);
+    Ok(())
+}
+
 fn ensure_allowed(function: Oid) -> Result<()> {
+    if !context::is_active() {
+        return ensure_no_tenants_trigger(function);
+    }
     if cache::connector_of(function) == Some(cache::NOTIFIER) && catalog::is_trigger(function) {
         return Err(Error::StatementRefused { tag: "NOTIFY".to_owned() });
     }

@@ -72,6 +72,7 @@ const PG_LISTENING_CHANNELS: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_LISTENING_
 unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, argument: *mut c_void) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
+        Type::OAT_FUNCTION_EXECUTE if context::calls::is_ended() => true,
         Type::OAT_FUNCTION_EXECUTE
             if object == SET_CONFIG || object == PG_PREPARED_STATEMENT || object == PG_LISTENING_CHANNELS =>
         {
@@ -190,6 +191,9 @@ unsafe extern "C-unwind" fn check(access: pg_sys::ObjectAccessType::Type, object
     };
     let verdict = match access {
         Type::OAT_NAMESPACE_SEARCH if is_judged => ensure_code(object),
+        Type::OAT_FUNCTION_EXECUTE if is_judged && context::calls::is_ended() => {
+            context::calls::ensure_not_ended()
+        }
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == PG_NOTIFY => Err(Error::RawNotify),
         Type::OAT_FUNCTION_EXECUTE if is_judged && object == SET_CONFIG => settings::ensure_not_raw(),
         Type::OAT_FUNCTION_EXECUTE if is_judged && replaced::is_replaced(object) => {

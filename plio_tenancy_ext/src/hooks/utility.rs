@@ -17,6 +17,7 @@ mod reach;
 mod schemas;
 mod targets;
 
+use crate::context::calls;
 use crate::ddl::collected;
 use crate::denial::{self, Subject};
 use crate::error::{Result, or_raise};
@@ -55,6 +56,9 @@ unsafe extern "C-unwind" fn on_utility(
     // looked at after it has run: a procedure that ends its transaction takes the statement along.
     unsafe {
         let statement = (*planned).utilityStmt;
+        if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL {
+            calls::on_top_level();
+        }
         let is_judged = !is_transaction_control(statement);
         if is_judged && is_leaving(statement) && fires_deferred(statement) {
             deferred::fire();
@@ -75,7 +79,9 @@ unsafe extern "C-unwind" fn on_utility(
         let table = sequences::enter_utility((*planned).utilityStmt);
         let counts = running::enter_utility(statement);
         let place = collected::enter(is_wide_drop(statement));
+        let calls = calls::enter(is_call_of_tenants(statement));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
+        calls::leave(calls);
         collected::leave(place);
         running::leave_utility(counts);
         sequences::leave_utility(table);
@@ -86,6 +92,18 @@ unsafe extern "C-unwind" fn on_utility(
             After::NoStatementIsLeft => context::residue::forget_texts(context::active_tenant()),
             After::RenameRole(old, new) => after_role_rename(old, new),
         }
+    }
+}
+
+/// Whether the statement calls a procedure that lies in the active tenant's schema.
+unsafe fn is_call_of_tenants(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a utility statement, whose call is analysed; any function's oid may be looked up.
+    unsafe {
+        if nodes::tag(statement) != NodeTag::T_CallStmt || !context::is_active() {
+            return false;
+        }
+        let call = (*statement.cast::<pg_sys::CallStmt>()).funcexpr;
+        !call.is_null() && context::active_schema() == Some(raw::get_func_namespace((*call).funcid))
     }
 }
 
@@ -225,7 +243,10 @@ unsafe extern "C-unwind" fn before(
     // SAFETY: as above.
     unsafe {
         match tag {
-            NodeTag::T_VariableSetStmt => or_raise(on_set(statement.cast())),
+            NodeTag::T_VariableSetStmt => {
+                let is_nested = level != pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL;
+                or_raise(on_set(statement.cast(), is_nested))
+            }
             NodeTag::T_DiscardStmt => {
                 or_raise(on_discard(statement.cast()));
                 false
@@ -290,7 +311,7 @@ unsafe fn is_transaction_control(statement: *const pg_sys::Node) -> bool {
 }
 
 /// SET and RESET: ours are carried out, all others go on (the locked settings refuse by themselves).
-unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
+unsafe fn on_set(statement: *const pg_sys::VariableSetStmt, is_nested: bool) -> Result<bool> {
     use pg_sys::VariableSetKind as Kind;
     // SAFETY: the caller passes a VariableSetStmt.
     let (kind, name, is_local) =
@@ -300,7 +321,7 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
             // PostgreSQL carries it out as far as the locked settings let it; the session's tenant stays.
             context::note_refused_change();
         } else {
-            context::leave_session()?;
+            context::leave_session(is_nested)?;
         }
         settings::on_reset_all()?;
         return Ok(false);
@@ -315,18 +336,22 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt) -> Result<bool> {
             // SAFETY: the arguments of SET are a list of constants (gram.y, var_list).
             let value = unsafe { set_value((*statement).args) };
             match value.as_deref() {
-                Some("") => context::leave_session()?,
+                Some("") => context::leave_session(is_nested)?,
                 Some(value) => {
                     if is_local {
-                        context::enter(value, !session::is_in_block() && session::is_outside_spi())?;
+                        context::enter(
+                            value,
+                            !session::is_in_block() && session::is_outside_spi(),
+                            is_nested,
+                        )?;
                     } else {
-                        context::enter_session(value)?;
+                        context::enter_session(value, is_nested)?;
                     }
                 }
                 None => return Err(context::refused_setting()),
             }
         }
-        Kind::VAR_SET_DEFAULT | Kind::VAR_RESET => context::leave_session()?,
+        Kind::VAR_SET_DEFAULT | Kind::VAR_RESET => context::leave_session(is_nested)?,
         _ => return Err(context::refused_setting()),
     }
     Ok(true)
@@ -359,7 +384,7 @@ unsafe fn on_discard(statement: *const pg_sys::DiscardStmt) -> Result<()> {
         context::listening::note_unlisten_all();
         crate::report::coverage::forget();
     }
-    if is_all && !context::is_locked() { context::leave_session() } else { Ok(()) }
+    if is_all && !context::is_locked() { context::leave_session(false) } else { Ok(()) }
 }
 
 /// DEALLOCATE inside a tenant removes what SQL prepared there, and nothing else; true when it has been carried out. What the

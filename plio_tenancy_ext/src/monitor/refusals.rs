@@ -36,6 +36,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ChannelOfTenant { .. }
         | Error::RawNotify
         | Error::RawSequence { is_active: true, .. }
+        | Error::TenantEnded
         | Error::RegistryBroken => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
@@ -91,6 +92,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::ReportChanged { .. }
         | Error::PartialReport { .. }
         | Error::InQuery
+        | Error::InFunction
         | Error::UnderFunctionSet { .. }
         | Error::InDefinerFunction
         | Error::InUse { .. }

@@ -175,6 +175,11 @@ impl<'a> Ring<'a> {
                 hogs.see(self.owners[slot].load(Relaxed) as Owner);
             }
         }
+        // Evenly spread ones may be full while others are not.
+        let is_filling = self.next.load(Relaxed) - self.first.load(Relaxed) < self.len() as u64;
+        if is_filling && let Some(slot) = self.states.iter().position(|state| state.load(Relaxed) == EMPTY) {
+            return Some((slot, EMPTY));
+        }
         for slot in slots {
             let state = self.states[slot].load(Relaxed);
             if state.is_multiple_of(2) {

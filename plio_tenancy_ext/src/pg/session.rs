@@ -204,6 +204,12 @@ pub fn reset_plans() {
     unsafe { pg_sys::ResetPlanCache() };
 }
 
+/// Whether the running portal is a utility statement's: a function's call is then below it (CALL, DO).
+pub fn is_in_utility() -> bool {
+    // SAFETY: the active portal is NULL or valid.
+    unsafe { !pg_sys::ActivePortal.is_null() && (*pg_sys::ActivePortal).queryDesc.is_null() }
+}
+
 /// Whether a statement's portal is running.
 pub fn is_in_portal() -> bool {
     // SAFETY: reads a global.

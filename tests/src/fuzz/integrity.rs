@@ -120,7 +120,7 @@ pub fn foreign_locks(
     let query = "SELECT format('%s on %s: %s', l.mode, c.oid::regclass, a.query), concat(a.pid, ' ', a.state_change)
         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
         JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE l.granted AND a.state LIKE 'idle in transaction%' AND l.mode NOT IN ('AccessShareLock', 'RowExclusiveLock') AND a.usename = $1 AND n.nspname = ANY ($2)
+        WHERE l.granted AND a.state LIKE 'idle in transaction%' AND l.mode <> 'SIReadLock' AND l.mode NOT IN ('AccessShareLock', 'RowExclusiveLock') AND a.usename = $1 AND n.nspname = ANY ($2)
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let mut look = || -> Result<Vec<(String, String)>, postgres::Error> {
         Ok(admin.query(query, &[&attacker, &schemas])?.iter().map(|row| (row.get(0), row.get(1))).collect())
@@ -185,7 +185,8 @@ pub fn carried(admin: &mut Client, world: &World) -> Vec<String> {
 }
 
 /// Locks that idle sessions of the attackers hold and that are on no list of what may be held: in a transaction, relations of
-/// tenants that they may enter, of no tenant and of the catalogs; outside of one, advisory locks alone. Our own locks have the sub-object number 1.
+/// tenants that they may enter, of no tenant and of the catalogs; outside of one, advisory locks alone. The predicate locks of
+/// serializable transactions block nobody, and outlive their transaction. Our own locks have the sub-object number 1.
 ///
 /// # Errors
 /// The connection is gone.
@@ -194,6 +195,7 @@ pub fn left_behind(admin: &mut Client, world: &World) -> Result<Vec<String>, pos
         "SELECT format('%s %s %s: %s', l.locktype, l.mode, coalesce(l.relation::regclass::text, concat_ws(' ', l.classid::regclass, l.objid)), a.query), concat(a.pid, ' ', a.state_change)
            FROM pg_locks l JOIN pg_stat_activity a USING (pid)
           WHERE l.granted AND a.usesysid = ANY ({cast}) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.locktype <> 'advisory'
+            AND l.mode <> 'SIReadLock'
             AND (a.state = 'idle'
                  OR a.state LIKE 'idle in transaction%'
                     AND (l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objsubid = 1

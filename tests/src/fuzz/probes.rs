@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use postgres::Client;
 
+use crate::Cluster;
 use crate::fuzz::canary::Owner;
 use crate::fuzz::session::Session;
 use crate::fuzz::wire::{Request, Wire};
@@ -49,6 +50,11 @@ impl Closing {
     /// Of acme, to the attacker.
     pub fn all(world: &World) -> Vec<Self> {
         let (org, attacker) = (ORGS[0], &world.attacker);
+        // On 15, a member always inherits what its group may.
+        let inherited = (Cluster::major() == "15").then_some(&world.group);
+        let for_each = |call: &dyn Fn(&String) -> String| {
+            [attacker].into_iter().chain(inherited).map(call).collect::<Vec<_>>().join(", ")
+        };
         let pair = |close: String, open: String| Self { close, open };
         vec![
             pair(
@@ -56,8 +62,8 @@ impl Closing {
                 format!("SELECT plio.resume_tenant('{org}')"),
             ),
             pair(
-                format!("SELECT plio.revoke_access('{attacker}', '{org}')"),
-                format!("SELECT plio.grant_access('{attacker}', '{org}')"),
+                format!("SELECT {}", for_each(&|role| format!("plio.revoke_access('{role}', '{org}')"))),
+                format!("SELECT {}", for_each(&|role| format!("plio.grant_access('{role}', '{org}')"))),
             ),
             pair(
                 format!("SELECT plio.rename_tenant('{org}', 'elsewhere')"),

@@ -189,7 +189,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("SELECT plio.set_tenant('nosuch')", "42501"),
     ("SELECT plio.set_tenant('shut')", "55000"),
     ("SET plio.tenant = 'shut'", "55000"),
-    ("DO $$ BEGIN SET plio.tenant = 'nosuch'; END $$", "42501"),
+    ("DO $$ BEGIN SET plio.tenant = 'nosuch'; END $$", "25001"),
 ];
 
 fn session_in_acme(fixture: &TwoTenants) -> Client {

@@ -141,9 +141,53 @@ fn a_sessions_tenant_with_an_open_cursor_is_not_left() {
         .unwrap();
     app.batch_execute("SET plio.tenant = 'acme'").unwrap();
     refused(app.batch_execute("SELECT public.leave(), name FROM users"), "25001");
-    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
-    app.batch_execute("SELECT public.leave()").unwrap();
-    assert_outside(&mut app, &fixture.app);
+    // Nor in a function or a DO block at all: a tenant's own code would go on in another tenant, or in none.
+    for inside in [
+        "SELECT public.leave()",
+        "DO $$ BEGIN RESET plio.tenant; END $$",
+        "DO $$ BEGIN PERFORM plio.set_tenant('bravo'); END $$",
+    ] {
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        refused(app.batch_execute(inside), "25001");
+        app.batch_execute("RESET plio.tenant").unwrap();
+        assert_outside(&mut app, &fixture.app);
+    }
+}
+
+// A transaction's tenant ends with the transaction; what goes on in the same call is the tenant's own code.
+#[test]
+fn a_tenants_procedure_that_ends_the_transaction_does_nothing_more() {
+    let fixture = two_tenants("ended");
+    let mut app = fixture.db.connect(&fixture.app);
+    fixture
+        .db
+        .superuser()
+        .batch_execute(
+            "CREATE PROCEDURE public.enter_and_call() LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM plio.set_tenant('acme'); CALL act(); END $$",
+        )
+        .unwrap();
+    for (end, next) in [
+        ("COMMIT", "PERFORM count(*) FROM tenant_bravo.users"),
+        ("ROLLBACK", "PERFORM count(*) FROM tenant_bravo.users"),
+        ("COMMIT", "PERFORM plio.set_tenant(''bravo'')"),
+        ("COMMIT", "SET plio.tenant = ''bravo''"),
+        ("COMMIT", "PERFORM pg_sleep(0)"),
+    ] {
+        app.batch_execute(&format!(
+            "BEGIN; SELECT plio.set_tenant('acme');
+             CREATE OR REPLACE PROCEDURE act() LANGUAGE plpgsql AS 'BEGIN {end}; {next}; END'; COMMIT"
+        ))
+        .unwrap();
+        for role in [fixture.app.as_str(), SUPERUSER] {
+            let mut client = fixture.db.connect(role);
+            refused(client.batch_execute("CALL public.enter_and_call()"), "55000");
+            // The client's next message counts again.
+            client
+                .batch_execute("BEGIN; SELECT plio.set_tenant('bravo'); SELECT * FROM users; COMMIT")
+                .unwrap();
+        }
+    }
 }
 
 // The residue was looked for by a query, whose own check looked for it again, and so on.

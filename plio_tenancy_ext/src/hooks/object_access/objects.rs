@@ -83,6 +83,7 @@ pub fn note(event: Event, class: Oid, object: Oid, column: i32) {
     let address = address_of(event, class, object);
     match event {
         Event::Created | Event::Altered => {
+            context::temporary::note_change();
             let is_created = event == Event::Created && column == 0 && address.0 == class;
             collected::note(Touched { address, is_created });
             if event == Event::Created && class.to_u32() == depend::DEFAULT {

@@ -6,6 +6,7 @@ use super::{code, grants, locks, reach, targets};
 use crate::error::{Error, Result};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::notify;
+use crate::house;
 use crate::pg::nodes;
 use crate::policy::Access;
 use crate::{context, hooks};
@@ -96,10 +97,17 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
                 code::ensure_seen(index)
             }
             T_AlterTableStmt => {
+                // Not every kind is announced: ROW LEVEL SECURITY is not, on 15.
+                if let Some(table) =
+                    nodes::relation_of((*statement.cast::<pg_sys::AlterTableStmt>()).relation)
+                {
+                    house::ensure_unchanged((pg_sys::RelationRelationId, table))?;
+                }
                 reach::ensure_alter_table(statement.cast())?;
                 ensure_keeps_owner(statement.cast(), is_active)
             }
             T_CommentStmt => {
+                context::temporary::note_change();
                 let kind = (*statement.cast::<pg_sys::CommentStmt>()).objtype;
                 ensure_schema_object(kind, statement, is_active)?;
                 targets::ensure_named(tag, statement)

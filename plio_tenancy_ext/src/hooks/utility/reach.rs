@@ -10,7 +10,7 @@ use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::object_access::ensure_code;
 use crate::pg::{catalog, depend, nodes, session};
 use crate::policy::Access;
-use crate::{cache, context};
+use crate::{cache, context, house};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::HashSet;
 
@@ -101,6 +101,11 @@ pub unsafe fn ensure_alter_table(statement: *const pg_sys::AlterTableStmt) -> Re
 pub unsafe fn ensure_create_table(statement: *const pg_sys::CreateStmt) -> Result<()> {
     // SAFETY: the caller's promise; the parents are RangeVar nodes.
     unsafe {
+        for parent in nodes::pointers::<pg_sys::RangeVar>((*statement).inhRelations) {
+            // An heir of the registry's would add rows to it.
+            let parent = nodes::relation_of(*parent);
+            parent.map_or(Ok(()), |parent| house::ensure_unchanged((pg_sys::RelationRelationId, parent)))?;
+        }
         if !(*statement).partbound.is_null() {
             for parent in nodes::pointers::<pg_sys::RangeVar>((*statement).inhRelations) {
                 nodes::relation_of(*parent).map_or(Ok(()), ensure_altered_with_heirs)?;
