@@ -190,6 +190,27 @@ fn a_tenants_procedure_that_ends_the_transaction_does_nothing_more() {
     }
 }
 
+// PostgreSQL notes that a transaction looked at a temporary table, and nothing of functions, types and comments.
+#[test]
+fn what_is_no_table_in_pg_temp_ends_with_the_transaction() {
+    let fixture = two_tenants("pg_temp");
+    let mut app = fixture.db.connect(&fixture.app);
+    for made in [
+        "CREATE FUNCTION pg_temp.kept() RETURNS text LANGUAGE sql AS $$SELECT 'of acme'$$",
+        "CREATE TYPE pg_temp.kept AS ENUM ('of acme')",
+        "CREATE DOMAIN pg_temp.kept AS text DEFAULT 'of acme'",
+    ] {
+        // Refused or gone: nothing of it is left.
+        let sql = format!("BEGIN; SELECT plio.set_tenant('acme'); {made}; COMMIT");
+        if app.batch_execute(&sql).is_err() {
+            app.batch_execute("ROLLBACK").unwrap();
+        }
+        let left = "SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = pg_my_temp_schema())
+                         + (SELECT count(*) FROM pg_type WHERE typnamespace = pg_my_temp_schema())";
+        assert_eq!(app.query_one(left, &[]).unwrap().get::<_, i64>(0), 0, "{made}");
+    }
+}
+
 // The residue was looked for by a query, whose own check looked for it again, and so on.
 #[test]
 fn removing_the_residue_asks_for_no_confirmation() {

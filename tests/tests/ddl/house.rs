@@ -50,6 +50,8 @@ const MISTAKES: &[&str] = &[
     "GRANT CREATE ON SCHEMA plio TO {app}",
     "GRANT ALL ON SCHEMA plio TO {app}",
     "GRANT INSERT ON plio.tenants TO {app}",
+    "GRANT REFERENCES ON plio.tenants TO {app}",
+    "CREATE TABLE public.heir () INHERITS (plio.tenants)",
     "GRANT ALL ON plio.access TO {app}",
     "GRANT UPDATE (status) ON plio.tenants TO {app}",
     "GRANT DELETE ON ALL TABLES IN SCHEMA plio TO {app}",
@@ -151,6 +153,26 @@ fn an_update_of_the_extension_may() {
     let version = "SELECT extversion <> '0.1.0' FROM pg_extension WHERE extname = 'plio_tenancy'";
     assert!(admin.query_one(version, &[]).unwrap().get::<_, bool>(0));
     expect_sqlstate(admin.batch_execute("CREATE TABLE plio.x (a int)"), "42501");
+}
+
+/// Functions of somebody else's in a schema of this name would be found before ours.
+#[test]
+fn the_extension_moves_into_no_schema_of_somebody_elses() {
+    let db = Cluster::shared().database("house_taken");
+    let squatter = db.login_role("squatter");
+    let mut admin = db.superuser();
+    admin.batch_execute(&format!("GRANT CREATE ON DATABASE {} TO {squatter}", db.name())).unwrap();
+    for (taken, client) in [
+        ("CREATE SCHEMA plio", &squatter),
+        ("CREATE SCHEMA plio; CREATE FUNCTION plio.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", &squatter),
+    ] {
+        db.connect(client).batch_execute(taken).unwrap();
+        expect_sqlstate(admin.batch_execute("CREATE EXTENSION plio_tenancy"), "55000");
+        admin.batch_execute("DROP SCHEMA plio CASCADE").unwrap();
+    }
+    admin.batch_execute("CREATE SCHEMA plio; CREATE TYPE plio.t AS ENUM ()").unwrap();
+    expect_sqlstate(admin.batch_execute("CREATE EXTENSION plio_tenancy"), "55000");
+    admin.batch_execute("DROP TYPE plio.t; CREATE EXTENSION plio_tenancy").unwrap();
 }
 
 fn orgs(admin: &mut Client) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Trigger functions, which no object access announces as they fire: of another tenant, and one that sends from C.
 
-use plio_tests::{Layers, SUPERUSER};
+use plio_tests::{Layers, SUPERUSER, expect_sqlstate};
 use postgres::fallible_iterator::FallibleIterator;
 
 use crate::judge::Judge;
@@ -42,8 +42,7 @@ fn a_trigger_sends_no_notification_from_inside_a_tenant() {
     assert_eq!(first.payload(), "\"seen\",I,\"id\"='first'");
 }
 
-/// Tied with enforcement off: another tenant's trigger function does not run, in whatever form; without a tenant it does,
-/// and what it reads is judged.
+/// Tied with enforcement off: another tenant's trigger function does not run, in whatever form, nor does it without a tenant.
 #[test]
 fn a_trigger_function_of_another_tenant_does_not_run() {
     let world = world();
@@ -91,8 +90,36 @@ fn a_trigger_function_of_another_tenant_does_not_run() {
     let mut app = world.db.connect(&world.app);
     // The function's own name stands in the context.
     let mut nobody = Judge::outside(&mut app).silent_about(&["canary"]);
-    nobody.gives("INSERT INTO public.signed VALUES ('x') RETURNING a", &["x-signed"]);
+    nobody.refused("INSERT INTO public.signed VALUES ('x') RETURNING a", "55000");
     nobody.refused("INSERT INTO public.spied VALUES ('x')", "55000");
+}
+
+/// A tenant's own trigger would run with the rights of the administrator who changes its rows without a tenant.
+#[test]
+fn a_tenants_trigger_does_not_run_without_it() {
+    let world = world();
+    let mut app = world.db.connect(&world.app);
+    inside(
+        &mut app,
+        "acme",
+        "CREATE TABLE orders (id int, PRIMARY KEY (id)); INSERT INTO orders VALUES (1);
+         CREATE FUNCTION rise() RETURNS trigger LANGUAGE plpgsql
+             AS 'BEGIN EXECUTE ''ALTER ROLE CURRENT_USER CONNECTION LIMIT 77''; RETURN NULL; END';
+         CREATE TRIGGER rows AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION rise();
+         CREATE TRIGGER emptied AFTER TRUNCATE ON orders EXECUTE FUNCTION rise()",
+    );
+    let mut admin = world.db.superuser();
+    for statement in [
+        "INSERT INTO tenant_acme.orders VALUES (2)",
+        "UPDATE tenant_acme.orders SET id = 3",
+        "DELETE FROM tenant_acme.orders",
+        "TRUNCATE tenant_acme.orders",
+    ] {
+        // The function's own name stands in no error.
+        expect_sqlstate(admin.batch_execute(statement), "55000");
+    }
+    inside(&mut admin, "acme", "DROP TRIGGER rows ON orders; DROP TRIGGER emptied ON orders");
+    admin.batch_execute("TRUNCATE tenant_acme.orders").unwrap();
 }
 
 /// The contrib module lo unlinks the large object that a row names as the row goes: whosever it is, where the login role
