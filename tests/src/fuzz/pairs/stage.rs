@@ -36,6 +36,8 @@ struct Player {
     waits: Option<(Move, usize, String)>,
     /// In this block the session was in a tenant: its number, and the version in which it was admitted.
     inside: Option<(usize, usize)>,
+    /// In this block a statement was judged in the tenant, whichever it is by number: the version in which it was sent.
+    judged: Option<usize>,
     /// The last version of which the session is known to have run a statement, for a session's tenant kept in autocommit.
     is_block: bool,
 }
@@ -98,6 +100,7 @@ impl Stage {
             wire: wire(&names[role], db.name()),
             waits: None,
             inside: None,
+            judged: None,
             is_block: false,
         };
         let players = vec![player(0), player(1), player(0)];
@@ -183,14 +186,22 @@ impl Stage {
         player.waits = None;
         let code = answer.failure.as_ref().map_or("00000", |failure| failure.code.as_str()).to_owned();
         summary.count(0, &code);
-        let (role, inside) = (player.role, player.inside);
-        let heard = Heard { said: &said, since, tenant: &tenant, role, inside };
+        let (role, inside, judged) = (player.role, player.inside, player.judged);
+        let heard = Heard { said: &said, since, tenant: &tenant, role, inside, judged };
         let seen = numbers(answer.bytes, self.canary, self.made);
         let found = judge(&self.model, &heard, &seen, &answer);
         let (status, after, is_done) = (answer.status, answer.tenant.to_owned(), answer.failure.is_none());
         let is_strict = is_done && matches!(said, Move::Enter(..)) && status == b'T';
         let player = &mut self.players[at];
         player.is_block = status != b'I';
+        if !player.is_block || after != tenant || code != "00000" {
+            player.judged = None;
+        } else if matches!(said, Move::Shared(..)) && !after.is_empty() {
+            // It shows no tenant's rows, but what it admitted goes on to the end of the block.
+            player.judged = player.judged.or(Some(since));
+        } else if said.sql().starts_with("ROLLBACK") {
+            player.judged = None;
+        }
         if !player.is_block {
             player.inside = None;
         } else if after.is_empty() {
@@ -441,14 +452,15 @@ struct Heard<'a> {
     tenant: &'a str,
     role: usize,
     inside: Option<(usize, usize)>,
+    judged: Option<usize>,
 }
 
 /// What is wrong with an answer.
 fn judge(model: &Model, heard: &Heard<'_>, seen: &[usize], answer: &Answer<'_>) -> Vec<(Kind, String)> {
     let mut found = Vec::new();
-    let Heard { said, since, tenant, role, inside } = *heard;
+    let Heard { said, since, tenant, role, inside, judged } = *heard;
     // In a block it goes on where it was admitted; another snapshot changes nothing in that.
-    let since_admitted = inside.map_or(since, |(_, admitted)| admitted);
+    let since_admitted = inside.map(|(_, admitted)| admitted).or(judged).unwrap_or(since);
     let named: Vec<&str> =
         moves::ORGS.iter().copied().filter(|org| said.sql().contains(&format!("'{org}'"))).collect();
     let orgs: Vec<&str> =
