@@ -101,7 +101,7 @@ pub fn stale_admission(
     let tries = [
         "SELECT count(*) FROM users".to_owned(),
         format!("SET plio.tenant = '{org}'"),
-        format!("DO $d$BEGIN SET LOCAL plio.tenant = '{org}'; PERFORM 1 FROM users; END$d$"),
+        format!("SET LOCAL plio.tenant = '{org}'; SELECT count(*) FROM users"),
         format!("SELECT plio.set_tenant('{org}'), plio.require_tenant()"),
     ];
     for sql in &tries {
