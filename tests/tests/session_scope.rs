@@ -221,6 +221,29 @@ fn path_and_role_are_locked_in_a_sessions_tenant_too() {
     }
 }
 
+// What the pairs of the random attack played: the block was judged by a statement that shows no tenant's rows, before the revoke;
+// it goes on to its end. A block that has said BEGIN alone was not judged.
+#[test]
+fn a_block_that_was_judged_before_a_revoke_goes_on_to_its_end() {
+    let fixture = two_tenants("block");
+    let mut admin = fixture.db.superuser();
+    let revoke = "SELECT plio.revoke_access($1, 'acme')";
+    for first_statement in ["TABLE countries", "SELECT 1"] {
+        let mut app = fixture.db.connect(&fixture.app);
+        app.batch_execute(&format!("SET plio.tenant = 'acme'; BEGIN; {first_statement}")).unwrap();
+        admin.execute(revoke, &[&fixture.app]).unwrap();
+        assert_eq!(first(&mut app, "SELECT name FROM users LIMIT 1").unwrap(), "canary-acme");
+        app.batch_execute("COMMIT").unwrap();
+        refused(first(&mut app, "SELECT name FROM users LIMIT 1"), "42501");
+        admin.execute("SELECT plio.grant_access($1, 'acme')", &[&fixture.app]).unwrap();
+    }
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+    app.batch_execute("BEGIN").unwrap();
+    admin.execute(revoke, &[&fixture.app]).unwrap();
+    refused(first(&mut app, "SELECT name FROM users LIMIT 1"), "42501");
+}
+
 // Checked anew in every transaction: suspended, taken away, dropped, created again under the same name.
 #[test]
 fn the_next_transaction_is_refused_once_the_tenant_is_closed() {
