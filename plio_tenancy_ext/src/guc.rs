@@ -9,6 +9,7 @@ mod visit;
 pub use self::tenant::{show_org, shown as shown_tenant};
 pub use self::visit::timeout as report_visit_timeout;
 use crate::context::{self, State};
+use crate::hooks::folded;
 use crate::pg::guc::{KnownRecord, Lifetime};
 use crate::pg::{catalog, guc, session};
 use pgrx::guc::{GucContext, GucEnum, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
@@ -253,6 +254,7 @@ unsafe extern "C-unwind" fn assign_enforcement(value: i32, _extra: *mut c_void) 
 
 /// The tenant has changed, or ended.
 pub fn on_tenant_change() {
+    folded::forget();
     put_in_force(ENFORCEMENT.get());
 }
 

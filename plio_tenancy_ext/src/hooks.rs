@@ -15,6 +15,7 @@
 
 pub mod analyze;
 pub mod check_perms;
+pub mod folded;
 pub mod functions;
 pub mod notify;
 pub mod object_access;

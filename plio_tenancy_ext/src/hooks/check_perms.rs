@@ -12,7 +12,7 @@ use crate::context;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
 use crate::guc;
-use crate::hooks::{self, planner, running, sequences, visited};
+use crate::hooks::{self, folded, planner, running, sequences, visited};
 use crate::house;
 use crate::one_layer;
 use crate::pg::nodes::pointers;
@@ -55,6 +55,7 @@ pub fn forget_judged() {
 unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, flags: i32) {
     // SAFETY: plain data only in this frame; the arguments are the executor's and handed on as they came.
     unsafe {
+        folded::forget_relations();
         let planned = (*query).plannedstmt;
         if !is_own_tenants((*planned).rtable) {
             check((*planned).rtable, raw::permission_infos(planned));

@@ -13,7 +13,7 @@ mod objects;
 use crate::cache::code::{self, Trust};
 use crate::denial::{self, Subject};
 use crate::error::{CodeKind, Error, Result, or_raise};
-use crate::hooks::{planner, replaced, sequences, settings, visited};
+use crate::hooks::{folded, planner, replaced, sequences, settings, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -47,6 +47,7 @@ unsafe extern "C-unwind" fn on_object_access(
         }
         if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE {
             planner::note_function(object);
+            folded::note_function(object);
         }
         if is_interesting(access, object, argument) {
             check(access, object);

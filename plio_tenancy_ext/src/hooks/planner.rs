@@ -20,7 +20,7 @@
 //! The previous hook, or the standard planner, runs in the middle. An error leaves the counter too high: a subtransaction's
 //! abort puts it back (running.rs), a transaction's end sets it to 0.
 
-use crate::hooks::replaced;
+use crate::hooks::{folded, replaced};
 use crate::pg::nodes::{oids, pointers};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw};
 use crate::{cache, context};
@@ -57,7 +57,10 @@ unsafe extern "C-unwind" fn on_plan(
     params: pg_sys::ParamListInfo,
 ) -> *mut pg_sys::PlannedStmt {
     // SAFETY: the planner may change the query it is given (planner.c).
-    unsafe { replaced::replace(query) };
+    unsafe {
+        folded::forget_relations();
+        replaced::replace(query);
+    }
     PLANNING.fetch_add(1, Relaxed);
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     let planned = unsafe { PREVIOUS.unwrap_or(raw::standard_planner)(query, text, options, params) };

@@ -6,7 +6,7 @@
 //! what it was when it began, a transaction's end to none. The count can be too high after that, never too low: the
 //! tenant is refused then until the transaction ends.
 
-use crate::hooks::planner;
+use crate::hooks::{folded, planner};
 use crate::pg::nodes::{self, pointers};
 use crate::pg::raw;
 use pgrx::pg_sys::{self, NodeTag};
@@ -102,6 +102,7 @@ pub unsafe fn on_start(planned: *const pg_sys::PlannedStmt) {
     // SAFETY: the caller's promise.
     if unsafe { has_table(planned) } {
         RUNNING.fetch_add(1, Relaxed);
+        folded::note_read();
     }
 }
 

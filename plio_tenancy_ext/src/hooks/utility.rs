@@ -21,7 +21,7 @@ use crate::context::calls;
 use crate::ddl::collected;
 use crate::denial::{self, Subject};
 use crate::error::{Result, or_raise};
-use crate::hooks::{notify, replaced, running, sequences, settings};
+use crate::hooks::{folded, notify, replaced, running, sequences, settings};
 use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
 use crate::registry::Installed;
 use crate::{access, cache, context, guc, hooks, lifecycle};
@@ -55,6 +55,7 @@ unsafe extern "C-unwind" fn on_utility(
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came. The statement is not
     // looked at after it has run: a procedure that ends its transaction takes the statement along.
     unsafe {
+        folded::forget_relations();
         let statement = (*planned).utilityStmt;
         if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL {
             calls::on_top_level();

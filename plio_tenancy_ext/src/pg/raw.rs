@@ -186,6 +186,13 @@ unsafe extern "C-unwind" {
     pub fn ExecStoreVirtualTuple(slot: *mut pg_sys::TupleTableSlot) -> *mut pg_sys::TupleTableSlot;
     /// mcxt.c: memory of a context; an error when there is none.
     pub fn MemoryContextAlloc(context: pg_sys::MemoryContext, size: usize) -> *mut std::ffi::c_void;
+    /// mcxt.c: has a function called when a context is reset or deleted.
+    pub fn MemoryContextRegisterResetCallback(
+        context: pg_sys::MemoryContext,
+        callback: *mut pg_sys::MemoryContextCallback,
+    );
+    /// relcache.c: forgets all that is known of relations, and reads anew what is in use.
+    pub fn RelationCacheInvalidate(debug_discard: bool);
     /// mcxt.c: frees all memory of a context.
     pub fn MemoryContextReset(context: pg_sys::MemoryContext);
     /// trigger.c: fires what is deferred.

@@ -281,3 +281,83 @@ fn a_caught_refusal_changes_nothing() {
         acme.refused(&block(attack, "SET LOCAL ROLE NONE"), "25001");
     }
 }
+
+/// What is shared between tenants and calls, with constant arguments, a function that reads the tenant's rows: PostgreSQL keeps
+/// the constant beside the domain, the index and the partitioned table, for as long as the session lasts.
+const KEPT_CONSTANTS: &str = "
+    CREATE FUNCTION public.motto() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+      DECLARE found text := 'none'; BEGIN
+        IF plio.current_tenant() IS NOT NULL THEN
+          EXECUTE format('SELECT min(name) FROM %I.users', 'tenant_' || plio.current_tenant()) INTO found;
+        END IF;
+        RETURN found; END $$;
+    CREATE FUNCTION public.with_motto(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || public.motto()';
+    CREATE FUNCTION public.of_setting() RETURNS text LANGUAGE plpgsql IMMUTABLE
+      AS $$ BEGIN RETURN 'canary-' || current_setting('plio.tenant'); END $$;
+    CREATE DOMAIN public.own AS text CHECK (VALUE = public.motto());
+    CREATE DOMAIN public.own_inlined AS text CHECK (VALUE || VALUE = public.with_motto(VALUE));
+    CREATE DOMAIN public.own_setting AS text CHECK (VALUE = public.of_setting());
+    CREATE TABLE public.uniques (name text);
+    CREATE UNIQUE INDEX ON public.uniques ((name || public.motto()));
+    CREATE TABLE public.uniques_inlined (name text);
+    CREATE UNIQUE INDEX ON public.uniques_inlined (public.with_motto(name));
+    CREATE TABLE public.partly (name text);
+    CREATE UNIQUE INDEX ON public.partly (name) WHERE name = public.motto();
+    CREATE TABLE public.parts (name text) PARTITION BY LIST ((name || public.motto()));
+    CREATE TABLE public.parts_acme PARTITION OF public.parts FOR VALUES IN ('xcanary-acme');
+    CREATE TABLE public.parts_bravo PARTITION OF public.parts FOR VALUES IN ('xcanary-bravo');
+    SELECT plio.share('public.' || name, 'write')
+      FROM unnest('{uniques,uniques_inlined,partly,parts,parts_acme,parts_bravo}'::text[]) AS name;";
+
+/// What gives the tenant's own name where no other tenant's constant is used.
+const OWN_CONSTANTS: [&str; 8] = [
+    "SELECT ('canary-' || plio.current_tenant())::public.own",
+    "SELECT v FROM json_to_record(json_build_object('v', 'canary-' || plio.current_tenant())) AS r (v public.own)",
+    "SELECT ('canary-' || plio.current_tenant())::public.own_inlined",
+    "SELECT ('canary-' || plio.current_tenant())::public.own_setting",
+    "INSERT INTO public.uniques VALUES ('x') RETURNING 'canary-' || plio.current_tenant()",
+    "INSERT INTO public.uniques_inlined VALUES ('x') RETURNING 'canary-' || plio.current_tenant()",
+    "SELECT public.insert_twice()",
+    "INSERT INTO public.parts VALUES ('x') RETURNING replace(tableoid::regclass::text, 'parts_', 'canary-')",
+];
+
+/// The condition of the index holds for the tenant's own name alone: its second row is refused, another tenant's is not.
+const INSERT_TWICE: &str = "
+    CREATE FUNCTION public.insert_twice() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO public.partly VALUES ('canary-acme'), ('canary-bravo');
+      BEGIN INSERT INTO public.partly VALUES ('canary-acme'); RETURN 'canary-bravo';
+      EXCEPTION WHEN unique_violation THEN RETURN 'canary-acme'; END; END $$;";
+
+/// A constant that PostgreSQL keeps beside a domain, an index or a partitioned table does not reach the next tenant, whether
+/// the tenant is the transaction's or the session's, and whether its transaction is committed.
+#[test]
+fn a_constant_kept_beside_a_shared_object_stays_there() {
+    let world = world();
+    unguarded(&world.db, KEPT_CONSTANTS);
+    unguarded(&world.db, INSERT_TWICE);
+    let mut admin = world.db.superuser();
+    for (begin, end) in [
+        ("BEGIN; SELECT plio.set_tenant('{}')", "ROLLBACK"),
+        ("BEGIN; SELECT plio.set_tenant('{}')", "COMMIT"),
+        ("BEGIN; SAVEPOINT s; SELECT plio.set_tenant('{}')", "ROLLBACK TO s; COMMIT"),
+        ("SET plio.tenant = '{}'; BEGIN", "ROLLBACK; RESET plio.tenant"),
+        ("SET plio.tenant = '{}'; BEGIN", "ROLLBACK"),
+        ("BEGIN; SET LOCAL plio.tenant = '{}'", "ROLLBACK"),
+    ] {
+        let mut app = world.db.connect(&world.app);
+        for query in OWN_CONSTANTS {
+            for org in ["acme", "bravo", "acme"] {
+                // Not TRUNCATE, which tells every session to forget what it keeps of the tables.
+                admin
+                    .batch_execute(
+                        "DELETE FROM public.uniques; DELETE FROM public.uniques_inlined;
+                         DELETE FROM public.partly; DELETE FROM public.parts",
+                    )
+                    .unwrap();
+                app.batch_execute(&begin.replace("{}", org)).unwrap();
+                assert_eq!(value(&mut app, query), format!("canary-{org}"), "{begin}: {query}");
+                app.batch_execute(end).unwrap();
+            }
+        }
+    }
+}
