@@ -8,9 +8,11 @@
 
 mod asking;
 pub mod calls;
+pub mod changed;
 pub mod deferred;
 pub mod listening;
 pub mod prepared;
+pub mod random;
 pub mod residue;
 mod state;
 pub mod temporary;
@@ -61,6 +63,8 @@ pub fn on_transaction_end(is_commit: bool) {
     running::on_transaction_end();
     planner::on_transaction_end();
     collected::forget_all();
+    random::on_transaction_end();
+    changed::on_transaction_end();
     residue::on_transaction_end(is_commit);
     listening::on_transaction_end(is_commit);
 }
@@ -172,17 +176,22 @@ pub fn enter_session(org: &str, is_nested: bool) -> Result<()> {
     ensure_may_set()?;
     asking::ensure_role_stays()?;
     let (tenant, schema) = admit(org)?;
-    if state::current().tenant != tenant.id {
+    let before = state::current();
+    if before.tenant != tenant.id {
         ensure_may_leave()?;
         ensure_not_executing(tenant.id)?;
         if is_active() {
             residue::leave();
+            changed::put_back();
         }
         residue::clear(tenant.id)?;
         session::close_large_objects();
         listening::leave();
     }
     apply(&tenant, schema, Scope::Session);
+    if before.tenant == tenant.id {
+        changed::go_on(before.serial);
+    }
     change.done();
     Ok(())
 }
@@ -206,6 +215,7 @@ pub fn leave_session(is_nested: bool) -> Result<()> {
         residue::leave();
         session::close_large_objects();
         listening::leave();
+        changed::put_back();
         settings::leave_session(holds_role());
     }
     change.done();

@@ -3,6 +3,7 @@
 
 pub mod locks;
 pub mod monitoring;
+mod seed;
 mod tenant;
 mod visit;
 
@@ -168,6 +169,7 @@ pub fn install() {
     monitoring::install(session::is_postmaster_loading());
     guc::reserve_prefix(c"plio");
     locks::install();
+    seed::install();
     visit::install_locks();
 }
 
@@ -255,6 +257,7 @@ unsafe extern "C-unwind" fn assign_enforcement(value: i32, _extra: *mut c_void) 
 /// The tenant has changed, or ended.
 pub fn on_tenant_change() {
     folded::forget();
+    context::random::on_tenant_change();
     put_in_force(ENFORCEMENT.get());
 }
 

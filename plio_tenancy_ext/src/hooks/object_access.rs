@@ -48,6 +48,7 @@ unsafe extern "C-unwind" fn on_object_access(
         if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE {
             planner::note_function(object);
             folded::note_function(object);
+            context::random::note_function(object);
         }
         if is_interesting(access, object, argument) {
             check(access, object);

@@ -5,17 +5,20 @@
 //! place of `set_config()` (replaced.rs), which judges the call and hands it on; `UPDATE pg_settings` calls it, too. A call
 //! that was not exchanged announces itself to the object access hook, and is refused.
 //!
-//! The search_path is free within the tenant's reach, and ends with the tenant: SET becomes SET LOCAL in a transaction's
-//! tenant, and RESET gives the tenant's own path.
+//! Whatever a statement sets inside a tenant ends with the tenant: in a transaction's tenant SET, RESET and `set_config()` become SET
+//! LOCAL; in a session's tenant it is kept what the setting was before (context/changed.rs). The search_path is free within the
+//! tenant's reach, and RESET gives the tenant's own path.
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
+use crate::context::changed;
 use crate::hooks::replaced;
 use crate::pg::guc::Lifetime;
 use crate::pg::{borrowed, catalog, nodes, raw};
 use crate::{cache, context, guc, hooks};
 use pgrx::pg_sys::{self, Datum, NodeTag, VariableSetKind as Kind};
 use pgrx::prelude::*;
+use std::borrow::Cow;
 
 /// `set_config(text, text, boolean)`.
 const SET_CONFIG: pg_sys::Oid = pg_sys::Oid::from_u32(pg_sys::F_SET_CONFIG);
@@ -87,16 +90,44 @@ unsafe extern "C-unwind" fn made_local(planned: *mut pg_sys::PlannedStmt) -> *mu
     // SAFETY: the caller passes a planned VariableSetStmt; the copy is deep, and nobody else knows of it.
     unsafe {
         let statement = (*planned).utilityStmt.cast::<pg_sys::VariableSetStmt>();
-        let is_set = matches!((*statement).kind, Kind::VAR_SET_VALUE | Kind::VAR_SET_CURRENT);
-        if !is_set
-            || (*statement).is_local
-            || !borrowed((*statement).name).is_some_and(|name| is_search_path(&name))
-        {
+        if (*statement).is_local || settings_of(&*statement).is_empty() {
             return planned;
         }
         let copy = pg_sys::copyObjectImpl(planned.cast()).cast::<pg_sys::PlannedStmt>();
         (*(*copy).utilityStmt.cast::<pg_sys::VariableSetStmt>()).is_local = true;
         copy
+    }
+}
+
+/// What SET SESSION CHARACTERISTICS may set.
+const CHARACTERISTICS: [&str; 3] =
+    ["default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable"];
+
+/// The settings that the statement changes for the session, unless it is SET LOCAL. RESET ALL leaves the session's tenant, and is
+/// refused in a transaction's.
+fn settings_of(statement: &pg_sys::VariableSetStmt) -> Vec<Cow<'_, str>> {
+    // SAFETY: the name of a SET is NULL or a C string that lives as long as the statement.
+    let name = unsafe { borrowed(statement.name) };
+    match statement.kind {
+        Kind::VAR_SET_VALUE | Kind::VAR_SET_CURRENT | Kind::VAR_SET_DEFAULT | Kind::VAR_RESET => {
+            name.into_iter().collect()
+        }
+        Kind::VAR_SET_MULTI if name.as_deref() == Some("SESSION CHARACTERISTICS") => {
+            CHARACTERISTICS.map(Cow::Borrowed).to_vec()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A SET or RESET of other settings than `plio.tenant` is about to run.
+///
+/// # Safety
+/// `statement` is a VariableSetStmt.
+pub unsafe fn note_change(statement: *const pg_sys::VariableSetStmt) {
+    // SAFETY: the caller's promise.
+    let statement = unsafe { &*statement };
+    if context::is_active() && !statement.is_local {
+        settings_of(statement).iter().filter(|name| !is_search_path(name)).for_each(|name| changed::note(name));
     }
 }
 
@@ -145,11 +176,16 @@ unsafe extern "C-unwind" fn judge_call(call: pg_sys::FunctionCallInfo) {
             {
                 *value = pg_sys::NullableDatum { value: path, isnull: false };
             }
-            if context::is_locked() {
-                *is_local = pg_sys::NullableDatum { value: true.into(), isnull: false };
+        } else {
+            if value.isnull {
+                or_raise(ensure_unlocked(&name));
             }
-        } else if value.isnull {
-            or_raise(ensure_unlocked(&name));
+            if is_local.isnull || is_local.value.value() == 0 {
+                changed::note(&name);
+            }
+        }
+        if context::is_locked() {
+            *is_local = pg_sys::NullableDatum { value: true.into(), isnull: false };
         }
     }
 }

@@ -329,6 +329,8 @@ unsafe fn on_set(statement: *const pg_sys::VariableSetStmt, is_nested: bool) -> 
     }
     let Some(name) = name else { return Ok(false) };
     if !is_tenant(Some(&name)) {
+        // SAFETY: the caller passes a VariableSetStmt.
+        unsafe { settings::note_change(statement) };
         let is_reset = matches!(kind, Kind::VAR_SET_DEFAULT | Kind::VAR_RESET);
         return if is_reset && hooks::is_judged() { settings::on_reset(&name) } else { Ok(false) };
     }

@@ -3,7 +3,7 @@
 use super::raw;
 use pgrx::pg_sys;
 use std::cell::Cell;
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A static, since reading a thread-local costs a call in a library.
@@ -83,6 +83,46 @@ fn set_as_user(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
             0,
             false,
         );
+    }
+}
+
+/// What a setting is in the session, whatever SET LOCAL and functions have made of it for the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// What it is without a SET: the session's default, or nothing at all.
+    Default,
+    /// What SET made it.
+    Set(CString),
+}
+
+/// What the setting of that name would be if everything were committed now.
+pub fn before(name: &str) -> Before {
+    let record = CString::new(name).ok().and_then(|name| Record::find(&name));
+    record.map_or(Before::Default, Record::in_session)
+}
+
+/// Sets it for the session to what it was; where that cannot be any more, to its default. Undone by a rollback.
+pub fn put_back(name: &str, before: &Before) {
+    let Ok(name) = CString::new(name) else { return };
+    let set = |value: *const std::ffi::c_char| {
+        use pg_sys::{GucAction::GUC_ACTION_SET, GucContext::PGC_SUSET, GucSource::PGC_S_SESSION};
+        // SAFETY: NUL-terminated strings that PostgreSQL copies. With this level it only says what is wrong with a value.
+        unsafe {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value,
+                PGC_SUSET,
+                PGC_S_SESSION,
+                GUC_ACTION_SET,
+                true,
+                pg_sys::DEBUG1 as i32,
+                false,
+            )
+        }
+    };
+    let is_set = matches!(before, Before::Set(value) if set(value.as_ptr()) > 0);
+    if !is_set {
+        set(std::ptr::null());
     }
 }
 
@@ -192,6 +232,74 @@ impl Record {
             }
             false
         }
+    }
+
+    /// What the value would be if everything were committed now: the stack holds what SET LOCAL and functions' SET clauses hide.
+    fn in_session(self) -> Before {
+        use pg_sys::GucSource::PGC_S_SESSION;
+        use pg_sys::GucStackState::{GUC_SET, GUC_SET_LOCAL};
+        // SAFETY: the record is valid, and its stack a NULL-terminated list of valid entries; values are of the record's type.
+        unsafe {
+            let mut stack = (*self.0).stack;
+            let (mut value, mut source) = (self.value(), (*self.0).source);
+            while !stack.is_null() {
+                match (*stack).state {
+                    GUC_SET => break,
+                    GUC_SET_LOCAL => {
+                        (value, source) = ((*stack).masked.val, PGC_S_SESSION);
+                        break;
+                    }
+                    _ => {
+                        (value, source) = ((*stack).prior.val, (*stack).source);
+                        stack = (*stack).prev;
+                    }
+                }
+            }
+            if source == PGC_S_SESSION { self.text(value).map_or(Before::Default, Before::Set) } else { Before::Default }
+        }
+    }
+
+    /// The value in force.
+    unsafe fn value(self) -> pg_sys::config_var_val {
+        use pg_sys::config_type::{PGC_BOOL, PGC_ENUM, PGC_INT, PGC_REAL};
+        let record = self.0;
+        // SAFETY: the type says which record it is, and where its variable lies (guc_tables.h).
+        unsafe {
+            match (*record).vartype {
+                PGC_BOOL => pg_sys::config_var_val { boolval: *(*record.cast::<pg_sys::config_bool>()).variable },
+                PGC_INT => pg_sys::config_var_val { intval: *(*record.cast::<pg_sys::config_int>()).variable },
+                PGC_REAL => pg_sys::config_var_val { realval: *(*record.cast::<pg_sys::config_real>()).variable },
+                PGC_ENUM => pg_sys::config_var_val { enumval: *(*record.cast::<pg_sys::config_enum>()).variable },
+                _ => pg_sys::config_var_val { stringval: *(*record.cast::<pg_sys::config_string>()).variable },
+            }
+        }
+    }
+
+    /// A value of this setting's as SET would take it; `None` for a text that is not there.
+    unsafe fn text(self, value: pg_sys::config_var_val) -> Option<CString> {
+        use pg_sys::config_type::{PGC_BOOL, PGC_ENUM, PGC_INT, PGC_REAL};
+        // SAFETY: the type says which member is set; texts are NULL or C strings, an enumeration's static.
+        unsafe {
+            match (*self.0).vartype {
+                PGC_BOOL => Some(if value.boolval { c"on" } else { c"off" }.to_owned()),
+                PGC_INT => CString::new(value.intval.to_string()).ok(),
+                PGC_REAL => CString::new(value.realval.to_string()).ok(),
+                PGC_ENUM => {
+                    let name = pg_sys::config_enum_lookup_by_value(self.0.cast(), value.enumval);
+                    (!name.is_null()).then(|| CStr::from_ptr(name).to_owned())
+                }
+                _ => (!value.stringval.is_null()).then(|| CStr::from_ptr(value.stringval).to_owned()),
+            }
+        }
+    }
+
+    /// Puts an assign hook of ours in front of a number's own, and gives the old one back.
+    ///
+    /// # Safety
+    /// The setting is a floating-point number; the hook calls the old one.
+    pub unsafe fn wrap_real(self, assign: pg_sys::GucRealAssignHook) -> pg_sys::GucRealAssignHook {
+        // SAFETY: such a setting's record starts with the generic part (guc_tables.h).
+        unsafe { std::mem::replace(&mut (*self.0.cast::<pg_sys::config_real>()).assign_hook, assign) }
     }
 
     /// Puts a check hook of ours in front of a boolean setting's own, and gives the old one back.

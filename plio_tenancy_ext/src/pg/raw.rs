@@ -207,6 +207,8 @@ unsafe extern "C-unwind" {
     pub fn IsSubTransaction() -> bool;
     /// guc_funcs.c (guc.c on 15): the SQL function set_config().
     pub fn set_config_by_name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    /// float.c (pseudorandomfuncs.c from 17 on): the SQL function setseed().
+    pub fn setseed(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     /// async.c: UNLISTEN of one channel. Not in pgrx's bindings.
     pub fn Async_Unlisten(channel: *const c_char);
     /// sequence.c: forgets `lastval` and `currval`. Not in pgrx's bindings.

@@ -64,3 +64,20 @@ pub fn unlisten(channel: &str) {
     // SAFETY: in a transaction; a NUL-terminated name, which is copied.
     unsafe { raw::Async_Unlisten(channel.as_ptr()) };
 }
+
+/// Begins the session's sequence of `random()` anew, at a place that nobody can tell. Never raises.
+pub fn begin_random_anew() {
+    let mut bits: u64 = 0;
+    // SAFETY: fills so many bytes, or says that it could not; then the clock has to do.
+    let is_filled = unsafe { pg_sys::pg_strong_random((&raw mut bits).cast(), size_of::<u64>()) };
+    if !is_filled {
+        // SAFETY: reads the clock.
+        bits = unsafe { pg_sys::GetCurrentTimestamp() }.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    // The highest 53 bits, as a number from -1 to 1, which setseed() takes.
+    let seed = (bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+    // SAFETY: computes, and raises an error for numbers out of that range alone; float8 is passed by value.
+    unsafe {
+        pg_sys::DirectFunctionCall1Coll(Some(raw::setseed), pg_sys::InvalidOid, seed.to_bits().into());
+    }
+}

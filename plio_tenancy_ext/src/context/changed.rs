@@ -1,0 +1,74 @@
+//! Settings that statements change inside a tenant: each is afterwards what it was before.
+//!
+//! In a transaction's tenant SET is SET LOCAL (hooks/settings.rs), and PostgreSQL puts the value back. A session's tenant lasts
+//! for many transactions: here is kept what each setting was in the session before its first change, until the tenant is left.
+//! What a rollback undoes may stay here; putting it back then changes nothing. Kept by state, because a rollback may bring back
+//! a tenant that was left, or never entered.
+
+#![forbid(unsafe_code)]
+
+use super::state;
+use crate::pg::guc::{self, Before};
+use std::cell::{Cell, RefCell};
+
+/// A setting that was changed, under a state, and what it was.
+#[derive(Clone)]
+struct Change {
+    serial: u64,
+    name: String,
+    before: Before,
+}
+
+thread_local! {
+    static CHANGES: RefCell<Vec<Change>> = const { RefCell::new(Vec::new()) };
+    /// A transaction has ended since the list was looked through.
+    static IS_OVERDUE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A statement is about to change a setting for the session.
+pub fn note(name: &str) {
+    if !super::is_active() || super::is_locked() {
+        return;
+    }
+    settle();
+    let serial = state::current().serial;
+    CHANGES.with_borrow_mut(|changes| {
+        let is_known =
+            changes.iter().any(|known| known.serial == serial && known.name.eq_ignore_ascii_case(name));
+        if !is_known {
+            changes.push(Change { serial, name: name.to_owned(), before: guc::before(name) });
+        }
+    });
+}
+
+/// The session's tenant is about to be left.
+pub(super) fn put_back() {
+    settle();
+    let serial = state::current().serial;
+    let changes: Vec<_> = CHANGES
+        .with_borrow(|changes| changes.iter().filter(|change| change.serial == serial).cloned().collect());
+    changes.iter().for_each(|change| guc::put_back(&change.name, &change.before));
+}
+
+/// The session's tenant has been entered once more: under a new state, with the same changes.
+pub(super) fn go_on(before: u64) {
+    settle();
+    let serial = state::current().serial;
+    CHANGES.with_borrow_mut(|changes| {
+        let again: Vec<_> = changes.iter().filter(|change| change.serial == before).cloned().collect();
+        changes.extend(again.into_iter().map(|change| Change { serial, ..change }));
+    });
+}
+
+/// Forgets, once in a transaction and before it changes the state, what belongs to states that no rollback brings back.
+fn settle() {
+    if IS_OVERDUE.replace(false) {
+        let serial = state::current().serial;
+        CHANGES.with_borrow_mut(|changes| changes.retain(|change| change.serial == serial));
+    }
+}
+
+/// A transaction has ended.
+pub(super) fn on_transaction_end() {
+    IS_OVERDUE.set(CHANGES.with_borrow(|changes| !changes.is_empty()));
+}
