@@ -52,7 +52,7 @@ pub fn on_commit() {
 pub fn on_transaction_end(is_commit: bool) {
     upkeep::leave();
     calls::on_transaction_end();
-    temporary::on_transaction_end();
+    temporary::on_transaction_end(is_commit);
     cache::forget_renaming();
     // The state is still that of the transaction's end.
     if is_active() && state::is_confirmed() {
@@ -176,6 +176,7 @@ pub fn enter_session(org: &str, is_nested: bool) -> Result<()> {
     ensure_may_set()?;
     asking::ensure_role_stays()?;
     let (tenant, schema) = admit(org)?;
+    changed::settle();
     let before = state::current();
     if before.tenant != tenant.id {
         ensure_may_leave()?;

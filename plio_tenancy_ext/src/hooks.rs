@@ -17,6 +17,7 @@ pub mod analyze;
 pub mod check_perms;
 pub mod folded;
 pub mod functions;
+pub mod held;
 pub mod notify;
 pub mod object_access;
 pub mod planner;

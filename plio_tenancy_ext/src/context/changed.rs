@@ -52,7 +52,6 @@ pub(super) fn put_back() {
 
 /// The session's tenant has been entered once more: under a new state, with the same changes.
 pub(super) fn go_on(before: u64) {
-    settle();
     let serial = state::current().serial;
     CHANGES.with_borrow_mut(|changes| {
         let again: Vec<_> = changes.iter().filter(|change| change.serial == before).cloned().collect();
@@ -60,8 +59,8 @@ pub(super) fn go_on(before: u64) {
     });
 }
 
-/// Forgets, once in a transaction and before it changes the state, what belongs to states that no rollback brings back.
-fn settle() {
+/// Forgets, once in a transaction and before its first change of the state, what belongs to states that no rollback brings back.
+pub(super) fn settle() {
     if IS_OVERDUE.replace(false) {
         let serial = state::current().serial;
         CHANGES.with_borrow_mut(|changes| changes.retain(|change| change.serial == serial));

@@ -4,14 +4,18 @@
 //! | --- | --- | --- |
 //! | cursors WITH HOLD | cannot be declared | closed on leaving |
 //! | temporary objects | gone at COMMIT (temporary.rs) | dropped on leaving |
+//! | temporary sequences of before, after ROLLBACK | dropped on entering another tenant (temporary.rs) | dropped on leaving |
 //! | `lastval`, `currval` | forgotten at the end (guc/tenant.rs) | the same |
 //! | what SQL's PREPARE made | dropped at the end (prepared.rs) | the same |
 //! | plans with folded values | made anew (planner.rs) | the same |
+//! | other constants with folded values | forgotten at the end (folded.rs) | the same |
+//! | settings | SET is SET LOCAL (hooks/settings.rs) | put back on leaving (changed.rs) |
+//! | the state of `random()` | begun anew at the end (random.rs) | the same |
 //! | LISTEN | cannot be said | ends on leaving (listening.rs) |
 //!
 //! An administrator without a tenant may read every tenant's rows: what such work leaves is removed on entering. A rollback
-//! brings back what was removed, so whose it may be is remembered until then. Not removed, by decision: the application's
-//! settings, advisory locks, and the statements that the driver prepared; the view that lists their texts is closed while they
+//! brings back what was removed, so whose it may be is remembered until then. Not removed, by decision: settings that
+//! were made without a tenant, advisory locks, and the statements that the driver prepared; the view that lists their texts is closed while they
 //! may be another tenant's. The loop of a procedure over a query goes on after its COMMIT with stored rows: while the rows of
 //! one tenant are in it, no other tenant can be entered.
 
@@ -19,7 +23,8 @@
 
 use super::prepared;
 use crate::error::{Error, Result};
-use crate::hooks::planner;
+use crate::hooks::{held, planner};
+use crate::pg::portal::Cursor;
 use crate::pg::{portal, session};
 use crate::tenant::TenantId;
 use std::cell::{Cell, RefCell};
@@ -147,6 +152,9 @@ fn ensure_no_foreign_loop(entering: TenantId) -> Result<()> {
 /// The transaction is about to be committed: the loops that go on hold the active tenant's rows, unless they began before.
 pub fn on_commit() {
     let Some(tenant) = super::active_tenant().filter(|_| portal::has_ready()) else { return };
+    if portal::has_cursor(|cursor| cursor == Cursor::Held) {
+        held::watch();
+    }
     let mut loops = portal::loops();
     LOOPS_BEFORE.with_borrow(|before| loops.retain(|name| !before.contains(name)));
     LOOPS.with_borrow_mut(|known| {

@@ -49,7 +49,13 @@ pub(super) fn on_commit() {
     }
 }
 
-/// The transaction has ended.
-pub(super) fn on_transaction_end() {
+/// The transaction has ended. A temporary sequence that was there before keeps, also when it is rolled back, what it was set to.
+pub(super) fn on_transaction_end(is_commit: bool) {
+    if !is_commit
+        && session::has_touched_temporary()
+        && let Some(tenant) = super::active_tenant()
+    {
+        residue::note_session(tenant);
+    }
     HAS_CHANGED.store(false, Relaxed);
 }

@@ -9,9 +9,9 @@
 //! LOCAL; in a session's tenant it is kept what the setting was before (context/changed.rs). The search_path is free within the
 //! tenant's reach, and RESET gives the tenant's own path.
 
+use crate::context::changed;
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
-use crate::context::changed;
 use crate::hooks::replaced;
 use crate::pg::guc::Lifetime;
 use crate::pg::{borrowed, catalog, nodes, raw};
@@ -127,7 +127,10 @@ pub unsafe fn note_change(statement: *const pg_sys::VariableSetStmt) {
     // SAFETY: the caller's promise.
     let statement = unsafe { &*statement };
     if context::is_active() && !statement.is_local {
-        settings_of(statement).iter().filter(|name| !is_search_path(name)).for_each(|name| changed::note(name));
+        settings_of(statement)
+            .iter()
+            .filter(|name| !is_search_path(name))
+            .for_each(|name| changed::note(name));
     }
 }
 

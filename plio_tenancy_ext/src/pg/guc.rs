@@ -255,7 +255,11 @@ impl Record {
                     }
                 }
             }
-            if source == PGC_S_SESSION { self.text(value).map_or(Before::Default, Before::Set) } else { Before::Default }
+            if source == PGC_S_SESSION {
+                self.text(value).map_or(Before::Default, Before::Set)
+            } else {
+                Before::Default
+            }
         }
     }
 
@@ -266,11 +270,21 @@ impl Record {
         // SAFETY: the type says which record it is, and where its variable lies (guc_tables.h).
         unsafe {
             match (*record).vartype {
-                PGC_BOOL => pg_sys::config_var_val { boolval: *(*record.cast::<pg_sys::config_bool>()).variable },
-                PGC_INT => pg_sys::config_var_val { intval: *(*record.cast::<pg_sys::config_int>()).variable },
-                PGC_REAL => pg_sys::config_var_val { realval: *(*record.cast::<pg_sys::config_real>()).variable },
-                PGC_ENUM => pg_sys::config_var_val { enumval: *(*record.cast::<pg_sys::config_enum>()).variable },
-                _ => pg_sys::config_var_val { stringval: *(*record.cast::<pg_sys::config_string>()).variable },
+                PGC_BOOL => {
+                    pg_sys::config_var_val { boolval: *(*record.cast::<pg_sys::config_bool>()).variable }
+                }
+                PGC_INT => {
+                    pg_sys::config_var_val { intval: *(*record.cast::<pg_sys::config_int>()).variable }
+                }
+                PGC_REAL => {
+                    pg_sys::config_var_val { realval: *(*record.cast::<pg_sys::config_real>()).variable }
+                }
+                PGC_ENUM => {
+                    pg_sys::config_var_val { enumval: *(*record.cast::<pg_sys::config_enum>()).variable }
+                }
+                _ => {
+                    pg_sys::config_var_val { stringval: *(*record.cast::<pg_sys::config_string>()).variable }
+                }
             }
         }
     }

@@ -36,6 +36,15 @@ pub fn has_cursor(is_wanted: impl Fn(Cursor) -> bool) -> bool {
     contexts().filter_map(ready).any(|portal| is_wanted(kind(portal)))
 }
 
+/// Whether the portal that is running is a cursor WITH HOLD of a transaction that has ended.
+pub fn is_running_held() -> bool {
+    // SAFETY: the running portal is NULL or valid.
+    unsafe { pg_sys::ActivePortal.as_ref() }.is_some_and(|portal| {
+        portal.createSubid == INVALID_SUBTRANSACTION
+            && portal.cursorOptions & pg_sys::CURSOR_OPT_HOLD as i32 != 0
+    })
+}
+
 /// Closes every cursor that is held from a transaction that has ended, but for the loops of procedures.
 pub fn close_held_cursors() {
     // Closing one removes its context from the list: one at a time, from the start.

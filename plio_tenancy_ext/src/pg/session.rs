@@ -5,8 +5,8 @@
 mod leftovers;
 
 pub use self::leftovers::{
-    begin_random_anew, close_large_objects, drop_statement_of_sql, drop_temporary_objects, forget_sequences, has_statement,
-    has_touched_temporary, unlisten,
+    begin_random_anew, close_large_objects, drop_statement_of_sql, drop_temporary_objects, forget_sequences,
+    has_statement, has_touched_temporary, unlisten,
 };
 use super::{owned, raw};
 use pgrx::pg_sys;

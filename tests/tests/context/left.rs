@@ -1,7 +1,7 @@
 //! What a tenant made in the session ends when the tenant ends, however it ends.
 
-use super::{assert_outside, refused, text, two_tenants};
-use plio_tests::{SUPERUSER, expect_sqlstate};
+use super::{LAYERS, assert_outside, refused, text, two_tenants};
+use plio_tests::{Layers, SUPERUSER, expect_sqlstate};
 use postgres::Client;
 
 /// Work that leaves something behind, and what finds it with the SQLSTATE when it is gone.
@@ -314,4 +314,205 @@ fn a_call_by_the_extended_protocol_may_end_its_transaction() {
         app.execute("CALL public.ends($1)", &[&how]).unwrap();
     }
     assert_outside(&mut app, &fixture.app);
+}
+
+/// What is not as the server's configuration has it, but for what entering a tenant sets and what begins with each transaction; and
+/// two names of the application's own.
+const ALL_SETTINGS: &str = r"SELECT string_agg(name || '=' || setting || ' by ' || source, ', ' ORDER BY name)
+         || ', app.who=' || coalesce(nullif(current_setting('app.who', true), ''), '-')
+         || ', app.before=' || coalesce(nullif(current_setting('app.before', true), ''), '-') FROM pg_settings
+     WHERE source NOT IN ('default', 'configuration file', 'command line', 'override', 'database') AND name NOT LIKE 'transaction\_%' AND name NOT IN ('role', 'search_path', 'plio.tenant', 'is_superuser')";
+
+/// What was set before, without a tenant: it stays.
+const BEFORE: &str = "SET work_mem = '5MB'; SET app.before = 'own'; SET geqo_seed = 0.123456789012345; SET bytea_output = 'escape';
+     SET xmloption = 'document'";
+
+/// Each way to change a setting for the session, with settings of each type: those that change how the next statements are
+/// read or judged first.
+const SETS: [&str; 18] = [
+    "SET standard_conforming_strings = off",
+    "SET NAMES 'LATIN1'",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE",
+    "SET default_text_search_config = 'pg_catalog.simple'",
+    "SET DateStyle = 'SQL, DMY'; SET TIME ZONE 'Asia/Tokyo'",
+    "SET row_security = off; SET check_function_bodies = off",
+    "SET statement_timeout = '7min'",
+    "SET seq_page_cost = 1.23456789012345",
+    "SET app.who = 'canary-acme'; SET app.before = 'canary-acme'",
+    "SELECT set_config('bytea_output', 'hex', false), set_config('app.who', 'canary-acme', NULL)",
+    "SELECT set_config('work_mem', NULL, false)",
+    "UPDATE pg_settings SET setting = '0' WHERE name = 'extra_float_digits'",
+    "DO $$ BEGIN SET plan_cache_mode = force_generic_plan; PERFORM set_config('array_nulls', 'off', false); END $$",
+    "RESET work_mem; RESET geqo_seed; RESET app.before; RESET xmloption",
+    "SET work_mem TO DEFAULT; SET XML OPTION CONTENT",
+    "SET work_mem = '6MB'; SET work_mem = '7MB'; SET SESSION geqo_seed FROM CURRENT",
+    "SET lock_timeout = 77; SET transform_null_equals = on; SET quote_all_identifiers = on",
+    "DO $$ BEGIN SET work_mem = '8MB'; PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN SET work_mem = '9MB'; END $$",
+];
+
+// The settings are after the tenant what they were before it.
+#[test]
+fn settings_end_with_a_transactions_tenant() {
+    let fixture = two_tenants("settings");
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        let mut client = fixture.db.connect(role);
+        client.batch_execute(BEFORE).unwrap();
+        let before = text(&mut client, ALL_SETTINGS);
+        for set in SETS {
+            for end in ["COMMIT", "ROLLBACK", "ROLLBACK TO s; COMMIT", "COMMIT AND CHAIN; COMMIT"] {
+                client.batch_execute("BEGIN; SAVEPOINT s; SELECT plio.set_tenant('acme')").unwrap();
+                client.batch_execute(set).unwrap_or_else(|error| panic!("{set}: {error:?}"));
+                assert_ne!(text(&mut client, ALL_SETTINGS), before, "{set}");
+                client.batch_execute(end).unwrap();
+                assert_eq!(text(&mut client, ALL_SETTINGS), before, "{set}: {end}");
+            }
+        }
+        // Set without a tenant in the same transaction, it stays.
+        client
+            .batch_execute(
+                "BEGIN; SET work_mem = '11MB'; SELECT plio.set_tenant('acme'); SET work_mem = '12MB'; COMMIT",
+            )
+            .unwrap();
+        assert_eq!(text(&mut client, "SHOW work_mem").as_deref(), Some("11MB"));
+    }
+}
+
+#[test]
+fn settings_end_with_a_sessions_tenant() {
+    let fixture = two_tenants("settings");
+    for role in [fixture.app.as_str(), SUPERUSER] {
+        let mut client = fixture.db.connect(role);
+        client.batch_execute(BEFORE).unwrap();
+        let before = text(&mut client, ALL_SETTINGS);
+        for set in SETS {
+            for leave in [
+                "RESET plio.tenant",
+                "SET plio.tenant = ''",
+                "SET plio.tenant = 'bravo'",
+                // A refused change, and one that is rolled back.
+                "SELECT 1/0",
+                "BEGIN; RESET plio.tenant; ROLLBACK",
+                "BEGIN; SAVEPOINT s; SET plio.tenant = 'bravo'; SET work_mem = '10MB'; ROLLBACK TO s; COMMIT",
+                "SET plio.tenant = 'acme'",
+                "SET plio.tenant = 'nobody'",
+            ] {
+                client.batch_execute("SET plio.tenant = 'acme'").unwrap();
+                client.batch_execute(set).unwrap_or_else(|error| panic!("{set}: {error:?}"));
+                let inside = text(&mut client, ALL_SETTINGS);
+                assert_ne!(inside, before, "{set}");
+                // Within the tenant they last from one transaction to the next.
+                client.batch_execute("BEGIN READ WRITE; SET LOCAL work_mem = '4MB'; COMMIT").unwrap();
+                assert_eq!(text(&mut client, ALL_SETTINGS), inside, "{set}");
+                let has_left = client.batch_execute(leave).is_ok() && leave.contains("plio.tenant = ''")
+                    || leave == "RESET plio.tenant"
+                    || leave == "SET plio.tenant = 'bravo'";
+                if has_left {
+                    assert_eq!(text(&mut client, ALL_SETTINGS), before, "{set}: {leave}");
+                }
+                client.batch_execute("RESET plio.tenant").unwrap();
+                assert_eq!(text(&mut client, ALL_SETTINGS), before, "{set}: {leave}");
+            }
+        }
+        // What a savepoint took back is not put back.
+        client
+            .batch_execute(
+                "BEGIN; SAVEPOINT s; SET work_mem = '11MB'; SET plio.tenant = 'acme'; SET work_mem = '12MB'; ROLLBACK TO s;
+                 SET plio.tenant = 'acme'; SET work_mem = '13MB'; COMMIT; RESET plio.tenant",
+            )
+            .unwrap();
+        assert_eq!(text(&mut client, ALL_SETTINGS), before);
+        // Nor is a value of SET LOCAL, or one that the tenant of a transaction set.
+        client
+            .batch_execute(
+                "SET plio.tenant = 'acme'; BEGIN; SET LOCAL work_mem = '11MB'; SET work_mem = '12MB'; COMMIT;
+                 BEGIN; SELECT plio.set_tenant('bravo'); SET work_mem = '13MB'; COMMIT",
+            )
+            .unwrap();
+        assert_eq!(text(&mut client, "SHOW work_mem").as_deref(), Some("12MB"));
+        client.batch_execute("RESET plio.tenant").unwrap();
+        assert_eq!(text(&mut client, ALL_SETTINGS), before);
+        for all in ["RESET ALL", "DISCARD ALL"] {
+            client.batch_execute("SET plio.tenant = 'acme'; SET work_mem = '12MB'").unwrap();
+            client.batch_execute(all).unwrap();
+            assert_eq!(text(&mut client, "SHOW work_mem").as_deref(), Some("4MB"));
+        }
+    }
+}
+
+// Who knows the state of random() knows what comes next.
+#[test]
+fn the_state_of_random_ends_with_the_tenant() {
+    const SEED: &str = "SELECT setseed(0.5)";
+    let fixture = two_tenants("random");
+    fixture
+        .db
+        .superuser()
+        .batch_execute(
+            "CREATE FUNCTION public.plain_seed() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM setseed(0.5); END'",
+        )
+        .unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute(SEED).unwrap();
+    let numbers = [text(&mut app, "SELECT random()"), text(&mut app, "SELECT random()")];
+    for (begin, end) in [
+        ("BEGIN; SELECT plio.set_tenant('acme')", "COMMIT"),
+        ("BEGIN; SELECT plio.set_tenant('acme')", "ROLLBACK"),
+        ("SET plio.tenant = 'acme'", "RESET plio.tenant"),
+        ("SET plio.tenant = 'acme'; BEGIN", "ROLLBACK; SET plio.tenant = 'bravo'"),
+        ("BEGIN; SELECT public.plain_seed(); SET plio.tenant = 'acme'", "RESET plio.tenant; COMMIT"),
+    ] {
+        for seed in [
+            SEED,
+            "SET seed = 0.5",
+            "SELECT set_config('seed', '0.5', true)",
+            "SELECT public.plain_seed()",
+            "DO 'BEGIN PERFORM setseed(0.5); END'",
+        ] {
+            app.batch_execute(begin).unwrap();
+            app.batch_execute(seed).unwrap();
+            assert_eq!(text(&mut app, "SELECT random()"), numbers[0], "{seed}");
+            app.batch_execute(end).unwrap();
+            assert_ne!(text(&mut app, "SELECT random()"), numbers[1], "{begin}: {seed}: {end}");
+            app.batch_execute("RESET plio.tenant").unwrap();
+            app.batch_execute(begin).unwrap();
+            app.batch_execute(seed).unwrap();
+            app.batch_execute(end).unwrap();
+            assert_ne!(text(&mut app, "SELECT random()"), numbers[0], "{begin}: {seed}: {end}");
+            app.batch_execute("RESET plio.tenant").unwrap();
+        }
+        // A number that the tenant was given, of a state that it did not set.
+        app.batch_execute(&format!("{SEED}; {begin}; SELECT random(); {end}")).unwrap();
+        assert_ne!(text(&mut app, "SELECT random()"), numbers[1], "{begin}: {end}");
+        app.batch_execute("RESET plio.tenant").unwrap();
+    }
+    // Where a tenant did not use it, it goes on.
+    app.batch_execute(SEED).unwrap();
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); SELECT * FROM users; COMMIT").unwrap();
+    assert_eq!(text(&mut app, "SELECT random()"), numbers[0]);
+}
+
+// What a sequence was set to is not rolled back.
+#[test]
+fn a_temporary_sequence_of_before_tells_the_next_tenant_nothing() {
+    let fixture = two_tenants("sequence");
+    for (begin, end) in [
+        ("BEGIN; SELECT plio.set_tenant('acme')", "ROLLBACK"),
+        ("BEGIN; SELECT plio.set_tenant('acme')", "COMMIT"),
+        ("SET plio.tenant = 'acme'; BEGIN", "ROLLBACK; RESET plio.tenant"),
+        ("SET plio.tenant = 'acme'", "RESET plio.tenant"),
+    ] {
+        let mut app = fixture.db.connect(&fixture.app);
+        app.batch_execute("CREATE TEMPORARY SEQUENCE s").unwrap();
+        app.batch_execute(begin).unwrap();
+        // A tenant's own role may not use it at all.
+        let is_set = app.batch_execute("SELECT setval('s', 42)").is_ok();
+        assert_eq!(is_set, LAYERS == Layers::One, "{begin}");
+        app.batch_execute(end).unwrap();
+        for next in ["BEGIN; SELECT plio.set_tenant('bravo')", "SET plio.tenant = 'bravo'; BEGIN"] {
+            app.batch_execute(next).unwrap();
+            let error = app.batch_execute("SELECT nextval('s')").expect_err(next);
+            assert!(!format!("{error:?}").contains("42 "), "{error:?}");
+            app.batch_execute("ROLLBACK").unwrap();
+        }
+    }
 }

@@ -4,7 +4,7 @@ use plio_tests::{assert_refusal, expect_sqlstate};
 use postgres::Client;
 
 use crate::judge::{BRAVOS, Judge};
-use crate::world::{unguarded, value, world};
+use crate::world::{plain_twin, unguarded, value, world};
 
 fn enter(client: &mut Client, org: &str) {
     client.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')")).unwrap();
@@ -315,18 +315,46 @@ const OWN_CONSTANTS: [&str; 8] = [
     "SELECT v FROM json_to_record(json_build_object('v', 'canary-' || plio.current_tenant())) AS r (v public.own)",
     "SELECT ('canary-' || plio.current_tenant())::public.own_inlined",
     "SELECT ('canary-' || plio.current_tenant())::public.own_setting",
-    "INSERT INTO public.uniques VALUES ('x') RETURNING 'canary-' || plio.current_tenant()",
-    "INSERT INTO public.uniques_inlined VALUES ('x') RETURNING 'canary-' || plio.current_tenant()",
+    "SELECT public.in_index('uniques')",
+    "SELECT public.in_index('uniques_inlined')",
     "SELECT public.insert_twice()",
-    "INSERT INTO public.parts VALUES ('x') RETURNING replace(tableoid::regclass::text, 'parts_', 'canary-')",
+    "INSERT INTO public.parts VALUES ('x') RETURNING 'canary-' || substring(tableoid::regclass::text FROM '[a-z]+$')",
 ];
 
-/// The condition of the index holds for the tenant's own name alone: its second row is refused, another tenant's is not.
-const INSERT_TWICE: &str = "
+/// What the indexes hold for the tenant's row, by the error of a second one; and for whose name the index with a condition does.
+const IN_INDEXES: &str = "
+    CREATE FUNCTION public.in_index(of text) RETURNS text LANGUAGE plpgsql AS $$ DECLARE detail text; BEGIN
+      EXECUTE format('INSERT INTO public.%I VALUES (''x''), (''x'')', of);
+      EXCEPTION WHEN unique_violation THEN GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+      RETURN substring(detail FROM 'x(canary-[a-z]+)'); END $$;
     CREATE FUNCTION public.insert_twice() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
-      INSERT INTO public.partly VALUES ('canary-acme'), ('canary-bravo');
-      BEGIN INSERT INTO public.partly VALUES ('canary-acme'); RETURN 'canary-bravo';
-      EXCEPTION WHEN unique_violation THEN RETURN 'canary-acme'; END; END $$;";
+      INSERT INTO public.partly VALUES ('canary-acme'), ('canary-acme'); RETURN 'canary-bravo';
+      EXCEPTION WHEN unique_violation THEN RETURN 'canary-acme'; END $$;";
+
+/// The same objects without us: each gives the constant of the tenant before, once the path is the next one's.
+#[test]
+fn without_us_a_constant_kept_beside_a_shared_object_crosses() {
+    let world = world();
+    let twin = plain_twin(&world.app);
+    let plain = |text: &str| {
+        text.replace("current_setting('plio.tenant')", "plio.current_tenant()")
+            .replace("plio.current_tenant()", "substring(current_schema() FROM 'tenant_(.*)')")
+    };
+    let (made, _) = KEPT_CONSTANTS.split_once("SELECT plio.share").expect("the shares come last");
+    twin.superuser()
+        .batch_execute(&plain(&format!(
+            "{made} {IN_INDEXES} GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC"
+        )))
+        .unwrap();
+    for query in OWN_CONSTANTS {
+        let mut app = twin.connect(&world.app);
+        app.batch_execute("SET search_path = tenant_acme; BEGIN").unwrap();
+        assert_eq!(value(&mut app, &plain(query)), "canary-acme", "{query}");
+        app.batch_execute("ROLLBACK; SET search_path = tenant_bravo").unwrap();
+        let found = app.simple_query(&plain(query)).map(|rows| format!("{rows:?}"));
+        assert!(!found.is_ok_and(|found| found.contains("canary-bravo")), "{query}");
+    }
+}
 
 /// A constant that PostgreSQL keeps beside a domain, an index or a partitioned table does not reach the next tenant, whether
 /// the tenant is the transaction's or the session's, and whether its transaction is committed.
@@ -334,8 +362,7 @@ const INSERT_TWICE: &str = "
 fn a_constant_kept_beside_a_shared_object_stays_there() {
     let world = world();
     unguarded(&world.db, KEPT_CONSTANTS);
-    unguarded(&world.db, INSERT_TWICE);
-    let mut admin = world.db.superuser();
+    unguarded(&world.db, IN_INDEXES);
     for (begin, end) in [
         ("BEGIN; SELECT plio.set_tenant('{}')", "ROLLBACK"),
         ("BEGIN; SELECT plio.set_tenant('{}')", "COMMIT"),
@@ -347,13 +374,6 @@ fn a_constant_kept_beside_a_shared_object_stays_there() {
         let mut app = world.db.connect(&world.app);
         for query in OWN_CONSTANTS {
             for org in ["acme", "bravo", "acme"] {
-                // Not TRUNCATE, which tells every session to forget what it keeps of the tables.
-                admin
-                    .batch_execute(
-                        "DELETE FROM public.uniques; DELETE FROM public.uniques_inlined;
-                         DELETE FROM public.partly; DELETE FROM public.parts",
-                    )
-                    .unwrap();
                 app.batch_execute(&begin.replace("{}", org)).unwrap();
                 assert_eq!(value(&mut app, query), format!("canary-{org}"), "{begin}: {query}");
                 app.batch_execute(end).unwrap();

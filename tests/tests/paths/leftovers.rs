@@ -93,29 +93,35 @@ fn discard_works_inside_and_outside() {
     }
 }
 
-/// Open by decision: the application's settings, those of the session's transactions too. SET LOCAL ends with the tenant.
+/// Open by decision: what the application set without a tenant stays in every tenant, its own names and PostgreSQL's. What is
+/// set inside a tenant ends with it (`context::left`).
 #[test]
 fn the_applications_settings_stay() {
     let world = world();
     let mut app = world.db.connect(&world.app);
-    inside(
-        &mut app,
-        "bravo",
-        "SET app.who = 'canary-user'; SET LOCAL app.other = 'canary-local'; SET statement_timeout = '7min';
-         SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET TRANSACTION READ WRITE",
-    );
-    let mut acme = Judge::inside(&mut app, "acme");
-    acme.gives("SELECT current_setting('app.who')", &["canary-user"]);
-    acme.gives("SELECT coalesce(current_setting('app.other', true), '')", &[""]);
-    acme.gives("SHOW transaction_read_only", &["on"]);
-    drop(acme);
+    app.batch_execute(
+        "SET app.who = 'canary-user'; SET statement_timeout = '7min'; SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    )
+    .unwrap();
+    for org in ["bravo", "acme"] {
+        inside(
+            &mut app,
+            org,
+            "SET app.who = 'somebody else'; SET app.other = 'canary-other'; SET statement_timeout = 0; RESET app.who",
+        );
+        let mut tenant = Judge::inside(&mut app, org);
+        tenant.gives("SELECT current_setting('app.who')", &["canary-user"]);
+        tenant.gives("SELECT coalesce(current_setting('app.other', true), '')", &[""]);
+        tenant.gives("SHOW statement_timeout", &["7min"]);
+        tenant.gives("SHOW transaction_read_only", &["on"]);
+    }
     for clean in ["DISCARD ALL", "RESET ALL"] {
         app.batch_execute(clean).unwrap();
         let mut acme = Judge::inside(&mut app, "acme");
         acme.gives("SELECT coalesce(current_setting('app.who', true), '')", &[""]);
         acme.gives("SHOW transaction_read_only", &["off"]);
         drop(acme);
-        inside(&mut app, "bravo", "SET app.who = 'canary-user'");
+        app.batch_execute("SET app.who = 'canary-user'").unwrap();
     }
 }
 

@@ -134,3 +134,39 @@ fn the_protocols_function_call_is_judged() {
     assert_eq!(wire.call(lo_get, &[&large[0]]), ["ERROR 55000"]);
     assert_eq!(wire.call(nextval, &[&sequences[0]]), ["ERROR 55000"]);
 }
+
+/// The rows of a cursor WITH HOLD are stored: Execute fetches them without a statement. They are the tenant's all the same, and end
+/// with the access to it.
+#[test]
+fn a_held_cursor_is_not_fetched_from_once_the_tenant_is_closed() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    for (close, open, code) in [
+        ("SELECT plio.suspend_tenant('acme')", "SELECT plio.resume_tenant('acme')", "ERROR 55000"),
+        (
+            "SELECT plio.revoke_access('{app}', 'acme')",
+            "SELECT plio.grant_access('{app}', 'acme')",
+            "ERROR 42501",
+        ),
+    ] {
+        let mut wire = Wire::connect(&world.db, &world.app);
+        wire.query("SET plio.tenant = 'acme'");
+        for portal in ["held", "other", "third"] {
+            wire.query(&format!(
+                "DECLARE {portal} CURSOR WITH HOLD FOR SELECT name FROM users UNION ALL SELECT repeat('x', 9000) ORDER BY 1"
+            ));
+        }
+        assert_eq!(wire.fetch("held", 1), ["canary-acme"]);
+        assert_eq!(wire.query("FETCH other")[0], "canary-acme");
+        admin.batch_execute(&close.replace("{app}", &world.app)).unwrap();
+        assert_eq!(wire.fetch("held", 0), [code]);
+        assert_eq!(wire.fetch("third", 1), [code]);
+        assert_eq!(wire.query("FETCH other"), [code]);
+        admin.batch_execute(&open.replace("{app}", &world.app)).unwrap();
+        // One that was not asked for meanwhile goes on.
+        assert_eq!(wire.fetch("other", 1), ["canary-acme-2"]);
+        // What is no tenant's is not judged.
+        wire.query("RESET plio.tenant; DECLARE plain CURSOR WITH HOLD FOR SELECT 1");
+        assert_eq!(wire.fetch("plain", 1), ["1"]);
+    }
+}

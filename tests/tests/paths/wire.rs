@@ -65,6 +65,13 @@ impl Wire {
         self.answers()
     }
 
+    /// Execute of a portal that is there, for so many rows: 0 for all.
+    pub fn fetch(&mut self, portal: &str, rows: u32) -> Answers {
+        self.send(b'E', &[portal.as_bytes(), &[0], &rows.to_be_bytes()].concat());
+        self.send(b'S', &[]);
+        self.answers()
+    }
+
     /// FunctionCall: a function by its oid, its arguments as text.
     pub fn call(&mut self, function: u32, arguments: &[&str]) -> Answers {
         let mut body = function.to_be_bytes().to_vec();
