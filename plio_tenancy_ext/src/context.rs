@@ -28,7 +28,7 @@ pub use self::state::{
 use crate::cache::{self, Tenant};
 use crate::ddl::collected;
 use crate::error::{Error, Result};
-use crate::hooks::{check_perms, planner, running};
+use crate::hooks::{check_perms, folded, planner, running};
 use crate::pg::guc::Lifetime;
 use crate::pg::portal::Cursor;
 use crate::pg::{autovacuum, deferred as pending, lock, portal, session};
@@ -62,6 +62,7 @@ pub fn on_transaction_end(is_commit: bool) {
     check_perms::forget_judged();
     running::on_transaction_end();
     planner::on_transaction_end();
+    folded::on_transaction_end();
     collected::forget_all();
     random::on_transaction_end();
     changed::on_transaction_end();

@@ -7,7 +7,7 @@
 //! Such an evaluation announces its function to the object access hook, with an executor's memory context that was made a moment
 //! ago and is empty but for the expression (`evaluate_expr`, clauses.c). PostgreSQL deletes that context when the evaluation is
 //! over: a callback tells. What reads a table meanwhile, or calls a function that gives a tenant's value without one
-//! ([`is_source`]), is noted. When the tenant changes after that, what PostgreSQL keeps is forgotten: domains' checks and plans at
+//! ([`gives_rows`], [`is_source`]), is noted. When the tenant changes after that, what PostgreSQL keeps is forgotten: domains' checks and plans at
 //! once, what it knows of relations before the next statement is planned or run, since that may read catalogs.
 //!
 //! Functions in C are left out: a superuser vouches for them. The hooks that ask this module come first in their chain.
@@ -21,6 +21,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// How many evaluations are running, one inside the other.
 static FOLDING: AtomicU32 = AtomicU32::new(0);
+
+/// Whether a function that gives a tenant's value was made ready in this transaction: a function that calls it may not make it
+/// ready again.
+static HAS_SOURCE: AtomicBool = AtomicBool::new(false);
 
 /// Whether one of them read something since the tenant changed last.
 static HAS_READ: AtomicBool = AtomicBool::new(false);
@@ -37,6 +41,9 @@ pub unsafe fn note_function(function: Oid) {
     unsafe {
         if function.to_u32() >= FIRST_NORMAL_OID && is_in_fresh_executor() && is_folded(function) {
             begin();
+        } else if gives_rows(function.to_u32()) {
+            HAS_SOURCE.store(true, Relaxed);
+            note_read();
         } else if FOLDING.load(Relaxed) > 0 && !HAS_READ.load(Relaxed) {
             note_source(function);
         }
@@ -85,6 +92,9 @@ unsafe fn begin() {
         raw::MemoryContextRegisterResetCallback(context, callback);
     }
     FOLDING.store(FOLDING.load(Relaxed) + 1, Relaxed);
+    if HAS_SOURCE.load(Relaxed) {
+        note_read();
+    }
 }
 
 #[pg_guard]
@@ -94,17 +104,28 @@ unsafe extern "C-unwind" fn note_source(function: Oid) {
     }
 }
 
-/// Whether a function gives a tenant's value without reading a table: large objects, statistics, sequences, settings, and our own.
+/// Whether a function of PostgreSQL's gives a tenant's values without reading a table: `lastval()`, `lo_get()`, `loread()`. Other
+/// functions on sequences are exchanged (replaced.rs), or announce themselves.
+fn gives_rows(function: u32) -> bool {
+    matches!(function, pg_sys::F_LASTVAL | pg_sys::F_LOREAD | 3458 | pg_sys::F_LO_GET_OID_INT8_INT4)
+        || one_layer::SEQUENCE_FUNCTIONS.contains(&function)
+}
+
+/// Whether a function tells the tenant in another way: settings, other sessions, and our own functions.
 fn is_source(function: Oid) -> bool {
     if function.to_u32() >= FIRST_NORMAL_OID {
         let schema = catalog::function_schema(function);
         return schema.is_some() && schema == cache::location().map(|registry| registry.schema);
     }
     match function.to_u32() {
-        pg_sys::F_LASTVAL | pg_sys::F_CURRENT_SETTING_TEXT | pg_sys::F_CURRENT_SETTING_TEXT_BOOL => true,
-        number if one_layer::SEQUENCE_FUNCTIONS.contains(&number) => true,
+        pg_sys::F_CURRENT_SETTING_TEXT | pg_sys::F_CURRENT_SETTING_TEXT_BOOL => true,
         _ => catalog::function_name(function).is_some_and(|name| one_layer::is_function_denied(&name)),
     }
+}
+
+/// A transaction has ended.
+pub fn on_transaction_end() {
+    HAS_SOURCE.store(false, Relaxed);
 }
 
 /// The tenant has changed: what may hold a row of the last one's is forgotten. Reads no catalog and never raises.

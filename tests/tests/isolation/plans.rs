@@ -294,6 +294,9 @@ const KEPT_CONSTANTS: &str = "
     CREATE FUNCTION public.with_motto(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || public.motto()';
     CREATE FUNCTION public.of_setting() RETURNS text LANGUAGE plpgsql IMMUTABLE
       AS $$ BEGIN RETURN 'canary-' || current_setting('plio.tenant'); END $$;
+    CREATE FUNCTION public.of_sequence(name text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+      AS $$ BEGIN RETURN 'canary-' || CASE lastval() WHEN 1001 THEN 'acme' ELSE 'bravo' END; END $$;
+    CREATE DOMAIN public.own_sequence AS text CHECK (VALUE = public.of_sequence('x'));
     CREATE DOMAIN public.own AS text CHECK (VALUE = public.motto());
     CREATE DOMAIN public.own_inlined AS text CHECK (VALUE || VALUE = public.with_motto(VALUE));
     CREATE DOMAIN public.own_setting AS text CHECK (VALUE = public.of_setting());
@@ -310,23 +313,29 @@ const KEPT_CONSTANTS: &str = "
       FROM unnest('{uniques,uniques_inlined,partly,parts,parts_acme,parts_bravo}'::text[]) AS name;";
 
 /// What gives the tenant's own name where no other tenant's constant is used.
-const OWN_CONSTANTS: [&str; 8] = [
+const OWN_CONSTANTS: [&str; 9] = [
     "SELECT ('canary-' || plio.current_tenant())::public.own",
     "SELECT v FROM json_to_record(json_build_object('v', 'canary-' || plio.current_tenant())) AS r (v public.own)",
     "SELECT ('canary-' || plio.current_tenant())::public.own_inlined",
     "SELECT ('canary-' || plio.current_tenant())::public.own_setting",
+    "SELECT public.last_value()",
     "SELECT public.in_index('uniques')",
     "SELECT public.in_index('uniques_inlined')",
     "SELECT public.insert_twice()",
     "INSERT INTO public.parts VALUES ('x') RETURNING 'canary-' || substring(tableoid::regclass::text FROM '[a-z]+$')",
 ];
 
-/// What the indexes hold for the tenant's row, by the error of a second one; and for whose name the index with a condition does.
+/// What the indexes hold for the tenant's row, by the error of a second one; for whose name the index with a condition holds; and
+/// a value without a table, by a function that has run in the transaction before.
 const IN_INDEXES: &str = "
     CREATE FUNCTION public.in_index(of text) RETURNS text LANGUAGE plpgsql AS $$ DECLARE detail text; BEGIN
       EXECUTE format('INSERT INTO public.%I VALUES (''x''), (''x'')', of);
       EXCEPTION WHEN unique_violation THEN GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
       RETURN substring(detail FROM 'x(canary-[a-z]+)'); END $$;
+    CREATE FUNCTION public.last_value() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM setval('users_id_seq', CASE plio.current_tenant() WHEN 'acme' THEN 1000 ELSE 2000 END), nextval('users_id_seq');
+      PERFORM public.of_sequence(relname) FROM pg_class WHERE relname = 'pg_class';
+      RETURN ('canary-' || plio.current_tenant())::public.own_sequence; END $$;
     CREATE FUNCTION public.insert_twice() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
       INSERT INTO public.partly VALUES ('canary-acme'), ('canary-acme'); RETURN 'canary-bravo';
       EXCEPTION WHEN unique_violation THEN RETURN 'canary-acme'; END $$;";
