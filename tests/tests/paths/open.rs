@@ -79,3 +79,20 @@ fn temporary_tables_of_before() {
     bravo.denied("SELECT * FROM pg_temp.left_over", "42P01");
     bravo.denied("SELECT * FROM pg_temp.kept", "42P01");
 }
+
+/// A function in C may change a setting without SET, and nothing tells: it stays, until RESET.
+#[test]
+fn a_function_in_c_changes_a_setting_for_the_session() {
+    let world = world();
+    world.db.superuser().batch_execute("CREATE EXTENSION pg_trgm").unwrap();
+    let mut app = world.db.connect(&world.app);
+    let shown = "SELECT public.show_limit()::numeric(3, 2)";
+    assert_eq!(value(&mut app, shown), "0.30");
+    inside(&mut app, "bravo", "SELECT set_limit(0.75)");
+    assert_eq!(value(&mut app, shown), "0.75");
+    app.batch_execute("RESET ALL").unwrap();
+    assert_eq!(value(&mut app, shown), "0.30");
+    // By SET it ends with the tenant, as every setting.
+    inside(&mut app, "bravo", "SET pg_trgm.similarity_threshold = 0.75");
+    assert_eq!(value(&mut app, shown), "0.30");
+}
