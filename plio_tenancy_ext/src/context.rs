@@ -12,6 +12,7 @@ pub mod deferred;
 pub mod listening;
 pub mod prepared;
 pub mod residue;
+mod rights;
 mod state;
 pub mod temporary;
 pub mod upkeep;
@@ -19,9 +20,10 @@ pub mod visit;
 
 pub use self::asking::role_to_return_to;
 use self::asking::{Change, user};
+pub use self::rights::ensure_own_rights;
 pub use self::state::{
     Scope, State, active_role, active_schema, active_tenant, assign, holds_role, is_active, is_locked,
-    is_one_layer, is_visit, needs_confirmation,
+    is_one_layer, is_visit, may_have_other_rights, needs_confirmation,
 };
 use crate::cache::{self, Tenant};
 use crate::ddl::collected;

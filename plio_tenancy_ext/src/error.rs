@@ -85,6 +85,9 @@ pub enum Error {
     /// What only a tenant with a role of its own may use: no check of ours would see what it reaches.
     #[error("cannot use \"{what}\" in a tenant without a role of its own")]
     OneLayer { what: String },
+    /// What only a tenant's role or an administrator may use inside a tenant: code with another role's rights wants to.
+    #[error("cannot use \"{what}\" with another role's rights while a tenant is active")]
+    OthersRights { what: String },
     /// The role may not enter, or there is no such tenant and the role may not know that.
     #[error("permission denied to enter tenant \"{org}\"")]
     NotPermitted { org: String, exists: bool },

@@ -34,6 +34,7 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::OthersRights { .. }
             | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject

@@ -60,6 +60,10 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
+            Self::OthersRights { .. } => {
+                "A security-definer function runs with its owner's rights: let an administrator own it, or call it without a tenant."
+                    .to_owned()
+            }
             Self::HistoryChange | Self::ExtensionObject | Self::OwnObject => "A superuser can set plio.enforcement to off first.".to_owned(),
             Self::TenantsExist => {
                 "Drop the tenants first, or set plio.enforcement to off as a superuser: their schemas stay, and can be adopted again."

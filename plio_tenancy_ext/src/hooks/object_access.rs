@@ -13,7 +13,7 @@ mod objects;
 use crate::cache::code::{self, Trust};
 use crate::denial::{self, Subject};
 use crate::error::{CodeKind, Error, Result, or_raise};
-use crate::hooks::{planner, replaced, sequences, settings, visited};
+use crate::hooks::{check_perms, planner, replaced, sequences, settings, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -82,7 +82,7 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
         Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() && is_protocols_call() => true,
         Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
-            (context::is_one_layer() && !is_known_open(object))
+            (context::is_active() && !is_known_open(object))
                 || (context::is_visit() && visited::is_lasting(object))
         }
         Type::OAT_FUNCTION_EXECUTE => {
@@ -128,17 +128,28 @@ fn is_known_open(function: Oid) -> bool {
     known_open(function).is_some_and(|(word, bit)| word.load(Relaxed) & bit != 0)
 }
 
-/// Judges a function of PostgreSQL's own, in a tenant without a role.
+/// Judges a function of PostgreSQL's own, inside a tenant.
 fn ensure_open(function: Oid) -> Result<()> {
-    if !context::is_one_layer() {
+    if !context::is_active() {
         return Ok(());
     }
     let name = catalog::function_name(function).unwrap_or_default();
     if one_layer::is_function_denied(&name) {
-        return Err(Error::OneLayer { what: name });
+        return ensure_own_rights(&name);
     }
     if let Some((word, bit)) = known_open(function) {
         word.fetch_or(bit, Relaxed);
+    }
+    Ok(())
+}
+
+/// Judges a function that is denied where the rights in force are not the tenant's role's.
+fn ensure_own_rights(name: &str) -> Result<()> {
+    context::ensure_own_rights(name)?;
+    if context::holds_role() && !session::is_outside_spi() && !check_perms::is_starting() {
+        // plpgsql keeps an expression ready until the transaction ends. Called once more from a definer function it would not be
+        // announced: made anew, it is.
+        session::reset_plans();
     }
     Ok(())
 }
@@ -249,8 +260,7 @@ pub fn ensure_function(function: Oid) -> Result<()> {
 fn ensure_inside(connector: Option<&str>) -> Result<()> {
     match connector {
         Some(name) if one_layer::DENIED_EXTENSIONS.contains(&name) => {
-            let is_denied = context::is_one_layer();
-            if is_denied { Err(Error::OneLayer { what: name.to_owned() }) } else { Ok(()) }
+            if context::is_active() { ensure_own_rights(name) } else { Ok(()) }
         }
         Some(name) if context::is_active() && !guc::is_connection_allowed(name) => {
             Err(Error::ConnectionRefused { name: name.to_owned() })

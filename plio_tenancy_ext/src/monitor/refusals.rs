@@ -45,7 +45,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Tie => Some(Kind::Tie),
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
-        Error::OneLayer { .. } => Some(Kind::OneLayer),
+        Error::OneLayer { .. } | Error::OthersRights { .. } => Some(Kind::OneLayer),
         Error::NotInReport { .. } => Some(Kind::Statement),
         Error::NotPermitted { exists: false, .. } | Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::NotPermitted { exists: true, .. } | Error::NotReporter | Error::ReportInDefiner => {
