@@ -127,6 +127,12 @@ pub enum Error {
     /// A schema of that name would be in the search_path of the role of that name.
     #[error("schema name \"{schema}\" is the name of a role")]
     SchemaOfRole { schema: String },
+    /// A role of that name would have a tenant's schema in its search_path.
+    #[error("role name \"{name}\" is the name of a tenant's schema")]
+    RoleOfSchema { name: String },
+    /// A group of the extension's, or a tenant's role, would be changed by somebody who may not.
+    #[error("permission denied to change role \"{name}\" or its members")]
+    ProtectedRole { name: String },
     /// No legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),

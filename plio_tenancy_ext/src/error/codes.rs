@@ -35,6 +35,7 @@ impl Error {
             | Self::WrongRole
             | Self::OneLayer { .. }
             | Self::OthersRights { .. }
+            | Self::ProtectedRole { .. }
             | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
@@ -52,6 +53,7 @@ impl Error {
             }
             Self::ReservedChannel
             | Self::SchemaOfRole { .. }
+            | Self::RoleOfSchema { .. }
             | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
             Self::RawSequence { is_active: false, .. }
             | Self::NoTenantSet

@@ -96,6 +96,14 @@ impl Error {
             Self::SchemaOfRole { .. } => {
                 "That role's search_path would find what the tenant makes there; choose another name.".to_owned()
             }
+            Self::RoleOfSchema { .. } => {
+                "By \"$user\" the role's search_path would find what the tenant makes there; choose another name."
+                    .to_owned()
+            }
+            Self::ProtectedRole { .. } => {
+                "It belongs to plio_tenancy. A superuser can do it; members are also given and taken by whoever has ADMIN OPTION on the role."
+                    .to_owned()
+            }
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),

@@ -37,6 +37,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::RawNotify
         | Error::RawSequence { is_active: true, .. }
         | Error::TenantEnded
+        | Error::RoleOfSchema { .. }
+        | Error::ProtectedRole { .. }
         | Error::RegistryBroken => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
