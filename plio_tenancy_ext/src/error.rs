@@ -121,6 +121,9 @@ pub enum Error {
     /// What tenants may have changed would become a stronger role's.
     #[error("cannot give {what} of tenant \"{org}\" back to role \"{owner}\"")]
     GivenToStronger { org: String, what: String, owner: String },
+    /// The previous owner is gone, or was a role of another cluster.
+    #[error("role \"{owner}\", the previous owner of {what} of tenant \"{org}\", is gone")]
+    OwnerLost { org: String, what: String, owner: String },
     /// The role named as the new owner is not one that the caller may name.
     #[error("permission denied to make role \"{owner}\" the owner")]
     OwnerRefused { owner: String },

@@ -44,7 +44,9 @@ impl Error {
             | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::TenantObject { .. } | Self::TenantsExist => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-            Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::UnknownTenant { .. } | Self::UnknownObject { .. } | Self::OwnerLost { .. } => {
+                Code::ERRCODE_UNDEFINED_OBJECT
+            }
             Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
                 Code::ERRCODE_DUPLICATE_OBJECT
             }

@@ -90,6 +90,9 @@ impl Error {
             Self::GivenToStronger { org, .. } => format!(
                 "Tenants may have changed it, and the role is stronger than an ordinary one, or not one that you may become; name another owner with plio.unassign_role('{org}', '<role>')."
             ),
+            Self::OwnerLost { org, .. } => format!(
+                "A role that has its name now is another one. Name an owner with plio.unassign_role('{org}', '<role>'); after a restore into another cluster plio.repair() ties the owners of before to the roles of their names."
+            ),
             Self::OwnerRefused { .. } => {
                 "Name an ordinary role that you are a member of; a superuser can name any.".to_owned()
             }

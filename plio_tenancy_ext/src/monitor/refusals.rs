@@ -71,6 +71,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::TooManyLocks { .. }
         | Error::CannotAdopt { .. }
         | Error::GivenToStronger { .. }
+        | Error::OwnerLost { .. }
         | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }
