@@ -358,10 +358,12 @@ fn lock_open(
             if again.has_lost_role {
                 return Err(lost("role"));
             }
-            if again.status != Status::Active {
-                return Err(Error::Suspended { org: org.to_string() });
-            }
-            return Ok((again, schema));
+            let org = org.to_string();
+            return match again.status {
+                Status::Active => Ok((again, schema)),
+                Status::Suspended => Err(Error::Suspended { org }),
+                Status::Dropping => Err(Error::BeingDropped { org, is_entering: true }),
+            };
         }
         tenant = again;
     }

@@ -150,7 +150,7 @@ pub enum Error {
     Suspended { org: String },
     /// Some of it is gone already.
     #[error("tenant \"{org}\" is being dropped")]
-    BeingDropped { org: String },
+    BeingDropped { org: String, is_entering: bool },
     /// One transaction cannot lock all that the tenant holds.
     #[error("dropping tenant \"{org}\" takes about {needed} locks, more than the server has room for")]
     TooManyLocks { org: String, needed: i64 },
@@ -251,7 +251,7 @@ pub enum Error {
     NotInReport { what: String },
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
-    PartialReport { counted: usize, expected: usize, missing: String },
+    PartialReport { counted: usize, expected: usize, missing: String, has_other_columns: bool },
     /// Other transactions hold the tenant; `holders` says which, to an administrator.
     #[error("tenant \"{org}\" is in use")]
     InUse { org: String, holders: Option<String> },

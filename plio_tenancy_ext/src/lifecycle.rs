@@ -233,7 +233,7 @@ pub fn schema_name_of(tenant: &Tenant) -> Result<String> {
 pub fn lock(org: &Org) -> Result<Rc<Tenant>> {
     let tenant = locks::tenant(org)?;
     if tenant.status == Status::Dropping {
-        return Err(Error::BeingDropped { org: org.to_string() });
+        return Err(Error::BeingDropped { org: org.to_string(), is_entering: false });
     }
     schema_name_of(&tenant)?;
     Ok(tenant)

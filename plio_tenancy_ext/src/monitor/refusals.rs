@@ -53,7 +53,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::NotPermitted { exists: true, .. } | Error::NotReporter | Error::ReportInDefiner => {
             Some(Kind::Enter)
         }
-        Error::Suspended { .. } => Some(Kind::Suspended),
+        Error::Suspended { .. } | Error::BeingDropped { is_entering: true, .. } => Some(Kind::Suspended),
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
@@ -67,7 +67,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
-        | Error::BeingDropped { .. }
+        | Error::BeingDropped { is_entering: false, .. }
         | Error::TooManyLocks { .. }
         | Error::CannotAdopt { .. }
         | Error::GivenToStronger { .. }
