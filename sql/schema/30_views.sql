@@ -88,14 +88,14 @@ AS $health$
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
     ),
-    -- With the calls that take a role's access back.
+    -- With the calls that give a role its access again, or take it back. Access to a tenant that is not there is orphaned_access.
     access_by_role AS MATERIALIZED (
-        SELECT a.role_name, a.role_oid, a.state,
-               'SELECT ' || string_agg(
-                   CASE WHEN a.org IS NULL THEN format('plio.revoke_access_to_every_tenant(%L)', a.role_name)
-                        ELSE format('plio.revoke_access(%L, %L)', a.role_name, a.org) END, ', ' ORDER BY a.org) AS taken_back
+        SELECT a.role_name, a.role_oid, a.state, 'SELECT ' || string_agg('plio.grant' || c.call, ', ' ORDER BY a.org) AS given_again,
+               'SELECT ' || string_agg('plio.revoke' || c.call, ', ' ORDER BY a.org) AS taken_back
           FROM plio._access_ties() a
-         -- Access to a tenant that does not exist is orphaned_access.
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.state = 'tied' THEN a.present_name ELSE a.role_name END) w (whom)
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.org IS NULL THEN format('_access_to_every_tenant(%L)', w.whom)
+                                         ELSE format('_access(%L, %L)', w.whom, a.org) END) c (call)
          WHERE a.org IS NULL OR EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
          GROUP BY a.role_name, a.role_oid, a.state
     ),
@@ -235,8 +235,7 @@ AS $health$
         UNION ALL
         SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
                CASE a.state WHEN 'gone' THEN a.taken_back
-                            ELSE concat_ws('; ', replace(a.taken_back, 'plio.revoke_access', 'plio.grant_access'),
-                                           'or take it back: ' || a.taken_back) END
+                            ELSE concat_ws('; or take it back: ', a.given_again, a.taken_back) END
           FROM access_by_role a
          WHERE a.state = 'gone'
             OR (a.role_oid IS NOT NULL AND NOT EXISTS (
