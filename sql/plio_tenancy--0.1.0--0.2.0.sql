@@ -1309,7 +1309,12 @@ AS $outside$
       JOIN pg_namespace n ON n.nspname = e JOIN tenants t ON t.schema_oid = n.oid
      WHERE s.name = 'search_path'
     UNION ALL
-    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose, format('%s starts in tenant "%s"', s.whose, s.value), NULL
+    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose,
+           CASE WHEN plio._loaded_as() = 'shared'
+                THEN format('%s is to start in tenant "%s": PostgreSQL refuses such logins where shared_preload_libraries loads plio_tenancy',
+                            s.whose, s.value)
+                ELSE format('%s starts in tenant "%s"', s.whose, s.value) END,
+           CASE WHEN plio._loaded_as() = 'shared' THEN format('%s RESET plio.tenant', s.alter_what) END
       FROM settings s WHERE s.name = 'plio.tenant' AND s.value NOT IN ('', '""')
     UNION ALL
     SELECT 'critical', 'large_object_compat', NULL, 'lo_compat_privileges',

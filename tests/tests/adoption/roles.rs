@@ -195,9 +195,9 @@ fn previous_owners_are_roles_and_not_names() {
     admin.batch_execute("BEGIN; SELECT plio.unassign_role('bravo'); ROLLBACK").unwrap();
     // Gone, and a new one under its name.
     admin
-        .batch_execute(&format!(
-            "SET plio.enforcement = off; UPDATE plio.previous_owners SET owner_oid = 1; RESET plio.enforcement"
-        ))
+        .batch_execute(
+            "SET plio.enforcement = off; UPDATE plio.previous_owners SET owner_oid = 1; RESET plio.enforcement",
+        )
         .unwrap();
     expect_sqlstate(admin.batch_execute("SELECT plio.unassign_role('bravo')"), "42704");
     assert_eq!(value(&mut admin, "SELECT count(*) FROM plio.repair()"), "0");
