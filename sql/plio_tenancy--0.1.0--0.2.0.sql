@@ -34,6 +34,11 @@ UPDATE plio.access a SET role_oid = r.oid, cluster = plio._cluster()
  WHERE r.rolname OPERATOR(pg_catalog.=) a.role_name AND n.nspname OPERATOR(pg_catalog.=) 'plio'
    AND e.grantee OPERATOR(pg_catalog.=) r.oid;
 
+-- Previous owners are roles, by their oid in this cluster.
+ALTER TABLE plio.previous_owners ADD COLUMN owner_oid oid, ADD COLUMN cluster bigint;
+UPDATE plio.previous_owners p SET owner_oid = r.oid, cluster = plio._cluster()
+  FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) p.owner_name;
+
 COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 
 COMMENT ON COLUMN plio.access.role_name IS 'The name of the role that may enter, and with it its members';
@@ -45,6 +50,12 @@ COMMENT ON COLUMN plio.access.cluster IS 'The cluster in which the role has that
 COMMENT ON COLUMN plio.shares.relation_name IS 'A table, view or sequence, or a function with its arguments; null for the whole schema, what is created in it later included';
 
 COMMENT ON COLUMN plio.shares.is_function IS 'Whether it is a function, a procedure or an aggregate, which tenants may call';
+
+COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The name of the owner before';
+
+COMMENT ON COLUMN plio.previous_owners.owner_oid IS 'The owner itself: renamed, it stays the owner';
+
+COMMENT ON COLUMN plio.previous_owners.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
 
 CREATE OR REPLACE FUNCTION plio._owned_objects(schema oid)
 RETURNS TABLE (type text, identity text, name text[], args text[], owner text)
@@ -158,6 +169,13 @@ STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
 
+CREATE OR REPLACE FUNCTION "_names_in_list"(
+	"list" TEXT /* & str */
+) RETURNS TEXT[] /* Vec < String > */
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_names_in_list_wrapper';
+
 CREATE OR REPLACE FUNCTION "_process_kind"() RETURNS TEXT /* & '_ str */
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
@@ -231,6 +249,57 @@ $$;
 
 REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION plio._owners_before(tenant_id bigint)
+RETURNS TABLE (type text, name text[], args text[], owner_name text, owner_oid oid, granted_usage boolean, state text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $owners$
+    SELECT p.object_type, p.object_name, p.object_args, coalesce(CASE WHEN t.state = 'tied' THEN o.rolname::text END, p.owner_name),
+           CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, p.granted_usage, t.state
+      FROM plio.previous_owners p
+      LEFT JOIN pg_roles o ON o.oid = p.owner_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN p.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = p.owner_name THEN 'fits' ELSE 'untied' END) t (state)
+     WHERE p.tenant_id = $1
+$owners$;
+
+REVOKE ALL ON FUNCTION plio._owners_before(bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION plio._shares_without_grants()
+RETURNS TABLE (schema_name text, relation_name text, mode text, is_function boolean)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $shares$
+    WITH places AS MATERIALIZED (
+        SELECT s.schema_name, s.relation_name, s.mode, s.is_function, n.oid AS schema, g.oid AS tenants,
+               has_schema_privilege(g.oid, n.oid, 'USAGE') AS is_usable
+          FROM plio.shares s JOIN pg_namespace n ON n.nspname = s.schema_name JOIN pg_roles g ON g.rolname = 'plio_tenant'
+    )
+    SELECT p.schema_name, p.relation_name, p.mode, p.is_function
+      FROM places p
+     WHERE p.relation_name IS NULL AND NOT p.is_usable
+        OR EXISTS (
+           SELECT FROM pg_class c
+            WHERE NOT p.is_function AND c.relnamespace = p.schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+              AND CASE WHEN p.relation_name IS NOT NULL THEN c.relname = p.relation_name
+                       -- What an extension made stays as it granted it.
+                       ELSE NOT EXISTS (SELECT FROM pg_depend d
+                                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') END
+              AND NOT (p.is_usable AND CASE
+                  WHEN c.relkind = 'S'
+                  THEN has_sequence_privilege(p.tenants, c.oid, 'SELECT')
+                       AND (p.mode = 'read' OR has_sequence_privilege(p.tenants, c.oid, 'USAGE'))
+                  ELSE has_table_privilege(p.tenants, c.oid, 'SELECT') AND has_table_privilege(p.tenants, c.oid, 'REFERENCES')
+                       AND (p.mode = 'read'
+                            OR has_table_privilege(p.tenants, c.oid, 'INSERT') AND has_table_privilege(p.tenants, c.oid, 'UPDATE')
+                           AND has_table_privilege(p.tenants, c.oid, 'DELETE')) END))
+        OR EXISTS (
+           SELECT FROM pg_proc f
+            WHERE p.is_function AND f.pronamespace = p.schema
+              AND (pg_identify_object('pg_proc'::regclass, f.oid, 0)).identity = format('%I.%s', p.schema_name, p.relation_name)
+              AND NOT (p.is_usable AND has_function_privilege(p.tenants, f.oid, 'EXECUTE')))
+$shares$;
+
+REVOKE ALL ON FUNCTION plio._shares_without_grants() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -242,6 +311,17 @@ AS $health$
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
+    ),
+    -- With the calls that give a role its access again, or take it back. Access to a tenant that is not there is orphaned_access.
+    access_by_role AS MATERIALIZED (
+        SELECT a.role_name, a.role_oid, a.state, 'SELECT ' || string_agg('plio.grant' || c.call, ', ' ORDER BY a.org) AS given_again,
+               'SELECT ' || string_agg('plio.revoke' || c.call, ', ' ORDER BY a.org) AS taken_back
+          FROM plio._access_ties() a
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.state = 'tied' THEN a.present_name ELSE a.role_name END) w (whom)
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.org IS NULL THEN format('_access_to_every_tenant(%L)', w.whom)
+                                         ELSE format('_access(%L, %L)', w.whom, a.org) END) c (call)
+         WHERE a.org IS NULL OR EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+         GROUP BY a.role_name, a.role_oid, a.state
     ),
     findings (severity, finding, detail, fix) AS (
         SELECT 'info', 'loading', format('loaded in this session as: %s', how),
@@ -377,17 +457,20 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
-          FROM plio._access_ties() a
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
+               CASE a.state WHEN 'gone' THEN a.taken_back
+                            ELSE concat_ws('; or take it back: ', a.given_again, a.taken_back) END
+          FROM access_by_role a
          WHERE a.state = 'gone'
             OR (a.role_oid IS NOT NULL AND NOT EXISTS (
                SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
         UNION ALL
-        SELECT DISTINCT 'warning', 'untied_access',
+        SELECT 'warning', 'untied_access',
                format('access of role %I is tied to no role of this cluster: granted in another one, or kept by name alone by release 0.1.0; it is without effect', a.role_name),
-               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
-          FROM plio._access_ties() a WHERE a.state = 'untied'
+               CASE WHEN EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = a.role_name)
+                    THEN 'SELECT * FROM plio.repair() ties it to the role that has this name here; or take it back: ' || a.taken_back
+                    ELSE a.taken_back END
+          FROM access_by_role a WHERE a.state = 'untied'
         UNION ALL
         SELECT 'info', 'access_of_another_cluster',
                format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
@@ -430,6 +513,31 @@ AS $health$
                format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
           FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
          WHERE NOT p.is_usable
+        UNION ALL
+        SELECT 'warning', 'share_not_granted',
+               format('%s is shared, but tenants'' roles have not the privileges for it, as after a restore without roles or privileges',
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
+               'SELECT * FROM plio.repair() grants them again; or take the share back with plio.unshare()'
+          FROM plio._shares_without_grants() s
+        UNION ALL
+        SELECT DISTINCT 'info', 'untied_owner',
+               format('before plio.assign_role() objects of tenant "%s" belonged to %I, %s: plio.unassign_role() does not give them back',
+                   t.org, o.owner_name,
+                   CASE o.state WHEN 'gone' THEN 'a role that is gone' ELSE 'a role of another cluster, or kept by its name alone' END),
+               CASE WHEN o.state <> 'gone' AND EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = o.owner_name)
+                    THEN 'SELECT * FROM plio.repair() ties them to the role that has this name here'
+                    ELSE format('name another owner: plio.unassign_role(%L, <role>)', t.org) END
+          FROM plio.tenants t CROSS JOIN LATERAL plio._owners_before(t.tenant_id) o WHERE o.owner_oid IS NULL
+        UNION ALL
+        SELECT CASE WHEN r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') THEN 'critical' ELSE 'warning' END, 'role_of_schema',
+               format('role %I has the name of the schema of tenant "%s": by "$user" its search_path finds what the tenant makes there',
+                   r.rolname, t.org),
+               format('ALTER ROLE %I RENAME TO %I', r.rolname, left(r.rolname, 58) || '_role')
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.schema_name JOIN pg_namespace n ON n.nspname = t.schema_name
+         -- A schema that was adopted may have the name of the role that owns it, or did.
+         WHERE r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE')
+            OR r.oid <> n.nspowner AND NOT EXISTS (SELECT 1 FROM plio._owners_before(t.tenant_id) o WHERE o.type = 'schema' AND o.owner_oid = r.oid)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
@@ -626,6 +734,8 @@ COMMENT ON COLUMN plio.denials_history.times IS 'How often, as in plio.denials';
 
 COMMENT ON COLUMN plio.denials_history.last_at IS 'When for the last time; null in rows from before 0.2.0';
 
+REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text), plio._names_in_list(text), plio._connecting_extensions() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION plio._entering_roles() RETURNS TABLE (role_oid oid, role_name name)
     LANGUAGE sql STABLE PARALLEL RESTRICTED
 AS $$
@@ -805,8 +915,8 @@ AS $code$
     paths AS (
         SELECT c.oid, c.org, s.org AS other
           FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
-         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
-          JOIN schemas s ON s.name = btrim(btrim(e), '"')
+         CROSS JOIN LATERAL unnest(plio._names_in_list(substr(o, 13))) e
+          JOIN schemas s ON s.name = e
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
     ),
     -- What may run a function: of the tenants without a role alone.
@@ -1023,11 +1133,13 @@ AS $roles$
     UNION ALL
     -- From 16 on it gives only what the role was given with ADMIN.
     SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
-           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser, in another database of tenants'' and of plio_admin, too, and gives login roles other passwords',
                   r.rolname),
            format('ALTER ROLE %I NOCREATEROLE', r.rolname)
       FROM pg_authid r
-     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+     WHERE r.rolcreaterole AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+       AND (r.rolcanlogin
+            OR EXISTS (SELECT FROM pg_authid m WHERE m.rolcanlogin AND NOT m.rolsuper AND pg_has_role(m.oid, r.oid, 'MEMBER')))
     UNION ALL
     SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
            format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
@@ -1077,6 +1189,158 @@ AS $roles$
                             'pg_read_all_stats', 'pg_stat_scan_tables')
        AND NOT m.rolsuper AND m.member NOT IN (SELECT oid FROM tenants)
 $roles$;
+
+CREATE OR REPLACE FUNCTION plio._audit_outside()
+RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $outside$
+    WITH tenants AS MATERIALIZED (SELECT * FROM plio._tenant_schemas()),
+    published AS (
+        SELECT r.prpubid AS pub, t.org FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
+          JOIN tenants t ON t.schema_oid = c.relnamespace
+        UNION
+        SELECT n.pnpubid, t.org FROM pg_publication_namespace n JOIN tenants t ON t.schema_oid = n.pnnspid
+    ),
+    publications AS (
+        SELECT p.oid, p.pubname, p.puballtables, count(x.org) AS tenants, min(x.org) AS org,
+               EXISTS (SELECT 1 FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
+                        WHERE r.prpubid = p.oid AND c.relnamespace NOT IN (SELECT schema_oid FROM tenants)) AS has_others
+          FROM pg_publication p LEFT JOIN published x ON x.pub = p.oid
+         GROUP BY p.oid, p.pubname, p.puballtables
+    ),
+    allowed AS (SELECT name FROM unnest(plio._names_in_list(current_setting('plio.allowed_connections'))) name),
+    servers AS (
+        SELECT s.oid, s.srvname, w.fdwname, s.srvname IN (SELECT name FROM allowed) AS is_allowed,
+               (SELECT min(t.org) FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid
+                  JOIN tenants t ON t.schema_oid = c.relnamespace WHERE f.ftserver = s.oid) AS org,
+               EXISTS (SELECT 1 FROM aclexplode(s.srvacl) a
+                        WHERE a.grantee = 0 OR a.grantee IN (SELECT role_oid FROM tenants)
+                           OR a.grantee = (SELECT oid FROM pg_authid WHERE rolname = 'plio_tenant')) AS is_granted
+          FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    ),
+    settings AS (
+        SELECT s.setrole, s.setdatabase, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value,
+               CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
+                    WHEN s.setdatabase = 0 THEN format('ALTER ROLE %I', r.rolname)
+                    ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS alter_what,
+               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose,
+               r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') AS is_administrators
+          FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
+          LEFT JOIN pg_authid r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+         WHERE s.setdatabase = 0 OR d.datname = current_database()
+    )
+    SELECT CASE WHEN p.puballtables OR p.tenants > 1 THEN 'warning' WHEN p.has_others THEN 'warning' ELSE 'info' END,
+           'publication', CASE WHEN p.tenants = 1 AND NOT p.puballtables THEN p.org END, quote_ident(p.pubname),
+           CASE WHEN p.puballtables THEN format('publication %I sends the tables of every tenant, those to come included', p.pubname)
+                WHEN p.tenants > 1 THEN format('publication %I sends the tables of %s tenants', p.pubname, p.tenants)
+                WHEN p.has_others THEN format('publication %I sends tables of tenant "%s" beside others', p.pubname, p.org)
+                ELSE format('publication %I sends tables of tenant "%s" alone', p.pubname, p.org) END,
+           CASE WHEN p.puballtables OR p.tenants > 1 OR p.has_others THEN format('DROP PUBLICATION %I', p.pubname) END
+      FROM publications p WHERE p.puballtables OR p.tenants > 0
+    UNION ALL
+    SELECT CASE WHEN count(t.org) > 0 THEN 'warning' ELSE 'info' END, 'subscription', min(t.org), quote_ident(s.subname),
+           CASE WHEN count(t.org) > 0
+                THEN format('subscription %I writes tables of %s by a background process, which nothing judges', s.subname,
+                            CASE WHEN count(DISTINCT t.org) = 1 THEN format('tenant "%s"', min(t.org))
+                                 ELSE format('%s tenants', count(DISTINCT t.org)) END)
+                ELSE format('subscription %I writes no tenant''s tables so far', s.subname) END,
+           CASE WHEN count(t.org) > 0
+                THEN format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I', s.subname) END
+      FROM pg_subscription s LEFT JOIN pg_subscription_rel r ON r.srsubid = s.oid
+      LEFT JOIN pg_class c ON c.oid = r.srrelid LEFT JOIN tenants t ON t.schema_oid = c.relnamespace
+     WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+     GROUP BY s.oid, s.subname
+    UNION ALL
+    SELECT CASE WHEN s.is_allowed OR s.is_granted OR s.org IS NOT NULL THEN 'warning' ELSE 'info' END,
+           'foreign_server', s.org, quote_ident(s.srvname),
+           format('server %I (%I) %s', s.srvname, s.fdwname,
+                  CASE WHEN s.is_allowed THEN 'may be used inside tenants: the other end knows no tenant'
+                       WHEN s.org IS NOT NULL THEN format('has foreign tables in tenant "%s"', s.org)
+                       WHEN s.is_granted THEN 'is granted to everybody or to tenants'
+                       ELSE 'leads out of the database; inside tenants it is refused' END),
+           CASE WHEN s.is_allowed OR s.is_granted OR s.org IS NOT NULL THEN format('DROP SERVER %I CASCADE', s.srvname) END
+      FROM servers s
+     -- Our own leads nowhere but into this database; who is granted it could make foreign tables of his own over it.
+     WHERE s.is_allowed OR s.is_granted OR s.org IS NOT NULL
+        OR NOT EXISTS (SELECT 1 FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+                        WHERE d.classid = 'pg_foreign_server'::regclass AND d.objid = s.oid AND d.deptype = 'e'
+                          AND d.refclassid = 'pg_extension'::regclass)
+    UNION ALL
+    SELECT CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'warning' ELSE 'info' END, 'connecting_extension', NULL,
+           quote_ident(e.extname),
+           format('extension %I leads out of the database, or out of the session; inside tenants it is %s', e.extname,
+                  CASE WHEN e.extname IN (SELECT name FROM allowed) THEN 'allowed by plio.allowed_connections' ELSE 'refused' END),
+           CASE WHEN e.extname IN (SELECT name FROM allowed) THEN format('DROP EXTENSION %I', e.extname) END
+      FROM pg_extension e WHERE e.extname = ANY (plio._connecting_extensions())
+    UNION ALL
+    SELECT 'warning', 'untrusted_language', NULL, quote_ident(l.lanname),
+           format('what functions in %I do, no hook sees', l.lanname),
+           coalesce((SELECT format('DROP EXTENSION %I', e.extname) FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                      WHERE d.classid = 'pg_language'::regclass AND d.objid = l.oid AND d.deptype = 'e'),
+                    format('DROP LANGUAGE %I', l.lanname))
+      FROM pg_language l WHERE NOT l.lanpltrusted AND l.lanname NOT IN ('internal', 'c')
+    UNION ALL
+    SELECT CASE WHEN t.org IS NOT NULL THEN 'critical' ELSE 'warning' END, 'untrusted_function', t.org, p.oid::regprocedure::text,
+           format('%s is in %I: what it does, no hook sees%s', p.oid::regprocedure, l.lanname,
+                  CASE WHEN t.org IS NULL THEN ', and everybody may call it' ELSE '' END),
+           format('DROP ROUTINE %s', p.oid::regprocedure)
+      FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND NOT l.lanpltrusted
+      JOIN plio._places() t ON t.schema_oid = p.pronamespace
+     WHERE (t.org IS NOT NULL OR coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(p.proacl) a), true))
+       -- Neither an extension's, nor what PostgreSQL makes with a range type.
+       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
+    UNION ALL
+    SELECT 'critical', 'enforcement_preset', NULL, s.whose,
+           format('plio.enforcement is %s from the start for %s: what it should refuse passes', s.value, s.whose),
+           format('%s RESET plio.enforcement', s.alter_what)
+      FROM settings s WHERE s.name = 'plio.enforcement' AND lower(s.value) <> 'on'
+    UNION ALL
+    SELECT 'warning', 'connections_preset', NULL, s.whose,
+           format('plio.allowed_connections is %s for %s', s.value, s.whose),
+           format('%s RESET plio.allowed_connections', s.alter_what)
+      FROM settings s WHERE s.name = 'plio.allowed_connections' AND s.value NOT IN ('', '""')
+    UNION ALL
+    -- An ordinary role is refused what lies there until it sets the tenant; a setting of the database is everybody's.
+    SELECT CASE WHEN s.is_administrators THEN 'critical' WHEN s.setrole = 0 THEN 'warning' ELSE 'info' END, 'path_preset', t.org, s.whose,
+           format('the search_path of %s leads into schema %I of tenant "%s" from the start, without the tenant', s.whose, n.nspname, t.org),
+           format('%s RESET search_path', s.alter_what)
+      FROM settings s CROSS JOIN LATERAL unnest(plio._names_in_list(s.value)) e
+      JOIN pg_namespace n ON n.nspname = e JOIN tenants t ON t.schema_oid = n.oid
+     WHERE s.name = 'search_path'
+    UNION ALL
+    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose,
+           CASE WHEN plio._loaded_as() = 'shared'
+                THEN format('%s is to start in tenant "%s": PostgreSQL refuses such logins where shared_preload_libraries loads plio_tenancy',
+                            s.whose, s.value)
+                ELSE format('%s starts in tenant "%s"', s.whose, s.value) END,
+           CASE WHEN plio._loaded_as() = 'shared' THEN format('%s RESET plio.tenant', s.alter_what) END
+      FROM settings s WHERE s.name = 'plio.tenant' AND s.value NOT IN ('', '""')
+    UNION ALL
+    SELECT 'critical', 'large_object_compat', NULL, 'lo_compat_privileges',
+           'lo_compat_privileges is on: every tenant reads every large object',
+           'ALTER SYSTEM RESET lo_compat_privileges; SELECT pg_reload_conf()'
+     WHERE (SELECT reset_val FROM pg_settings WHERE name = 'lo_compat_privileges') = 'on'
+    UNION ALL
+    -- The setting is there from 17 on.
+    SELECT 'critical', 'event_triggers_off', NULL, s.whose,
+           format('event_triggers is off for %s: ties between tenants are not seen while they are made', s.whose),
+           format('%s RESET event_triggers', s.alter_what)
+      FROM settings s WHERE CASE WHEN s.name = 'event_triggers' THEN NOT s.value::boolean ELSE false END
+    UNION ALL
+    SELECT 'critical', 'event_triggers_off', NULL, 'event_triggers',
+           'event_triggers is off: ties between tenants are not seen while they are made',
+           'ALTER SYSTEM RESET event_triggers; SELECT pg_reload_conf()'
+      FROM pg_settings s WHERE s.name = 'event_triggers' AND s.reset_val = 'off' AND s.source IN ('configuration file', 'command line')
+    UNION ALL
+    SELECT 'critical', 'parameter_grant', NULL, p.parname,
+           format('%s may set %s, which takes the protection away', coalesce(quote_ident(r.rolname), 'everybody'), p.parname),
+           format('REVOKE ALL ON PARAMETER %s FROM %s', p.parname, coalesce(quote_ident(r.rolname), 'PUBLIC'))
+      FROM pg_parameter_acl p CROSS JOIN LATERAL (SELECT DISTINCT a.grantee FROM aclexplode(p.paracl) a) a
+      LEFT JOIN pg_authid r ON r.oid = a.grantee
+     WHERE p.parname IN ('plio.enforcement', 'plio.allowed_connections', 'session_preload_libraries', 'lo_compat_privileges', 'event_triggers')
+       AND NOT coalesce(r.rolsuper, false)
+$outside$;
 
 CREATE OR REPLACE FUNCTION plio._audit_registry()
 RETURNS TABLE (severity text, check_name text, org text, object text, detail text, fix text)

@@ -158,6 +158,34 @@ SELECT pg_catalog.pg_extension_config_dump('plio.shares', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.history', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');
 
+-- Adopted tenants: their schema was there before. What plio.assign_role() changed, so that plio.unassign_role() can put it
+-- back. Objects by their names. An owner is the role with that oid in that cluster; its name is for people, and for plio.repair()
+-- in another cluster.
+CREATE TABLE plio.previous_owners (
+    tenant_id    bigint NOT NULL,
+    object_type  text COLLATE "C" NOT NULL,
+    object_name  text[] COLLATE "C" NOT NULL,
+    object_args  text[] COLLATE "C" NOT NULL,
+    owner_name   text COLLATE "C" NOT NULL,
+    granted_usage boolean NOT NULL DEFAULT false,
+    owner_oid    oid,
+    cluster      bigint,
+    CONSTRAINT previous_owners_key UNIQUE (tenant_id, object_type, object_name, object_args)
+);
+REVOKE ALL ON plio.previous_owners FROM PUBLIC;
+GRANT SELECT ON plio.previous_owners TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.previous_owners IS
+    'Whose the objects of an adopted tenant were before plio.assign_role(): the schema, and what was not the schema''s owner''s';
+COMMENT ON COLUMN plio.previous_owners.tenant_id IS 'The tenant';
+COMMENT ON COLUMN plio.previous_owners.object_type IS 'The kind, as pg_identify_object() says it; schema for the schema itself';
+COMMENT ON COLUMN plio.previous_owners.object_name IS 'The name without the schema; empty for the schema itself';
+COMMENT ON COLUMN plio.previous_owners.object_args IS 'The arguments of functions and operators';
+COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The name of the owner before';
+COMMENT ON COLUMN plio.previous_owners.owner_oid IS 'The owner itself: renamed, it stays the owner';
+COMMENT ON COLUMN plio.previous_owners.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
+COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was granted to PUBLIC by plio.assign_role()';
+SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
+
 -- plio_tenancy_ext/src/lib.rs
 -- requires:
 --   registry
@@ -183,28 +211,7 @@ ALTER EVENT TRIGGER plio_sql_drop ENABLE ALWAYS;
 -- requires:
 --   registry
 
--- Adopted tenants: their schema was there before. What plio.assign_role() changed, so that plio.unassign_role() can put it
--- back; names, not oids, so that a dump is true elsewhere.
-CREATE TABLE plio.previous_owners (
-    tenant_id    bigint NOT NULL,
-    object_type  text COLLATE "C" NOT NULL,
-    object_name  text[] COLLATE "C" NOT NULL,
-    object_args  text[] COLLATE "C" NOT NULL,
-    owner_name   text COLLATE "C" NOT NULL,
-    granted_usage boolean NOT NULL DEFAULT false,
-    CONSTRAINT previous_owners_key UNIQUE (tenant_id, object_type, object_name, object_args)
-);
-REVOKE ALL ON plio.previous_owners FROM PUBLIC;
-GRANT SELECT ON plio.previous_owners TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.previous_owners IS
-    'Whose the objects of an adopted tenant were before plio.assign_role(): the schema, and what was not the schema''s owner''s';
-COMMENT ON COLUMN plio.previous_owners.tenant_id IS 'The tenant';
-COMMENT ON COLUMN plio.previous_owners.object_type IS 'The kind, as pg_identify_object() says it; schema for the schema itself';
-COMMENT ON COLUMN plio.previous_owners.object_name IS 'The name without the schema; empty for the schema itself';
-COMMENT ON COLUMN plio.previous_owners.object_args IS 'The arguments of functions and operators';
-COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The owner before';
-COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was granted to PUBLIC by plio.assign_role()';
-SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
+-- Adopted tenants: their schema was there before. What plio.assign_role() changed is in plio.previous_owners (20_registry.sql).
 
 -- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
 -- their table or type; not the constructors of range types, which PostgreSQL makes as the bootstrap superuser's; not the
@@ -376,6 +383,15 @@ CREATE FUNCTION "_loaded_as"() RETURNS TEXT /* String */
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', '_loaded_as_wrapper';
+
+-- plio_tenancy_ext/src/audit.rs
+-- plio_tenancy::audit::_names_in_list
+CREATE FUNCTION "_names_in_list"(
+	"list" TEXT /* & str */
+) RETURNS TEXT[] /* Vec < String > */
+IMMUTABLE STRICT PARALLEL SAFE
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', '_names_in_list_wrapper';
 
 -- plio_tenancy_ext/src/hooks/notify.rs
 -- plio_tenancy::hooks::notify::_notify
@@ -778,6 +794,58 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
 
+-- Whom each row means, with the states of plio._access_ties(): the oid is null where plio.unassign_role() cannot give back.
+CREATE FUNCTION plio._owners_before(tenant_id bigint)
+RETURNS TABLE (type text, name text[], args text[], owner_name text, owner_oid oid, granted_usage boolean, state text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $owners$
+    SELECT p.object_type, p.object_name, p.object_args, coalesce(CASE WHEN t.state = 'tied' THEN o.rolname::text END, p.owner_name),
+           CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, p.granted_usage, t.state
+      FROM plio.previous_owners p
+      LEFT JOIN pg_roles o ON o.oid = p.owner_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN p.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = p.owner_name THEN 'fits' ELSE 'untied' END) t (state)
+     WHERE p.tenant_id = $1
+$owners$;
+REVOKE ALL ON FUNCTION plio._owners_before(bigint) FROM PUBLIC;
+
+-- What the registry shares, and PostgreSQL does not: the object is there, the group lacks a privilege that its share stands for
+-- (plio_tenancy_ext/src/shares.rs). A restore without roles or privileges leaves it so.
+CREATE FUNCTION plio._shares_without_grants()
+RETURNS TABLE (schema_name text, relation_name text, mode text, is_function boolean)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $shares$
+    WITH places AS MATERIALIZED (
+        SELECT s.schema_name, s.relation_name, s.mode, s.is_function, n.oid AS schema, g.oid AS tenants,
+               has_schema_privilege(g.oid, n.oid, 'USAGE') AS is_usable
+          FROM plio.shares s JOIN pg_namespace n ON n.nspname = s.schema_name JOIN pg_roles g ON g.rolname = 'plio_tenant'
+    )
+    SELECT p.schema_name, p.relation_name, p.mode, p.is_function
+      FROM places p
+     WHERE p.relation_name IS NULL AND NOT p.is_usable
+        OR EXISTS (
+           SELECT FROM pg_class c
+            WHERE NOT p.is_function AND c.relnamespace = p.schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+              AND CASE WHEN p.relation_name IS NOT NULL THEN c.relname = p.relation_name
+                       -- What an extension made stays as it granted it.
+                       ELSE NOT EXISTS (SELECT FROM pg_depend d
+                                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') END
+              AND NOT (p.is_usable AND CASE
+                  WHEN c.relkind = 'S'
+                  THEN has_sequence_privilege(p.tenants, c.oid, 'SELECT')
+                       AND (p.mode = 'read' OR has_sequence_privilege(p.tenants, c.oid, 'USAGE'))
+                  ELSE has_table_privilege(p.tenants, c.oid, 'SELECT') AND has_table_privilege(p.tenants, c.oid, 'REFERENCES')
+                       AND (p.mode = 'read'
+                            OR has_table_privilege(p.tenants, c.oid, 'INSERT') AND has_table_privilege(p.tenants, c.oid, 'UPDATE')
+                           AND has_table_privilege(p.tenants, c.oid, 'DELETE')) END))
+        OR EXISTS (
+           SELECT FROM pg_proc f
+            WHERE p.is_function AND f.pronamespace = p.schema
+              AND (pg_identify_object('pg_proc'::regclass, f.oid, 0)).identity = format('%I.%s', p.schema_name, p.relation_name)
+              AND NOT (p.is_usable AND has_function_privilege(p.tenants, f.oid, 'EXECUTE')))
+$shares$;
+REVOKE ALL ON FUNCTION plio._shares_without_grants() FROM PUBLIC;
+
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
@@ -790,6 +858,17 @@ AS $health$
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
+    ),
+    -- With the calls that give a role its access again, or take it back. Access to a tenant that is not there is orphaned_access.
+    access_by_role AS MATERIALIZED (
+        SELECT a.role_name, a.role_oid, a.state, 'SELECT ' || string_agg('plio.grant' || c.call, ', ' ORDER BY a.org) AS given_again,
+               'SELECT ' || string_agg('plio.revoke' || c.call, ', ' ORDER BY a.org) AS taken_back
+          FROM plio._access_ties() a
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.state = 'tied' THEN a.present_name ELSE a.role_name END) w (whom)
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.org IS NULL THEN format('_access_to_every_tenant(%L)', w.whom)
+                                         ELSE format('_access(%L, %L)', w.whom, a.org) END) c (call)
+         WHERE a.org IS NULL OR EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+         GROUP BY a.role_name, a.role_oid, a.state
     ),
     findings (severity, finding, detail, fix) AS (
         SELECT 'info', 'loading', format('loaded in this session as: %s', how),
@@ -925,17 +1004,20 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
-          FROM plio._access_ties() a
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
+               CASE a.state WHEN 'gone' THEN a.taken_back
+                            ELSE concat_ws('; or take it back: ', a.given_again, a.taken_back) END
+          FROM access_by_role a
          WHERE a.state = 'gone'
             OR (a.role_oid IS NOT NULL AND NOT EXISTS (
                SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
         UNION ALL
-        SELECT DISTINCT 'warning', 'untied_access',
+        SELECT 'warning', 'untied_access',
                format('access of role %I is tied to no role of this cluster: granted in another one, or kept by name alone by release 0.1.0; it is without effect', a.role_name),
-               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
-          FROM plio._access_ties() a WHERE a.state = 'untied'
+               CASE WHEN EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = a.role_name)
+                    THEN 'SELECT * FROM plio.repair() ties it to the role that has this name here; or take it back: ' || a.taken_back
+                    ELSE a.taken_back END
+          FROM access_by_role a WHERE a.state = 'untied'
         UNION ALL
         SELECT 'info', 'access_of_another_cluster',
                format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
@@ -978,6 +1060,31 @@ AS $health$
                format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
           FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
          WHERE NOT p.is_usable
+        UNION ALL
+        SELECT 'warning', 'share_not_granted',
+               format('%s is shared, but tenants'' roles have not the privileges for it, as after a restore without roles or privileges',
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
+               'SELECT * FROM plio.repair() grants them again; or take the share back with plio.unshare()'
+          FROM plio._shares_without_grants() s
+        UNION ALL
+        SELECT DISTINCT 'info', 'untied_owner',
+               format('before plio.assign_role() objects of tenant "%s" belonged to %I, %s: plio.unassign_role() does not give them back',
+                   t.org, o.owner_name,
+                   CASE o.state WHEN 'gone' THEN 'a role that is gone' ELSE 'a role of another cluster, or kept by its name alone' END),
+               CASE WHEN o.state <> 'gone' AND EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = o.owner_name)
+                    THEN 'SELECT * FROM plio.repair() ties them to the role that has this name here'
+                    ELSE format('name another owner: plio.unassign_role(%L, <role>)', t.org) END
+          FROM plio.tenants t CROSS JOIN LATERAL plio._owners_before(t.tenant_id) o WHERE o.owner_oid IS NULL
+        UNION ALL
+        SELECT CASE WHEN r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') THEN 'critical' ELSE 'warning' END, 'role_of_schema',
+               format('role %I has the name of the schema of tenant "%s": by "$user" its search_path finds what the tenant makes there',
+                   r.rolname, t.org),
+               format('ALTER ROLE %I RENAME TO %I', r.rolname, left(r.rolname, 58) || '_role')
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.schema_name JOIN pg_namespace n ON n.nspname = t.schema_name
+         -- A schema that was adopted may have the name of the role that owns it, or did.
+         WHERE r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE')
+            OR r.oid <> n.nspowner AND NOT EXISTS (SELECT 1 FROM plio._owners_before(t.tenant_id) o WHERE o.type = 'schema' AND o.owner_oid = r.oid)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
@@ -1314,12 +1421,13 @@ COMMENT ON FUNCTION plio.flush_denials() IS
 --   views
 --   audit::_severity_rank
 --   audit::_schemas_in_code
+--   audit::_names_in_list
 --   audit::_connecting_extensions
 
 -- audit(): what crosses a boundary. One function a group of checks (51 to 56), each of the shape of _audit_row;
 -- 59_audit.sql puts them together. All of it is set-based: no loop over tenants. docs/audit.md describes each check.
 
-REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text), plio._connecting_extensions() FROM PUBLIC;
+REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text), plio._names_in_list(text), plio._connecting_extensions() FROM PUBLIC;
 
 -- Which schema is whose; inlined into the queries that use it.
 CREATE FUNCTION plio._tenant_schemas() RETURNS TABLE (schema_oid oid, org text, role_oid oid)
@@ -1538,8 +1646,8 @@ AS $code$
     paths AS (
         SELECT c.oid, c.org, s.org AS other
           FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
-         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
-          JOIN schemas s ON s.name = btrim(btrim(e), '"')
+         CROSS JOIN LATERAL unnest(plio._names_in_list(substr(o, 13))) e
+          JOIN schemas s ON s.name = e
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
     ),
     -- What may run a function: of the tenants without a role alone.
@@ -1768,11 +1876,13 @@ AS $roles$
     UNION ALL
     -- From 16 on it gives only what the role was given with ADMIN.
     SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
-           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser, in another database of tenants'' and of plio_admin, too, and gives login roles other passwords',
                   r.rolname),
            format('ALTER ROLE %I NOCREATEROLE', r.rolname)
       FROM pg_authid r
-     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+     WHERE r.rolcreaterole AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+       AND (r.rolcanlogin
+            OR EXISTS (SELECT FROM pg_authid m WHERE m.rolcanlogin AND NOT m.rolsuper AND pg_has_role(m.oid, r.oid, 'MEMBER')))
     UNION ALL
     SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
            format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',
@@ -1848,10 +1958,7 @@ AS $outside$
           FROM pg_publication p LEFT JOIN published x ON x.pub = p.oid
          GROUP BY p.oid, p.pubname, p.puballtables
     ),
-    allowed AS (
-        SELECT btrim(name, '" ') AS name
-          FROM regexp_split_to_table(current_setting('plio.allowed_connections'), ',') name
-    ),
+    allowed AS (SELECT name FROM unnest(plio._names_in_list(current_setting('plio.allowed_connections'))) name),
     servers AS (
         SELECT s.oid, s.srvname, w.fdwname, s.srvname IN (SELECT name FROM allowed) AS is_allowed,
                (SELECT min(t.org) FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid
@@ -1866,7 +1973,8 @@ AS $outside$
                CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
                     WHEN s.setdatabase = 0 THEN format('ALTER ROLE %I', r.rolname)
                     ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS alter_what,
-               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose
+               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose,
+               r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') AS is_administrators
           FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
           LEFT JOIN pg_authid r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
          WHERE s.setdatabase = 0 OR d.datname = current_database()
@@ -1935,14 +2043,27 @@ AS $outside$
     SELECT 'critical', 'enforcement_preset', NULL, s.whose,
            format('plio.enforcement is %s from the start for %s: what it should refuse passes', s.value, s.whose),
            format('%s RESET plio.enforcement', s.alter_what)
-      FROM settings s WHERE s.name = 'plio.enforcement' AND s.value <> 'on'
+      FROM settings s WHERE s.name = 'plio.enforcement' AND lower(s.value) <> 'on'
     UNION ALL
     SELECT 'warning', 'connections_preset', NULL, s.whose,
            format('plio.allowed_connections is %s for %s', s.value, s.whose),
            format('%s RESET plio.allowed_connections', s.alter_what)
       FROM settings s WHERE s.name = 'plio.allowed_connections' AND s.value NOT IN ('', '""')
     UNION ALL
-    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose, format('%s starts in tenant "%s"', s.whose, s.value), NULL
+    -- An ordinary role is refused what lies there until it sets the tenant; a setting of the database is everybody's.
+    SELECT CASE WHEN s.is_administrators THEN 'critical' WHEN s.setrole = 0 THEN 'warning' ELSE 'info' END, 'path_preset', t.org, s.whose,
+           format('the search_path of %s leads into schema %I of tenant "%s" from the start, without the tenant', s.whose, n.nspname, t.org),
+           format('%s RESET search_path', s.alter_what)
+      FROM settings s CROSS JOIN LATERAL unnest(plio._names_in_list(s.value)) e
+      JOIN pg_namespace n ON n.nspname = e JOIN tenants t ON t.schema_oid = n.oid
+     WHERE s.name = 'search_path'
+    UNION ALL
+    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose,
+           CASE WHEN plio._loaded_as() = 'shared'
+                THEN format('%s is to start in tenant "%s": PostgreSQL refuses such logins where shared_preload_libraries loads plio_tenancy',
+                            s.whose, s.value)
+                ELSE format('%s starts in tenant "%s"', s.whose, s.value) END,
+           CASE WHEN plio._loaded_as() = 'shared' THEN format('%s RESET plio.tenant', s.alter_what) END
       FROM settings s WHERE s.name = 'plio.tenant' AND s.value NOT IN ('', '""')
     UNION ALL
     SELECT 'critical', 'large_object_compat', NULL, 'lo_compat_privileges',

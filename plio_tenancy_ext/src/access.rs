@@ -22,7 +22,7 @@ pub fn on_role_rename(old: &str, new: &str) -> Result<()> {
         registry::record("access_follows_role", None, json!({ "role": old, "new_role": new }))
     };
     session::as_superuser(|| {
-        registry::rename_owner(old, new)?;
+        ties::rename_owner(&location, old, catalog::role_oid(new))?;
         match catalog::role_oid(new).filter(|_| ties::has_ties(&location)) {
             Some(role) => {
                 ties::adopt_renamed(old, role)?;
@@ -35,7 +35,8 @@ pub fn on_role_rename(old: &str, new: &str) -> Result<()> {
 }
 
 /// Ties the registry to this cluster's roles, knowingly: names follow renamed roles, rows of another cluster's go to the
-/// roles that have their names here, and tenants' roles to the owners of their schemas. Gives what it did.
+/// roles that have their names here, tenants' roles to the owners of their schemas, and what is shared is granted again to
+/// tenants' roles where they lost it. Gives what it did.
 ///
 /// # Errors
 /// 25001.
@@ -53,6 +54,8 @@ pub fn repair() -> Result<Vec<Mended>> {
     }
     done.extend(tied);
     done.extend(ties::follow_owners()?);
+    done.extend(ties::tie_owners()?);
+    done.extend(shares::regrant()?);
     for one in &done {
         let org = one.org.as_deref().and_then(|org| Org::parse(org).ok());
         let detail = json!({ "action": one.action, "role": one.old, "new_role": one.new });

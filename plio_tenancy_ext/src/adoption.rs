@@ -205,8 +205,8 @@ pub fn assign_role(org: &Org) -> Result<String> {
 pub fn unassign_role(org: &Org, new_owner: Option<&str>) -> Result<()> {
     prepare("unassign_role")?;
     let tenant = lifecycle::lock(org)?;
-    let before = registry::schema_before(tenant.id)?;
-    let (Some(role), Some((owner, granted_usage))) = (&tenant.role, before) else {
+    let before = registry::granted_usage_before(tenant.id)?;
+    let (Some(role), Some(granted_usage)) = (&tenant.role, before) else {
         return Err(Error::WrongLayers {
             message: format!("tenant \"{org}\" has no role that was assigned to it"),
             hint: "Only what plio.assign_role() did can be taken back.",
@@ -221,8 +221,10 @@ pub fn unassign_role(org: &Org, new_owner: Option<&str>) -> Result<()> {
             name.to_owned()
         }
         None => {
-            ensure_role_exists(&owner)?;
-            trust::ensure_may_give_back(org, registry::owners_before(tenant.id, schema)?)?;
+            let before = registry::owners_before(tenant.id, schema)?;
+            trust::ensure_are_there(org, &before)?;
+            let owner = before.first().map(|schema| schema.owner.clone()).unwrap_or_default();
+            trust::ensure_may_give_back(org, before)?;
             owner
         }
     };
@@ -232,8 +234,7 @@ pub fn unassign_role(org: &Org, new_owner: Option<&str>) -> Result<()> {
         }
         if new_owner.is_none() {
             for (object, owner) in registry::objects_with_other_owners(tenant.id, schema)? {
-                ensure_role_exists(&owner)?;
-                registry::run(&object.change_owner(&owner))?;
+                registry::run(&object.change_owner(&catalog::role_name(owner).unwrap_or_default()))?;
             }
         }
         // What was made since, large objects included, goes to the schema's owner; then only grants are left to drop.
@@ -249,7 +250,7 @@ pub fn unassign_role(org: &Org, new_owner: Option<&str>) -> Result<()> {
     })
 }
 
-/// Owners are kept by name, and a name from a database of another encoding would find nobody again.
+/// Statements name owners, and a name from a database of another encoding would find nobody again.
 fn ensure_owners_can_be_named(schema: Oid) -> Result<()> {
     let owners = registry::owners_of(schema)?;
     match owners
@@ -264,13 +265,6 @@ fn ensure_owners_can_be_named(schema: Oid) -> Result<()> {
             hint: "Rename the role, in a database of the encoding in which it was made.",
         }),
         None => Ok(()),
-    }
-}
-
-fn ensure_role_exists(name: &str) -> Result<()> {
-    match catalog::role_oid(name) {
-        Some(_) => Ok(()),
-        None => Err(Error::UnknownObject { kind: "role", name: name.to_owned() }),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::api::required;
 use crate::cache;
 use crate::error::{Error, or_raise};
 use crate::pg::parse::{self, Parsed};
-use crate::pg::{self, session};
+use crate::pg::{self, catalog, session};
 use pgrx::prelude::*;
 
 const SEVERITIES: [&str; 3] = ["critical", "warning", "info"];
@@ -33,6 +33,12 @@ pub(crate) fn _severity_rank(severity: Option<&str>) -> i32 {
 #[pg_extern(immutable, parallel_safe)]
 pub(crate) fn _connecting_extensions() -> Vec<String> {
     cache::CONNECTORS.map(str::to_owned).into()
+}
+
+/// For audit(): the names in a setting such as search_path, as PostgreSQL takes its text apart: quotes, folding and length.
+#[pg_extern(immutable, parallel_safe)]
+pub(crate) fn _names_in_list(list: &str) -> Vec<String> {
+    if pg::is_utf8(list) { catalog::split_identifiers(list) } else { Vec::new() }
 }
 
 /// A longer text is not read at all.

@@ -14,6 +14,7 @@ pub mod listening;
 pub mod prepared;
 pub mod random;
 pub mod residue;
+mod rights;
 mod state;
 pub mod temporary;
 pub mod upkeep;
@@ -21,9 +22,10 @@ pub mod visit;
 
 pub use self::asking::role_to_return_to;
 use self::asking::{Change, user};
+pub use self::rights::ensure_own_rights;
 pub use self::state::{
     Scope, State, active_role, active_schema, active_tenant, assign, holds_role, is_active, is_locked,
-    is_one_layer, is_visit, needs_confirmation,
+    is_one_layer, is_visit, may_have_other_rights, needs_confirmation,
 };
 use crate::cache::{self, Tenant};
 use crate::ddl::collected;
@@ -368,10 +370,12 @@ fn lock_open(
             if again.has_lost_role {
                 return Err(lost("role"));
             }
-            if again.status != Status::Active {
-                return Err(Error::Suspended { org: org.to_string() });
-            }
-            return Ok((again, schema));
+            let org = org.to_string();
+            return match again.status {
+                Status::Active => Ok((again, schema)),
+                Status::Suspended => Err(Error::Suspended { org }),
+                Status::Dropping => Err(Error::BeingDropped { org, is_entering: true }),
+            };
         }
         tenant = again;
     }

@@ -85,6 +85,9 @@ pub enum Error {
     /// What only a tenant with a role of its own may use: no check of ours would see what it reaches.
     #[error("cannot use \"{what}\" in a tenant without a role of its own")]
     OneLayer { what: String },
+    /// What only a tenant's role or an administrator may use inside a tenant: code with another role's rights wants to.
+    #[error("cannot use \"{what}\" with another role's rights while a tenant is active")]
+    OthersRights { what: String },
     /// The role may not enter, or there is no such tenant and the role may not know that.
     #[error("permission denied to enter tenant \"{org}\"")]
     NotPermitted { org: String, exists: bool },
@@ -118,12 +121,21 @@ pub enum Error {
     /// What tenants may have changed would become a stronger role's.
     #[error("cannot give {what} of tenant \"{org}\" back to role \"{owner}\"")]
     GivenToStronger { org: String, what: String, owner: String },
+    /// The previous owner is gone, or was a role of another cluster.
+    #[error("role \"{owner}\", the previous owner of {what} of tenant \"{org}\", is gone")]
+    OwnerLost { org: String, what: String, owner: String },
     /// The role named as the new owner is not one that the caller may name.
     #[error("permission denied to make role \"{owner}\" the owner")]
     OwnerRefused { owner: String },
     /// A schema of that name would be in the search_path of the role of that name.
     #[error("schema name \"{schema}\" is the name of a role")]
     SchemaOfRole { schema: String },
+    /// A role of that name would have a tenant's schema in its search_path.
+    #[error("role name \"{name}\" is the name of a tenant's schema")]
+    RoleOfSchema { name: String },
+    /// A group of the extension's, or a tenant's role, would be changed by somebody who may not.
+    #[error("permission denied to change role \"{name}\" or its members")]
+    ProtectedRole { name: String },
     /// No legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),
@@ -138,7 +150,7 @@ pub enum Error {
     Suspended { org: String },
     /// Some of it is gone already.
     #[error("tenant \"{org}\" is being dropped")]
-    BeingDropped { org: String },
+    BeingDropped { org: String, is_entering: bool },
     /// One transaction cannot lock all that the tenant holds.
     #[error("dropping tenant \"{org}\" takes about {needed} locks, more than the server has room for")]
     TooManyLocks { org: String, needed: i64 },
@@ -239,7 +251,7 @@ pub enum Error {
     NotInReport { what: String },
     /// Some tenants are not in the result.
     #[error("report covers {counted} of {expected} tenants")]
-    PartialReport { counted: usize, expected: usize, missing: String },
+    PartialReport { counted: usize, expected: usize, missing: String, has_other_columns: bool },
     /// Other transactions hold the tenant; `holders` says which, to an administrator.
     #[error("tenant \"{org}\" is in use")]
     InUse { org: String, holders: Option<String> },

@@ -86,7 +86,13 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/schema/50_audit_base.sql",
     name = "audit_base",
-    requires = ["views", audit::_severity_rank, audit::_schemas_in_code, audit::_connecting_extensions]
+    requires = [
+        "views",
+        audit::_severity_rank,
+        audit::_schemas_in_code,
+        audit::_names_in_list,
+        audit::_connecting_extensions
+    ]
 );
 extension_sql_file!("../../sql/schema/51_audit_ties.sql", name = "audit_ties", requires = ["audit_base"]);
 extension_sql_file!("../../sql/schema/52_audit_code.sql", name = "audit_code", requires = ["audit_base"]);

@@ -131,13 +131,13 @@ fn ensure_no_roles_name(schema: &str) -> Result<()> {
     }
 }
 
-/// A name for the tenant's role that no role of the cluster has.
+/// A name for the tenant's role that no role of the cluster has, nor any schema here: that would be the role's "$user".
 pub fn free_role_name(org: &Org) -> String {
     let database = session::database_oid().to_u32();
     let mut attempt = 0;
     loop {
         let name = org.role_name(database, attempt);
-        if catalog::role_oid(&name).is_none() {
+        if catalog::role_oid(&name).is_none() && catalog::schema_oid(&name).is_none() {
             return name;
         }
         attempt += 1;
@@ -233,7 +233,7 @@ pub fn schema_name_of(tenant: &Tenant) -> Result<String> {
 pub fn lock(org: &Org) -> Result<Rc<Tenant>> {
     let tenant = locks::tenant(org)?;
     if tenant.status == Status::Dropping {
-        return Err(Error::BeingDropped { org: org.to_string() });
+        return Err(Error::BeingDropped { org: org.to_string(), is_entering: false });
     }
     schema_name_of(&tenant)?;
     Ok(tenant)

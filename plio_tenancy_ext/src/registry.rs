@@ -11,15 +11,15 @@ pub mod ties;
 mod writes;
 
 pub use self::owners::{
-    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners, may_become,
-    objects_with_other_owners, owned_objects, owners_before, owners_of, remember_owners, schema_before,
-    strength_of, tables_with_unforced_policies, update_role,
+    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners,
+    granted_usage_before, may_become, objects_with_other_owners, owned_objects, owners_before, owners_of,
+    remember_owners, shares_without_grants, strength_of, tables_with_unforced_policies, update_role,
 };
 pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{
     delete_access, delete_every_access, delete_share, delete_tenant, function_of_text, has_any_access,
-    insert_access, insert_tenant, join_group_without_lock, record, rename_owner, rename_role, rename_share,
-    update_names, update_status, upsert_share,
+    insert_access, insert_tenant, join_group_without_lock, record, rename_role, rename_share, update_names,
+    update_status, upsert_share,
 };
 use crate::error::{Error, Result};
 use crate::pg::{catalog, quote_identifier, scan, session};

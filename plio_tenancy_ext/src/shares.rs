@@ -10,6 +10,7 @@ pub mod path;
 use crate::error::{Error, Result};
 use crate::lifecycle::begin_management;
 use crate::pg::{catalog, quote_identifier, session};
+use crate::registry::ties::Mended;
 use crate::registry::{self, ShareRow};
 use crate::tenant::ShareMode;
 use crate::{cache, cache::SchemaKind};
@@ -244,6 +245,36 @@ fn settle_schema(name: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Grants to the group what the registry shares and the group has not: after a restore without the roles or their grants. Gives
+/// what it granted.
+///
+/// # Errors
+/// Those of GRANT.
+pub fn regrant() -> Result<Vec<Mended>> {
+    let mut done = Vec::new();
+    for lost in registry::shares_without_grants()? {
+        let name = match lost.relation_name.as_deref() {
+            None => {
+                settle_schema(&lost.schema_name)?;
+                quote_identifier(&lost.schema_name)
+            }
+            Some(signature) if lost.is_function => {
+                settle_function(&lost.schema_name, signature, true)?;
+                format!("{}.{signature}", quote_identifier(&lost.schema_name))
+            }
+            Some(relation) => {
+                let oid = catalog::schema_oid(&lost.schema_name)
+                    .and_then(|schema| catalog::relation_oid(relation, schema));
+                let is_sequence = oid.and_then(catalog::relation_kind) == Some('S');
+                settle_relation(&lost.schema_name, relation, is_sequence)?;
+                qualified(&lost.schema_name, relation)
+            }
+        };
+        done.push(Mended { action: "share_granted", old: name, new: "plio_tenant".to_owned(), org: None });
+    }
+    Ok(done)
 }
 
 /// The registry's rows for a schema and what lies in it, as of this command.

@@ -112,3 +112,31 @@ SELECT pg_catalog.pg_extension_config_dump('plio.access', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.shares', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.history', '');
 SELECT pg_catalog.pg_extension_config_dump('plio.history_history_id_seq', '');
+
+-- Adopted tenants: their schema was there before. What plio.assign_role() changed, so that plio.unassign_role() can put it
+-- back. Objects by their names. An owner is the role with that oid in that cluster; its name is for people, and for plio.repair()
+-- in another cluster.
+CREATE TABLE plio.previous_owners (
+    tenant_id    bigint NOT NULL,
+    object_type  text COLLATE "C" NOT NULL,
+    object_name  text[] COLLATE "C" NOT NULL,
+    object_args  text[] COLLATE "C" NOT NULL,
+    owner_name   text COLLATE "C" NOT NULL,
+    granted_usage boolean NOT NULL DEFAULT false,
+    owner_oid    oid,
+    cluster      bigint,
+    CONSTRAINT previous_owners_key UNIQUE (tenant_id, object_type, object_name, object_args)
+);
+REVOKE ALL ON plio.previous_owners FROM PUBLIC;
+GRANT SELECT ON plio.previous_owners TO plio_admin, plio_auditor;
+COMMENT ON TABLE plio.previous_owners IS
+    'Whose the objects of an adopted tenant were before plio.assign_role(): the schema, and what was not the schema''s owner''s';
+COMMENT ON COLUMN plio.previous_owners.tenant_id IS 'The tenant';
+COMMENT ON COLUMN plio.previous_owners.object_type IS 'The kind, as pg_identify_object() says it; schema for the schema itself';
+COMMENT ON COLUMN plio.previous_owners.object_name IS 'The name without the schema; empty for the schema itself';
+COMMENT ON COLUMN plio.previous_owners.object_args IS 'The arguments of functions and operators';
+COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The name of the owner before';
+COMMENT ON COLUMN plio.previous_owners.owner_oid IS 'The owner itself: renamed, it stays the owner';
+COMMENT ON COLUMN plio.previous_owners.cluster IS 'The cluster in which the role has that oid (system_identifier of pg_control_system()); in another one plio.repair() ties the row by name';
+COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was granted to PUBLIC by plio.assign_role()';
+SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');

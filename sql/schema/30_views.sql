@@ -23,6 +23,58 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION plio._access_ties() FROM PUBLIC;
 
+-- Whom each row means, with the states of plio._access_ties(): the oid is null where plio.unassign_role() cannot give back.
+CREATE FUNCTION plio._owners_before(tenant_id bigint)
+RETURNS TABLE (type text, name text[], args text[], owner_name text, owner_oid oid, granted_usage boolean, state text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $owners$
+    SELECT p.object_type, p.object_name, p.object_args, coalesce(CASE WHEN t.state = 'tied' THEN o.rolname::text END, p.owner_name),
+           CASE WHEN t.state IN ('tied', 'fits') THEN o.oid END, p.granted_usage, t.state
+      FROM plio.previous_owners p
+      LEFT JOIN pg_roles o ON o.oid = p.owner_oid
+     CROSS JOIN LATERAL (SELECT CASE WHEN p.cluster = plio._cluster() THEN CASE WHEN o.oid IS NULL THEN 'gone' ELSE 'tied' END
+                                     WHEN o.rolname = p.owner_name THEN 'fits' ELSE 'untied' END) t (state)
+     WHERE p.tenant_id = $1
+$owners$;
+REVOKE ALL ON FUNCTION plio._owners_before(bigint) FROM PUBLIC;
+
+-- What the registry shares, and PostgreSQL does not: the object is there, the group lacks a privilege that its share stands for
+-- (plio_tenancy_ext/src/shares.rs). A restore without roles or privileges leaves it so.
+CREATE FUNCTION plio._shares_without_grants()
+RETURNS TABLE (schema_name text, relation_name text, mode text, is_function boolean)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $shares$
+    WITH places AS MATERIALIZED (
+        SELECT s.schema_name, s.relation_name, s.mode, s.is_function, n.oid AS schema, g.oid AS tenants,
+               has_schema_privilege(g.oid, n.oid, 'USAGE') AS is_usable
+          FROM plio.shares s JOIN pg_namespace n ON n.nspname = s.schema_name JOIN pg_roles g ON g.rolname = 'plio_tenant'
+    )
+    SELECT p.schema_name, p.relation_name, p.mode, p.is_function
+      FROM places p
+     WHERE p.relation_name IS NULL AND NOT p.is_usable
+        OR EXISTS (
+           SELECT FROM pg_class c
+            WHERE NOT p.is_function AND c.relnamespace = p.schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+              AND CASE WHEN p.relation_name IS NOT NULL THEN c.relname = p.relation_name
+                       -- What an extension made stays as it granted it.
+                       ELSE NOT EXISTS (SELECT FROM pg_depend d
+                                         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') END
+              AND NOT (p.is_usable AND CASE
+                  WHEN c.relkind = 'S'
+                  THEN has_sequence_privilege(p.tenants, c.oid, 'SELECT')
+                       AND (p.mode = 'read' OR has_sequence_privilege(p.tenants, c.oid, 'USAGE'))
+                  ELSE has_table_privilege(p.tenants, c.oid, 'SELECT') AND has_table_privilege(p.tenants, c.oid, 'REFERENCES')
+                       AND (p.mode = 'read'
+                            OR has_table_privilege(p.tenants, c.oid, 'INSERT') AND has_table_privilege(p.tenants, c.oid, 'UPDATE')
+                           AND has_table_privilege(p.tenants, c.oid, 'DELETE')) END))
+        OR EXISTS (
+           SELECT FROM pg_proc f
+            WHERE p.is_function AND f.pronamespace = p.schema
+              AND (pg_identify_object('pg_proc'::regclass, f.oid, 0)).identity = format('%I.%s', p.schema_name, p.relation_name)
+              AND NOT (p.is_usable AND has_function_privilege(p.tenants, f.oid, 'EXECUTE')))
+$shares$;
+REVOKE ALL ON FUNCTION plio._shares_without_grants() FROM PUBLIC;
+
 -- What a DBA asks first: is this database protected?
 CREATE FUNCTION plio.health()
 RETURNS TABLE (severity text, finding text, detail text, fix text)
@@ -35,6 +87,17 @@ AS $health$
                EXISTS (SELECT 1 FROM pg_db_role_setting s, unnest(s.setconfig) c
                         WHERE s.setrole = 0 AND c LIKE 'session\_preload\_libraries=%' AND c LIKE '%plio_tenancy%'
                           AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS is_session
+    ),
+    -- With the calls that give a role its access again, or take it back. Access to a tenant that is not there is orphaned_access.
+    access_by_role AS MATERIALIZED (
+        SELECT a.role_name, a.role_oid, a.state, 'SELECT ' || string_agg('plio.grant' || c.call, ', ' ORDER BY a.org) AS given_again,
+               'SELECT ' || string_agg('plio.revoke' || c.call, ', ' ORDER BY a.org) AS taken_back
+          FROM plio._access_ties() a
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.state = 'tied' THEN a.present_name ELSE a.role_name END) w (whom)
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.org IS NULL THEN format('_access_to_every_tenant(%L)', w.whom)
+                                         ELSE format('_access(%L, %L)', w.whom, a.org) END) c (call)
+         WHERE a.org IS NULL OR EXISTS (SELECT 1 FROM plio.tenants t WHERE t.org = a.org)
+         GROUP BY a.role_name, a.role_oid, a.state
     ),
     findings (severity, finding, detail, fix) AS (
         SELECT 'info', 'loading', format('loaded in this session as: %s', how),
@@ -170,17 +233,20 @@ AS $health$
                format('SET plio.enforcement = off; ALTER ROLE %I NOLOGIN NOSUPERUSER; RESET plio.enforcement', t.role_name)
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.role_name AND (r.rolcanlogin OR r.rolsuper)
         UNION ALL
-        SELECT DISTINCT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
-               format('SELECT plio.grant_access(%L, ...) again, or SET plio.enforcement = off; DELETE FROM plio.access WHERE role_name = %L; RESET plio.enforcement', a.role_name, a.role_name)
-          FROM plio._access_ties() a
+        SELECT 'warning', 'stale_access', format('access of role %I is without effect: the role is gone, or has no right on schema plio', a.role_name),
+               CASE a.state WHEN 'gone' THEN a.taken_back
+                            ELSE concat_ws('; or take it back: ', a.given_again, a.taken_back) END
+          FROM access_by_role a
          WHERE a.state = 'gone'
             OR (a.role_oid IS NOT NULL AND NOT EXISTS (
                SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) e WHERE n.nspname = 'plio' AND e.grantee = a.role_oid))
         UNION ALL
-        SELECT DISTINCT 'warning', 'untied_access',
+        SELECT 'warning', 'untied_access',
                format('access of role %I is tied to no role of this cluster: granted in another one, or kept by name alone by release 0.1.0; it is without effect', a.role_name),
-               'SELECT * FROM plio.repair() ties access to the roles that have these names here'
-          FROM plio._access_ties() a WHERE a.state = 'untied'
+               CASE WHEN EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = a.role_name)
+                    THEN 'SELECT * FROM plio.repair() ties it to the role that has this name here; or take it back: ' || a.taken_back
+                    ELSE a.taken_back END
+          FROM access_by_role a WHERE a.state = 'untied'
         UNION ALL
         SELECT 'info', 'access_of_another_cluster',
                format('%s rows of plio.access were granted in another cluster; name and oid of their roles are the same here', count(*)),
@@ -223,6 +289,31 @@ AS $health$
                format('GRANT USAGE ON SCHEMA %I TO plio_tenant, if the tenants are to use it', n.nspname)
           FROM plio._path_schemas() p JOIN pg_namespace n ON n.oid = p.schema
          WHERE NOT p.is_usable
+        UNION ALL
+        SELECT 'warning', 'share_not_granted',
+               format('%s is shared, but tenants'' roles have not the privileges for it, as after a restore without roles or privileges',
+                   concat_ws('.', quote_ident(s.schema_name),
+                             CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
+               'SELECT * FROM plio.repair() grants them again; or take the share back with plio.unshare()'
+          FROM plio._shares_without_grants() s
+        UNION ALL
+        SELECT DISTINCT 'info', 'untied_owner',
+               format('before plio.assign_role() objects of tenant "%s" belonged to %I, %s: plio.unassign_role() does not give them back',
+                   t.org, o.owner_name,
+                   CASE o.state WHEN 'gone' THEN 'a role that is gone' ELSE 'a role of another cluster, or kept by its name alone' END),
+               CASE WHEN o.state <> 'gone' AND EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = o.owner_name)
+                    THEN 'SELECT * FROM plio.repair() ties them to the role that has this name here'
+                    ELSE format('name another owner: plio.unassign_role(%L, <role>)', t.org) END
+          FROM plio.tenants t CROSS JOIN LATERAL plio._owners_before(t.tenant_id) o WHERE o.owner_oid IS NULL
+        UNION ALL
+        SELECT CASE WHEN r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') THEN 'critical' ELSE 'warning' END, 'role_of_schema',
+               format('role %I has the name of the schema of tenant "%s": by "$user" its search_path finds what the tenant makes there',
+                   r.rolname, t.org),
+               format('ALTER ROLE %I RENAME TO %I', r.rolname, left(r.rolname, 58) || '_role')
+          FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.schema_name JOIN pg_namespace n ON n.nspname = t.schema_name
+         -- A schema that was adopted may have the name of the role that owns it, or did.
+         WHERE r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE')
+            OR r.oid <> n.nspowner AND NOT EXISTS (SELECT 1 FROM plio._owners_before(t.tenant_id) o WHERE o.type = 'schema' AND o.owner_oid = r.oid)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),

@@ -1,7 +1,7 @@
 -- audit(): what crosses a boundary. One function a group of checks (51 to 56), each of the shape of _audit_row;
 -- 59_audit.sql puts them together. All of it is set-based: no loop over tenants. docs/audit.md describes each check.
 
-REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text), plio._connecting_extensions() FROM PUBLIC;
+REVOKE ALL ON FUNCTION plio._severity_rank(text), plio._schemas_in_code(text, text), plio._names_in_list(text), plio._connecting_extensions() FROM PUBLIC;
 
 -- Which schema is whose; inlined into the queries that use it.
 CREATE FUNCTION plio._tenant_schemas() RETURNS TABLE (schema_oid oid, org text, role_oid oid)

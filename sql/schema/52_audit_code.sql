@@ -32,8 +32,8 @@ AS $code$
     paths AS (
         SELECT c.oid, c.org, s.org AS other
           FROM code c CROSS JOIN LATERAL unnest(c.proconfig) o
-         CROSS JOIN LATERAL string_to_table(substr(o, 13), ',') e
-          JOIN schemas s ON s.name = btrim(btrim(e), '"')
+         CROSS JOIN LATERAL unnest(plio._names_in_list(substr(o, 13))) e
+          JOIN schemas s ON s.name = e
          WHERE o LIKE 'search\_path=%' AND s.org IS DISTINCT FROM c.org
     ),
     -- What may run a function: of the tenants without a role alone.

@@ -41,11 +41,13 @@ AS $roles$
     UNION ALL
     -- From 16 on it gives only what the role was given with ADMIN.
     SELECT 'critical', 'create_role', NULL, quote_ident(r.rolname),
-           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser: of tenants'' and of plio_admin',
+           format('%I has CREATEROLE, with which on PostgreSQL 15 it makes itself a member of any role that is no superuser, in another database of tenants'' and of plio_admin, too, and gives login roles other passwords',
                   r.rolname),
            format('ALTER ROLE %I NOCREATEROLE', r.rolname)
       FROM pg_authid r
-     WHERE r.rolcreaterole AND r.rolcanlogin AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+     WHERE r.rolcreaterole AND NOT r.rolsuper AND current_setting('server_version_num')::integer < 160000
+       AND (r.rolcanlogin
+            OR EXISTS (SELECT FROM pg_authid m WHERE m.rolcanlogin AND NOT m.rolsuper AND pg_has_role(m.oid, r.oid, 'MEMBER')))
     UNION ALL
     SELECT 'critical', 'tenant_role_attributes', t.org, quote_ident(t.rolname),
            format('role %I of tenant "%s" has %s', t.rolname, t.org, concat_ws(', ',

@@ -18,10 +18,7 @@ AS $outside$
           FROM pg_publication p LEFT JOIN published x ON x.pub = p.oid
          GROUP BY p.oid, p.pubname, p.puballtables
     ),
-    allowed AS (
-        SELECT btrim(name, '" ') AS name
-          FROM regexp_split_to_table(current_setting('plio.allowed_connections'), ',') name
-    ),
+    allowed AS (SELECT name FROM unnest(plio._names_in_list(current_setting('plio.allowed_connections'))) name),
     servers AS (
         SELECT s.oid, s.srvname, w.fdwname, s.srvname IN (SELECT name FROM allowed) AS is_allowed,
                (SELECT min(t.org) FROM pg_foreign_table f JOIN pg_class c ON c.oid = f.ftrelid
@@ -36,7 +33,8 @@ AS $outside$
                CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
                     WHEN s.setdatabase = 0 THEN format('ALTER ROLE %I', r.rolname)
                     ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS alter_what,
-               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose
+               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose,
+               r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') AS is_administrators
           FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
           LEFT JOIN pg_authid r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
          WHERE s.setdatabase = 0 OR d.datname = current_database()
@@ -105,14 +103,27 @@ AS $outside$
     SELECT 'critical', 'enforcement_preset', NULL, s.whose,
            format('plio.enforcement is %s from the start for %s: what it should refuse passes', s.value, s.whose),
            format('%s RESET plio.enforcement', s.alter_what)
-      FROM settings s WHERE s.name = 'plio.enforcement' AND s.value <> 'on'
+      FROM settings s WHERE s.name = 'plio.enforcement' AND lower(s.value) <> 'on'
     UNION ALL
     SELECT 'warning', 'connections_preset', NULL, s.whose,
            format('plio.allowed_connections is %s for %s', s.value, s.whose),
            format('%s RESET plio.allowed_connections', s.alter_what)
       FROM settings s WHERE s.name = 'plio.allowed_connections' AND s.value NOT IN ('', '""')
     UNION ALL
-    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose, format('%s starts in tenant "%s"', s.whose, s.value), NULL
+    -- An ordinary role is refused what lies there until it sets the tenant; a setting of the database is everybody's.
+    SELECT CASE WHEN s.is_administrators THEN 'critical' WHEN s.setrole = 0 THEN 'warning' ELSE 'info' END, 'path_preset', t.org, s.whose,
+           format('the search_path of %s leads into schema %I of tenant "%s" from the start, without the tenant', s.whose, n.nspname, t.org),
+           format('%s RESET search_path', s.alter_what)
+      FROM settings s CROSS JOIN LATERAL unnest(plio._names_in_list(s.value)) e
+      JOIN pg_namespace n ON n.nspname = e JOIN tenants t ON t.schema_oid = n.oid
+     WHERE s.name = 'search_path'
+    UNION ALL
+    SELECT 'info', 'tenant_preset', split_part(s.value, ' ', 1), s.whose,
+           CASE WHEN plio._loaded_as() = 'shared'
+                THEN format('%s is to start in tenant "%s": PostgreSQL refuses such logins where shared_preload_libraries loads plio_tenancy',
+                            s.whose, s.value)
+                ELSE format('%s starts in tenant "%s"', s.whose, s.value) END,
+           CASE WHEN plio._loaded_as() = 'shared' THEN format('%s RESET plio.tenant', s.alter_what) END
       FROM settings s WHERE s.name = 'plio.tenant' AND s.value NOT IN ('', '""')
     UNION ALL
     SELECT 'critical', 'large_object_compat', NULL, 'lo_compat_privileges',

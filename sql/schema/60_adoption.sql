@@ -1,25 +1,4 @@
--- Adopted tenants: their schema was there before. What plio.assign_role() changed, so that plio.unassign_role() can put it
--- back; names, not oids, so that a dump is true elsewhere.
-CREATE TABLE plio.previous_owners (
-    tenant_id    bigint NOT NULL,
-    object_type  text COLLATE "C" NOT NULL,
-    object_name  text[] COLLATE "C" NOT NULL,
-    object_args  text[] COLLATE "C" NOT NULL,
-    owner_name   text COLLATE "C" NOT NULL,
-    granted_usage boolean NOT NULL DEFAULT false,
-    CONSTRAINT previous_owners_key UNIQUE (tenant_id, object_type, object_name, object_args)
-);
-REVOKE ALL ON plio.previous_owners FROM PUBLIC;
-GRANT SELECT ON plio.previous_owners TO plio_admin, plio_auditor;
-COMMENT ON TABLE plio.previous_owners IS
-    'Whose the objects of an adopted tenant were before plio.assign_role(): the schema, and what was not the schema''s owner''s';
-COMMENT ON COLUMN plio.previous_owners.tenant_id IS 'The tenant';
-COMMENT ON COLUMN plio.previous_owners.object_type IS 'The kind, as pg_identify_object() says it; schema for the schema itself';
-COMMENT ON COLUMN plio.previous_owners.object_name IS 'The name without the schema; empty for the schema itself';
-COMMENT ON COLUMN plio.previous_owners.object_args IS 'The arguments of functions and operators';
-COMMENT ON COLUMN plio.previous_owners.owner_name IS 'The owner before';
-COMMENT ON COLUMN plio.previous_owners.granted_usage IS 'USAGE on the schema was granted to PUBLIC by plio.assign_role()';
-SELECT pg_catalog.pg_extension_config_dump('plio.previous_owners', '');
+-- Adopted tenants: their schema was there before. What plio.assign_role() changed is in plio.previous_owners (20_registry.sql).
 
 -- What in a schema has an owner of its own: not indexes, row types, arrays, multiranges and owned sequences, which follow
 -- their table or type; not the constructors of range types, which PostgreSQL makes as the bootstrap superuser's; not the

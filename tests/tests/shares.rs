@@ -1,6 +1,6 @@
 //! What tenants may reach outside their schema: declared, granted natively, by mode, and taken back.
 
-use plio_tests::{Cluster, TwoTenants, expect_sqlstate, refused};
+use plio_tests::{Cluster, TwoTenants, expect_sqlstate, first, refused};
 use postgres::{Client, Error};
 
 fn two_tenants(prefix: &str, sql: &str) -> TwoTenants {
@@ -270,4 +270,60 @@ fn what_cannot_be_shared_is_refused() {
         .unwrap();
     let mut app = fixture.db.connect(&fixture.app);
     assert_all(&mut app, &["SELECT * FROM t", "SELECT * FROM \"Odd Name.\""], &[]);
+}
+
+/// The privileges are PostgreSQL's, and may be lost, as by a restore without roles: health() says so, and repair() grants them again.
+#[test]
+fn what_is_shared_and_not_granted_is_found_and_granted_again() {
+    let fixture = two_tenants(
+        "lost_grants",
+        &format!(
+            "{THINGS} CREATE SEQUENCE public.numbers; CREATE SCHEMA lookup; CREATE TABLE lookup.codes (x int); CREATE TABLE lookup.more ();
+             CREATE FUNCTION public.twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i'; REVOKE ALL ON FUNCTION public.twice(int) FROM PUBLIC;
+             SELECT plio.share('public.things', 'write'), plio.share('public.numbers', 'write'), plio.share('lookup', 'read'),
+                    plio.share('public.twice(int)', 'read')"
+        ),
+    );
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    let uses = [
+        "INSERT INTO things (name) VALUES ('x')",
+        "SELECT nextval('public.numbers')",
+        "SELECT * FROM lookup.codes",
+        "SELECT public.twice(1)",
+    ];
+    let found =
+        "SELECT coalesce(string_agg(split_part(detail, ' ', 1), ' ' ORDER BY detail), '') FROM plio.health()
+                  WHERE finding = 'share_not_granted'";
+    assert_all(&mut app, &uses, &[]);
+    for (lost, said, failing) in [
+        ("REVOKE DELETE ON public.things FROM plio_tenant", "public.things", None),
+        (
+            "REVOKE ALL ON public.things, public.things_id_seq FROM plio_tenant",
+            "public.things public.things_id_seq",
+            Some(uses[0]),
+        ),
+        ("REVOKE USAGE ON SEQUENCE public.numbers FROM plio_tenant", "public.numbers", Some(uses[1])),
+        ("REVOKE SELECT ON lookup.codes FROM plio_tenant", "lookup", Some(uses[2])),
+        ("REVOKE USAGE ON SCHEMA lookup FROM plio_tenant", "lookup", Some(uses[2])),
+        (
+            "REVOKE EXECUTE ON FUNCTION public.twice(int) FROM plio_tenant",
+            "public.twice(integer)",
+            Some(uses[3]),
+        ),
+    ] {
+        admin.batch_execute(lost).unwrap();
+        assert_eq!(first(&mut admin, found), said, "{lost}");
+        assert_all(&mut app, &[], failing.as_slice());
+        let repaired =
+            "SELECT string_agg(action || ' ' || old_name, ',' ORDER BY old_name) FROM plio.repair()";
+        assert_eq!(
+            first(&mut admin, repaired),
+            said.split(' ').map(|one| format!("share_granted {one}")).collect::<Vec<_>>().join(",")
+        );
+        assert_eq!(first(&mut admin, found), "", "{lost}");
+        assert_all(&mut app, &uses, &[]);
+    }
+    assert_eq!(granted(&mut admin, "public.things"), "DELETE INSERT REFERENCES SELECT UPDATE");
+    assert_eq!(granted(&mut admin, "lookup.more"), "REFERENCES SELECT");
 }

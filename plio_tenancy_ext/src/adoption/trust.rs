@@ -27,6 +27,20 @@ pub fn ensure_may_take(schema: Oid) -> Result<()> {
     }
 }
 
+/// Refuses to give back what belonged to a role that is gone, or that this cluster may not have: another role under its name is
+/// not that one.
+///
+/// # Errors
+/// 42704.
+pub fn ensure_are_there(org: &Org, objects: &[OwnedBy]) -> Result<()> {
+    match objects.iter().find(|object| object.owner_oid == Oid::INVALID) {
+        Some(OwnedBy { what, owner, .. }) => {
+            Err(Error::OwnerLost { org: org.to_string(), what: what.clone(), owner: owner.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Refuses to give `objects` to the owners of before, where one is stronger than an ordinary role, or one that the caller
 /// could not be.
 ///

@@ -175,7 +175,7 @@ fn is_sessions_own(role: Oid) -> bool {
 }
 
 /// The groups that the install script makes.
-const OUR_GROUPS: [&str; 4] = ["plio_admin", "plio_auditor", "plio_reporter", "plio_tenant"];
+pub const OUR_GROUPS: [&str; 4] = ["plio_admin", "plio_auditor", "plio_reporter", "plio_tenant"];
 
 /// Whether a relation belongs to an extension, and both to trusted roles: a role that may create in the database can install a
 /// trusted extension, and put what it likes into it.

@@ -209,6 +209,13 @@ pub fn is_one_layer() -> bool {
     HAS_ONE_LAYER.load(Relaxed)
 }
 
+/// Whether somebody else's rights may be in force than those of the active tenant's role: a definer function's owner's, say.
+#[inline]
+pub fn may_have_other_rights() -> bool {
+    let role = ROLE.load(Relaxed);
+    role != 0 && session::current_user().to_u32() != role
+}
+
 /// Whether a report visits the active tenant. Parallel workers know it, too.
 #[inline]
 pub fn is_visit() -> bool {

@@ -34,6 +34,8 @@ impl Error {
             | Self::Tie
             | Self::WrongRole
             | Self::OneLayer { .. }
+            | Self::OthersRights { .. }
+            | Self::ProtectedRole { .. }
             | Self::NotInReport { .. }
             | Self::HistoryChange
             | Self::ExtensionObject
@@ -42,7 +44,9 @@ impl Error {
             | Self::NotReporter
             | Self::TenantSettingRefused => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Self::TenantObject { .. } | Self::TenantsExist => Code::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-            Self::UnknownTenant { .. } | Self::UnknownObject { .. } => Code::ERRCODE_UNDEFINED_OBJECT,
+            Self::UnknownTenant { .. } | Self::UnknownObject { .. } | Self::OwnerLost { .. } => {
+                Code::ERRCODE_UNDEFINED_OBJECT
+            }
             Self::TenantExists { .. } | Self::SchemaExists { .. } | Self::HasRole { .. } => {
                 Code::ERRCODE_DUPLICATE_OBJECT
             }
@@ -51,6 +55,7 @@ impl Error {
             }
             Self::ReservedChannel
             | Self::SchemaOfRole { .. }
+            | Self::RoleOfSchema { .. }
             | Self::BadSchemaName(SchemaNameFault::Reserved) => Code::ERRCODE_RESERVED_NAME,
             Self::RawSequence { is_active: false, .. }
             | Self::NoTenantSet

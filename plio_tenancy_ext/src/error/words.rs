@@ -60,6 +60,10 @@ impl Error {
             Self::OneLayer { .. } => {
                 "An administrator can give the tenant a role of its own with plio.assign_role().".to_owned()
             }
+            Self::OthersRights { .. } => {
+                "A security-definer function runs with its owner's rights: let an administrator own it, or call it without a tenant."
+                    .to_owned()
+            }
             Self::HistoryChange | Self::ExtensionObject | Self::OwnObject => "A superuser can set plio.enforcement to off first.".to_owned(),
             Self::TenantsExist => {
                 "Drop the tenants first, or set plio.enforcement to off as a superuser: their schemas stay, and can be adopted again."
@@ -72,7 +76,7 @@ impl Error {
                 "Use SELECT plio.set_tenant() in a transaction, or SET plio.tenant for the session.".to_owned()
             }
             Self::UnknownTenant { .. } => "An administrator can create it with plio.create_tenant().".to_owned(),
-            Self::UnknownObject { .. } => "Give the name as it is spelled in the catalog, with its schema.".to_owned(),
+            Self::UnknownObject { kind, .. } => unknown_hint(kind).to_owned(),
             Self::TenantExists { .. } | Self::SchemaExists { .. } => {
                 "Choose another name; plio.tenants lists those in use.".to_owned()
             }
@@ -86,19 +90,33 @@ impl Error {
             Self::GivenToStronger { org, .. } => format!(
                 "Tenants may have changed it, and the role is stronger than an ordinary one, or not one that you may become; name another owner with plio.unassign_role('{org}', '<role>')."
             ),
+            Self::OwnerLost { org, .. } => format!(
+                "A role that has its name now is another one. Name an owner with plio.unassign_role('{org}', '<role>'); after a restore into another cluster plio.repair() ties the owners of before to the roles of their names."
+            ),
             Self::OwnerRefused { .. } => {
                 "Name an ordinary role that you are a member of; a superuser can name any.".to_owned()
             }
             Self::SchemaOfRole { .. } => {
                 "That role's search_path would find what the tenant makes there; choose another name.".to_owned()
             }
+            Self::RoleOfSchema { .. } => {
+                "By \"$user\" the role's search_path would find what the tenant makes there; choose another name."
+                    .to_owned()
+            }
+            Self::ProtectedRole { .. } => {
+                "It belongs to plio_tenancy. A superuser can do it; members are also given and taken by whoever has ADMIN OPTION on the role."
+                    .to_owned()
+            }
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
-            Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
+            Self::BadSchemaName(_) => {
+                "Name a schema of the application: not public, PostgreSQL's or plio's. plio.create_tenant() without schema_name makes tenant_<org>."
+                    .to_owned()
+            }
             Self::NoTenantSet => SET_ONE.to_owned(),
             Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
-            Self::BeingDropped { org } => {
-                format!("Finish it with CALL plio.drop_tenant_in_steps('{org}', '{org}').")
-            }
+            Self::BeingDropped { org, .. } => format!(
+                "An administrator can finish that with CALL plio.drop_tenant_in_steps('{org}', '{org}'), or plio.drop_tenant('{org}', '{org}')."
+            ),
             Self::TooManyLocks { org, .. } => format!(
                 "Use CALL plio.drop_tenant_in_steps('{org}', '{org}'), which commits after each step, or raise max_locks_per_transaction."
             ),
@@ -142,14 +160,19 @@ impl Error {
             Self::ReportWrites => "Let it read only.".to_owned(),
             Self::ReportQuery => "Pass a single SELECT, VALUES, TABLE or WITH .. SELECT.".to_owned(),
             Self::ReportShape { .. } => {
-                "Let the column definition list say what the query gives, or cast in the query.".to_owned()
+                "Let the column definition list say what the query gives, the organization first (AS t (org text, n bigint)), or cast in the query.".to_owned()
             }
             Self::ReportColumn { .. } => {
-                "Call plio.create_report_view() again, or give the columns one type in all tenants.".to_owned()
+                "Give the column one type in all tenants, or in one of them a type that holds every tenant's values; then call plio.create_report_view() again."
+                    .to_owned()
             }
             Self::ReportChanged { .. } => "Run the report again.".to_owned(),
             Self::NotInReport { .. } => {
                 "Leave it out of views and functions that reports read: its effect would outlive the visit.".to_owned()
+            }
+            Self::PartialReport { has_other_columns: true, .. } => {
+                "Let the column definition list say what the query gives in every tenant, the organization first (AS t (org text, n bigint)), or cast in the query."
+                    .to_owned()
             }
             Self::PartialReport { .. } => {
                 "plio.report_coverage() lists them; allow_partial => true, or for views the setting \
@@ -174,6 +197,19 @@ impl Error {
 }
 
 const SET_ONE: &str = "Start the transaction with SELECT plio.set_tenant('<org>').";
+
+/// How such a thing is named.
+fn unknown_hint(kind: &str) -> &'static str {
+    match kind {
+        "role" => "Give the role's name as it stands in pg_roles.",
+        "schema" => "Give the schema's name; what lies in one is named with it, as in 'public.users'.",
+        "function" => "Give it with its schema and the types of its arguments, as in 'public.f(integer)'.",
+        "share" => "plio.shares lists what is shared.",
+        "report view" => "Report views are the foreign tables in schema plio_reports.",
+        "tenants' table" => "Give the name, without a schema, of a table or view that tenants have.",
+        _ => "Give the name with its schema, as SQL spells it: 'public.users', 'public.\"Users\"'.",
+    }
+}
 
 pub fn denied_message(why: Why, relation: Option<&str>) -> String {
     match (why, relation) {

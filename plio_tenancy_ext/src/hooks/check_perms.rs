@@ -20,7 +20,7 @@ use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Access, Actor, Context, Place, Verdict, Why};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
 
 static mut PREVIOUS: pg_sys::ExecutorCheckPerms_hook_type = None;
 static mut PREVIOUS_START: pg_sys::ExecutorStart_hook_type = None;
@@ -42,6 +42,14 @@ pub fn install() {
 /// between ends the (sub)transaction, and that forgets the range table, whose memory may become another's.
 static JUDGED: AtomicPtr<pg_sys::List> = AtomicPtr::new(std::ptr::null_mut());
 
+/// The executor makes a plan ready: functions that are announced meanwhile are this plan's, which is started anew each time.
+static IS_STARTING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the executor is making a plan ready.
+pub fn is_starting() -> bool {
+    IS_STARTING.load(Relaxed)
+}
+
 fn take_judged(range_table: *mut pg_sys::List) -> bool {
     JUDGED.swap(std::ptr::null_mut(), Relaxed) == range_table && !range_table.is_null()
 }
@@ -49,6 +57,7 @@ fn take_judged(range_table: *mut pg_sys::List) -> bool {
 /// A transaction or a subtransaction has ended.
 pub fn forget_judged() {
     JUDGED.store(std::ptr::null_mut(), Relaxed);
+    IS_STARTING.store(false, Relaxed);
     sequences::forget();
 }
 
@@ -65,7 +74,9 @@ unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, fla
         }
         JUDGED.store((*planned).rtable, Relaxed);
         let start = PREVIOUS_START.unwrap_or(raw::standard_ExecutorStart);
+        IS_STARTING.store(true, Relaxed);
         start(query, flags);
+        IS_STARTING.store(false, Relaxed);
         running::on_start(planned);
     }
 }
@@ -114,7 +125,8 @@ unsafe fn is_own_tenants(range_table: *mut pg_sys::List) -> bool {
                 continue;
             }
             if (**entry).relid.to_u32() < FIRST_NORMAL_OID {
-                let is_denied = context::is_one_layer() || active.is_none();
+                let is_denied =
+                    context::is_one_layer() || active.is_none() || context::may_have_other_rights();
                 if is_denied && one_layer::denied_catalog((**entry).relid.to_u32()).is_some() {
                     return false;
                 }
@@ -180,10 +192,8 @@ unsafe fn check_range_table(range_table: *mut pg_sys::List, permissions: *mut pg
     for entry in unsafe { pointers::<pg_sys::RangeTblEntry>(range_table) } {
         // SAFETY: entries of a range table are valid.
         let relation = unsafe { (**entry).relid };
-        if context::is_one_layer()
-            && let Some(name) = one_layer::denied_catalog(relation.to_u32())
-        {
-            denial::decide(Err(Error::OneLayer { what: name.to_owned() }), Subject::Statement)?;
+        if let Some(name) = one_layer::denied_catalog(relation.to_u32()) {
+            denial::decide(context::ensure_own_rights(name), Subject::Statement)?;
         }
         if !context::is_active() && one_layer::shows_statistics(relation.to_u32()) {
             denial::decide(ensure_no_tenants_statistics(), Subject::Statement)?;

@@ -9,8 +9,8 @@
 //! judged as ever.
 //!
 //! The answer to PostgreSQL is the previous hook's, but for these, of which it is told yes:
-//! - To the planner, bodies of SQL functions that must not be inlined: those that replaced.rs exchanges something in, and inside
-//!   a tenant those of strangers, which would run without being announced.
+//! - To the planner, bodies of SQL functions that must not be inlined: those that replaced.rs exchanges something in, those of a
+//!   tenant that is not active, and inside a tenant those of strangers. They would run without being announced.
 //! - What PostgreSQL keeps made ready for as long as the session lives (a range type's own functions): so each call is seen.
 
 use crate::cache::code::{self, Trust};
@@ -72,7 +72,17 @@ unsafe extern "C-unwind" fn is_kept_whole(function: Oid) -> bool {
     if !session::is_in_progress() || cache::location().is_none() {
         return false;
     }
-    replaced::holds_replaced(function) || is_strangers(function)
+    replaced::holds_replaced(function) || is_strangers(function) || is_other_tenants(function)
+}
+
+/// Whether a function lies in the schema of a tenant that is not active: found on the path, inlined it would not be announced.
+fn is_other_tenants(function: Oid) -> bool {
+    if function.to_u32() < FIRST_NORMAL_OID {
+        return false;
+    }
+    let schema = catalog::function_schema(function);
+    schema != context::active_schema()
+        && schema.is_some_and(|schema| cache::schema_kind(schema) == cache::SchemaKind::Tenant)
 }
 
 /// Whether a function is not trusted where we are. Outside a tenant it is inlined, and the plan made anew inside one.

@@ -5,15 +5,17 @@
 //! resolved before, nor anything given by oid: the executor's check and native privileges do. The previous hook
 //! comes first; ours can only refuse more.
 //!
-//! A schema that is merely on the search_path (`ereport_on_violation` false) is never dropped from it: the path is
-//! locked inside a tenant, and outside one a silent drop would make names fall through to `public`.
+//! A schema that is merely on the search_path (`ereport_on_violation` false) is not dropped from it: the path is
+//! locked inside a tenant, and outside one a silent drop would make names fall through to `public`. The one exception is an
+//! administrator's role with the name of a tenant's schema, made where the extension did not see it: by "$user" the tenant's code
+//! would run with the administrator's rights.
 
 mod objects;
 
 use crate::cache::code::{self, Trust};
 use crate::denial::{self, Subject};
 use crate::error::{CodeKind, Error, Result, or_raise};
-use crate::hooks::{folded, planner, replaced, sequences, settings, visited};
+use crate::hooks::{check_perms, folded, planner, replaced, sequences, settings, visited};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::{self, Context, Verdict};
 use crate::{cache, context, guc, hooks, lifecycle, one_layer, preload};
@@ -50,7 +52,11 @@ unsafe extern "C-unwind" fn on_object_access(
             folded::note_function(object);
             context::random::note_function(object);
         }
-        if is_interesting(access, object, argument) {
+        if access == pg_sys::ObjectAccessType::OAT_NAMESPACE_SEARCH && is_on_path(argument) {
+            if is_to_be_hidden(object) {
+                (*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).result = false;
+            }
+        } else if is_interesting(access, object) {
             check(access, object);
         } else if let Some(event) = objects::event(access, argument) {
             check_object(event, class, object, sub_object);
@@ -71,7 +77,7 @@ const PG_PREPARED_STATEMENT: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_PREPARED_S
 const PG_LISTENING_CHANNELS: Oid = pg_sys::Oid::from_u32(pg_sys::F_PG_LISTENING_CHANNELS);
 
 /// Fast exit: built-in functions, and schemas whose code was judged already.
-unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, argument: *mut c_void) -> bool {
+unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid) -> bool {
     use pg_sys::ObjectAccessType as Type;
     match access {
         Type::OAT_FUNCTION_EXECUTE if context::calls::is_ended() => true,
@@ -84,7 +90,7 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
         // The protocol's function call starts no executor that would have confirmed a session's tenant.
         Type::OAT_FUNCTION_EXECUTE if context::needs_confirmation() && is_protocols_call() => true,
         Type::OAT_FUNCTION_EXECUTE if object.to_u32() < FIRST_NORMAL_OID => {
-            (context::is_one_layer() && !is_known_open(object))
+            (context::is_active() && !is_known_open(object))
                 || (context::is_visit() && visited::is_lasting(object))
         }
         Type::OAT_FUNCTION_EXECUTE => {
@@ -102,12 +108,7 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
                 is_unjudged(schema) || !planner::has_foreign_code()
             }
         }
-        Type::OAT_NAMESPACE_SEARCH => {
-            // SAFETY: for this access type the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
-            let is_explicit =
-                unsafe { (*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).ereport_on_violation };
-            is_explicit && object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(object)
-        }
+        Type::OAT_NAMESPACE_SEARCH => object.to_u32() >= FIRST_NORMAL_OID && is_unjudged(object),
         _ => false,
     }
 }
@@ -115,6 +116,32 @@ unsafe fn is_interesting(access: pg_sys::ObjectAccessType::Type, object: Oid, ar
 /// Whether the function is called by the protocol itself: neither a statement's portal nor a planner is running.
 fn is_protocols_call() -> bool {
     !session::is_in_portal() && !planner::is_running()
+}
+
+/// Whether the look-up is of a schema on the search_path, not of one that a statement names.
+unsafe fn is_on_path(argument: *mut c_void) -> bool {
+    // SAFETY: for OAT_NAMESPACE_SEARCH the argument is an ObjectAccessNamespaceSearch (objectaccess.h).
+    unsafe { !(*argument.cast::<pg_sys::ObjectAccessNamespaceSearch>()).ereport_on_violation }
+}
+
+/// Whether a schema on the path is left out of it: a tenant's that has the name of the administrator whose path it is.
+unsafe fn is_to_be_hidden(schema: Oid) -> bool {
+    schema.to_u32() >= FIRST_NORMAL_OID
+        && context::active_schema() != Some(schema)
+        && !cache::is_known_neutral(schema)
+        // SAFETY: the caller is the hook, where PostgreSQL looks names up itself.
+        && unsafe { is_administrators_namesake(schema) }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn is_administrators_namesake(schema: Oid) -> bool {
+    if !session::is_in_progress() || !hooks::is_judged() || cache::location().is_none() {
+        return false;
+    }
+    let user = session::current_user();
+    cache::schema_kind(schema) == cache::SchemaKind::Tenant
+        && catalog::schema_name(schema) == catalog::role_name(user)
+        && cache::actor(user) == policy::Actor::Administrator
 }
 
 /// Functions of PostgreSQL's own that are on no list of one_layer.rs, a bit each: the rest are asked about once.
@@ -130,17 +157,28 @@ fn is_known_open(function: Oid) -> bool {
     known_open(function).is_some_and(|(word, bit)| word.load(Relaxed) & bit != 0)
 }
 
-/// Judges a function of PostgreSQL's own, in a tenant without a role.
+/// Judges a function of PostgreSQL's own, inside a tenant.
 fn ensure_open(function: Oid) -> Result<()> {
-    if !context::is_one_layer() {
+    if !context::is_active() {
         return Ok(());
     }
     let name = catalog::function_name(function).unwrap_or_default();
     if one_layer::is_function_denied(&name) {
-        return Err(Error::OneLayer { what: name });
+        return ensure_own_rights(&name);
     }
     if let Some((word, bit)) = known_open(function) {
         word.fetch_or(bit, Relaxed);
+    }
+    Ok(())
+}
+
+/// Judges a function that is denied where the rights in force are not the tenant's role's.
+fn ensure_own_rights(name: &str) -> Result<()> {
+    context::ensure_own_rights(name)?;
+    if context::holds_role() && !session::is_outside_spi() && !check_perms::is_starting() {
+        // plpgsql keeps an expression ready until the transaction ends. Called once more from a definer function it would not be
+        // announced: made anew, it is.
+        session::reset_plans();
     }
     Ok(())
 }
@@ -251,8 +289,11 @@ pub fn ensure_function(function: Oid) -> Result<()> {
 fn ensure_inside(connector: Option<&str>) -> Result<()> {
     match connector {
         Some(name) if one_layer::DENIED_EXTENSIONS.contains(&name) => {
-            let is_denied = context::is_one_layer();
-            if is_denied { Err(Error::OneLayer { what: name.to_owned() }) } else { Ok(()) }
+            if context::is_active() {
+                ensure_own_rights(name)
+            } else {
+                Ok(())
+            }
         }
         Some(name) if context::is_active() && !guc::is_connection_allowed(name) => {
             Err(Error::ConnectionRefused { name: name.to_owned() })

@@ -18,6 +18,8 @@ static mut PREVIOUS: pg_sys::ExecutorEnd_hook_type = None;
 static RUNNING: AtomicU32 = AtomicU32::new(0);
 /// How many EXECUTE and EXPLAIN are running, one inside the other.
 static EXECUTING: AtomicU32 = AtomicU32::new(0);
+/// How many EXPLAIN without ANALYZE are running: what they plan is not executed.
+static EXPLAINING: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     /// The counts when each open subtransaction began.
@@ -29,6 +31,7 @@ thread_local! {
 pub struct Counts {
     running: u32,
     executing: u32,
+    explaining: u32,
     planning: u32,
 }
 
@@ -37,6 +40,7 @@ impl Counts {
         Self {
             running: RUNNING.load(Relaxed),
             executing: EXECUTING.load(Relaxed),
+            explaining: EXPLAINING.load(Relaxed),
             planning: planner::depth(),
         }
     }
@@ -44,6 +48,7 @@ impl Counts {
     fn put_back(self) {
         RUNNING.store(self.running, Relaxed);
         EXECUTING.store(self.executing, Relaxed);
+        EXPLAINING.store(self.explaining, Relaxed);
         planner::put_back(self.planning);
     }
 }
@@ -67,6 +72,39 @@ pub fn is_executing() -> bool {
     EXECUTING.load(Relaxed) > 0
 }
 
+/// Whether a plan is only made to be shown.
+pub fn is_explaining() -> bool {
+    EXPLAINING.load(Relaxed) > 0
+}
+
+/// Whether EXPLAIN has no option ANALYZE, or one that is off. What is not read for sure counts as ANALYZE.
+///
+/// # Safety
+/// An ExplainStmt.
+unsafe fn is_explained_only(statement: *const pg_sys::ExplainStmt) -> bool {
+    // SAFETY: the caller's promise; the options are DefElem nodes with NULL or a constant (explain.c, defGetBoolean).
+    unsafe {
+        pointers::<pg_sys::DefElem>((*statement).options).iter().all(|option| {
+            let (name, value) = ((**option).defname, (**option).arg);
+            if name.is_null() || std::ffi::CStr::from_ptr(name) != c"analyze" {
+                return true;
+            }
+            if value.is_null() {
+                return false;
+            }
+            match nodes::tag(value) {
+                NodeTag::T_Boolean => !(*value.cast::<pg_sys::Boolean>()).boolval,
+                NodeTag::T_Integer => (*value.cast::<pg_sys::Integer>()).ival == 0,
+                NodeTag::T_String => {
+                    let text = std::ffi::CStr::from_ptr((*value.cast::<pg_sys::String>()).sval).to_bytes();
+                    text.eq_ignore_ascii_case(b"false") || text.eq_ignore_ascii_case(b"off")
+                }
+                _ => false,
+            }
+        })
+    }
+}
+
 /// A utility statement is about to run. COPY and DDL count as plans on tables: what they evaluate runs in their middle.
 ///
 /// # Safety
@@ -76,8 +114,15 @@ pub unsafe fn enter_utility(statement: *const pg_sys::Node) -> Counts {
     let before = Counts::now();
     // SAFETY: the caller's promise.
     match unsafe { nodes::tag(statement) } {
-        T_ExecuteStmt | T_ExplainStmt => {
+        T_ExecuteStmt => {
             EXECUTING.fetch_add(1, Relaxed);
+        }
+        T_ExplainStmt => {
+            EXECUTING.fetch_add(1, Relaxed);
+            // SAFETY: the tag says so.
+            if unsafe { is_explained_only(statement.cast()) } {
+                EXPLAINING.fetch_add(1, Relaxed);
+            }
         }
         T_CopyStmt | T_CreateTableAsStmt | T_RefreshMatViewStmt | T_AlterTableStmt | T_IndexStmt
         | T_ReindexStmt | T_ClusterStmt | T_VacuumStmt => {
@@ -92,6 +137,7 @@ pub unsafe fn enter_utility(statement: *const pg_sys::Node) -> Counts {
 pub fn leave_utility(before: Counts) {
     RUNNING.store(before.running, Relaxed);
     EXECUTING.store(before.executing, Relaxed);
+    EXPLAINING.store(before.explaining, Relaxed);
 }
 
 /// A plan has been started.
@@ -129,6 +175,7 @@ unsafe fn has_table(planned: *const pg_sys::PlannedStmt) -> bool {
 pub fn on_transaction_end() {
     RUNNING.store(0, Relaxed);
     EXECUTING.store(0, Relaxed);
+    EXPLAINING.store(0, Relaxed);
     BEFORE.with_borrow_mut(Vec::clear);
 }
 

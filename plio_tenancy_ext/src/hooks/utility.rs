@@ -14,6 +14,7 @@ mod code;
 mod grants;
 mod locks;
 mod reach;
+mod roles;
 mod schemas;
 mod targets;
 

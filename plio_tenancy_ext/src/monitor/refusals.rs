@@ -37,6 +37,8 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::RawNotify
         | Error::RawSequence { is_active: true, .. }
         | Error::TenantEnded
+        | Error::RoleOfSchema { .. }
+        | Error::ProtectedRole { .. }
         | Error::RegistryBroken => Some(Kind::Statement),
         Error::ServerFileRefused => Some(Kind::ServerFile),
         Error::ConnectionRefused { .. } => Some(Kind::Connection),
@@ -45,13 +47,13 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::Tie => Some(Kind::Tie),
         Error::TenantObject { .. } => Some(Kind::TenantObject),
         Error::WrongRole => Some(Kind::Role),
-        Error::OneLayer { .. } => Some(Kind::OneLayer),
+        Error::OneLayer { .. } | Error::OthersRights { .. } => Some(Kind::OneLayer),
         Error::NotInReport { .. } => Some(Kind::Statement),
         Error::NotPermitted { exists: false, .. } | Error::UnknownTenant { .. } => Some(Kind::UnknownTenant),
         Error::NotPermitted { exists: true, .. } | Error::NotReporter | Error::ReportInDefiner => {
             Some(Kind::Enter)
         }
-        Error::Suspended { .. } => Some(Kind::Suspended),
+        Error::Suspended { .. } | Error::BeingDropped { is_entering: true, .. } => Some(Kind::Suspended),
         Error::Locked { .. } => Some(Kind::SecondTenant),
         Error::TenantSettingRefused => Some(Kind::TenantSetting),
         Error::LockedSetting { .. } => Some(Kind::LockedSetting),
@@ -65,10 +67,11 @@ pub fn kind(error: &Error) -> Option<Kind> {
         Error::UnknownObject { .. }
         | Error::TenantExists { .. }
         | Error::SchemaExists { .. }
-        | Error::BeingDropped { .. }
+        | Error::BeingDropped { is_entering: false, .. }
         | Error::TooManyLocks { .. }
         | Error::CannotAdopt { .. }
         | Error::GivenToStronger { .. }
+        | Error::OwnerLost { .. }
         | Error::SchemaOfRole { .. }
         | Error::HasRole { .. }
         | Error::WrongLayers { .. }

@@ -18,6 +18,13 @@ pub fn outer_user() -> pg_sys::Oid {
     unsafe { raw::GetOuterUserId() }
 }
 
+/// Whose rights are in force: the outer user's, or a definer function's owner's.
+#[inline]
+pub fn current_user() -> pg_sys::Oid {
+    // SAFETY: reads a global.
+    unsafe { raw::GetUserId() }
+}
+
 /// The login role (or what SET SESSION AUTHORIZATION made of it).
 pub fn session_user() -> pg_sys::Oid {
     // SAFETY: as above.

@@ -6,6 +6,7 @@
 
 mod receiver;
 
+use super::part::Failure;
 use super::raw;
 use super::rows::Rows;
 use crate::error::Error;
@@ -205,6 +206,14 @@ unsafe fn param_list(params: &[Param]) -> pg_sys::ParamListInfo {
         }
         list
     }
+}
+
+/// Whether a query failed since it gives other columns than the report has. What a tenant's own code raises may look like it:
+/// then the hint is about columns.
+pub fn is_mismatch(failure: &Failure) -> bool {
+    failure.sqlstate == "22023"
+        && (failure.message.starts_with("the query has ")
+            || failure.message.starts_with("column ") && failure.message.contains(" of the query is "))
 }
 
 fn mismatch(message: &str) -> ! {

@@ -1,9 +1,9 @@
 //! What the registry keeps about the owners of adopted tenants' objects, and the SQL that changes them.
 
-use super::{bug, change};
+use super::{ShareRow, bug, change};
 use crate::error::Result;
 use crate::pg::quote_identifier;
-use crate::tenant::{Org, TenantId};
+use crate::tenant::{Org, ShareMode, TenantId};
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -116,20 +116,38 @@ pub fn extension_tables_closed_to(schema: &str, relation: Option<&str>, role: Oi
     owned_by(query, &[oid.into(), relation.into(), role.into()])
 }
 
-/// What [`objects_with_other_owners`] and the schema would go back to.
+/// What [`objects_with_other_owners`] and the schema would go back to. The oid is invalid where the owner is gone, or was
+/// another cluster's.
 pub fn owners_before(tenant: TenantId, schema: Oid) -> Result<Vec<OwnedBy>> {
     let query = "
-        SELECT pg_catalog.format('schema %I', n.nspname), r.oid, r.rolname::text
-          FROM plio.previous_owners p JOIN pg_catalog.pg_namespace n ON n.oid = $1
-          JOIN pg_catalog.pg_roles r ON r.rolname = p.owner_name
-         WHERE p.tenant_id = $2 AND p.object_type = 'schema'
+        SELECT pg_catalog.format('schema %I', n.nspname), p.owner_oid, p.owner_name
+          FROM plio._owners_before($2) p JOIN pg_catalog.pg_namespace n ON n.oid = $1
+         WHERE p.type = 'schema'
         UNION ALL
-        SELECT pg_catalog.format('%s %s', o.type, o.identity), r.oid, r.rolname::text
-          FROM plio._owned_objects($1) o
-          JOIN plio.previous_owners p ON p.tenant_id = $2
-           AND (p.object_type, p.object_name, p.object_args) = (o.type, o.name, o.args)
-          JOIN pg_catalog.pg_roles r ON r.rolname = p.owner_name";
+        SELECT pg_catalog.format('%s %s', o.type, o.identity), p.owner_oid, p.owner_name
+          FROM plio._owned_objects($1) o JOIN plio._owners_before($2) p ON (p.type, p.name, p.args) = (o.type, o.name, o.args)";
     owned_by(query, &[schema.into(), tenant.0.into()])
+}
+
+/// What is shared, is there, and is not granted to the group.
+pub fn shares_without_grants() -> Result<Vec<ShareRow>> {
+    Spi::connect(|client| {
+        let query = "SELECT schema_name, relation_name, mode, is_function FROM plio._shares_without_grants()";
+        let rows = client.select(query, None, &[])?;
+        rows.map(|row| {
+            Ok(ShareRow {
+                schema_name: row.get::<String>(1)?.unwrap_or_default(),
+                relation_name: row.get::<String>(2)?,
+                mode: row
+                    .get::<String>(3)?
+                    .and_then(|mode| ShareMode::parse(&mode))
+                    .unwrap_or(ShareMode::Read),
+                is_function: row.get::<bool>(4)?.unwrap_or(false),
+            })
+        })
+        .collect::<SpiResult<_>>()
+    })
+    .map_err(bug)
 }
 
 /// What makes a role stronger than an ordinary one: an attribute, or a role that it is a member of; `None` for an ordinary one.
@@ -174,41 +192,42 @@ pub fn tables_with_unforced_policies(schema: Oid) -> Result<Vec<String>> {
 /// Keeps whose the schema is, and whose the objects in it are that are not its owner's.
 pub fn remember_owners(tenant: TenantId, schema: Oid, owner: &str, granted_usage: bool) -> Result<()> {
     change(
-        "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name, granted_usage)
-         VALUES ($1, 'schema', '{}', '{}', $2, $3)",
+        "INSERT INTO plio.previous_owners
+                (tenant_id, object_type, object_name, object_args, owner_name, granted_usage, owner_oid, cluster)
+         SELECT $1, 'schema', '{}', '{}', r.rolname, $3, r.oid, plio._cluster() FROM pg_catalog.pg_roles r WHERE r.rolname = $2",
         &[tenant.0.into(), owner.into(), granted_usage.into()],
     )
     .map_err(bug)?;
     change(
-        "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name)
-         SELECT $1, type, name, args, owner FROM plio._owned_objects($2) WHERE owner <> $3",
+        "INSERT INTO plio.previous_owners (tenant_id, object_type, object_name, object_args, owner_name, owner_oid, cluster)
+         SELECT $1, o.type, o.name, o.args, o.owner, r.oid, plio._cluster()
+           FROM plio._owned_objects($2) o JOIN pg_catalog.pg_roles r ON r.rolname = o.owner WHERE o.owner <> $3",
         &[tenant.0.into(), schema.into(), owner.into()],
     )
     .map_err(bug)
 }
 
-/// Whose the schema was, and whether USAGE on it was granted to PUBLIC; `None` when no role was assigned.
-pub fn schema_before(tenant: TenantId) -> Result<Option<(String, bool)>> {
+/// Whether a role was assigned to the tenant; if so, whether USAGE on its schema was granted to PUBLIC then.
+pub fn granted_usage_before(tenant: TenantId) -> Result<Option<bool>> {
     Spi::connect(|client| {
-        let query = "SELECT owner_name, granted_usage FROM plio.previous_owners
-                      WHERE tenant_id = $1 AND object_type = 'schema'";
+        let query =
+            "SELECT granted_usage FROM plio.previous_owners WHERE tenant_id = $1 AND object_type = 'schema'";
         let mut rows = client.select(query, None, &[tenant.0.into()])?;
-        let Some(row) = rows.next() else { return Ok(None) };
-        Ok(Some((row.get::<String>(1)?.unwrap_or_default(), row.get::<bool>(2)?.unwrap_or(false))))
+        rows.next().map_or(Ok(None), |row| row.get::<bool>(1))
     })
     .map_err(bug)
 }
 
 /// The objects still there whose owner was not the schema's, each with that owner.
-pub fn objects_with_other_owners(tenant: TenantId, schema: Oid) -> Result<Vec<(Owned, String)>> {
+pub fn objects_with_other_owners(tenant: TenantId, schema: Oid) -> Result<Vec<(Owned, Oid)>> {
     Spi::connect(|client| {
-        let query = "SELECT o.type, o.identity, p.owner_name FROM plio._owned_objects($2) o
-                       JOIN plio.previous_owners p ON p.tenant_id = $1
-                        AND (p.object_type, p.object_name, p.object_args) = (o.type, o.name, o.args)";
+        let query = "SELECT o.type, o.identity, p.owner_oid
+                       FROM plio._owned_objects($2) o JOIN plio._owners_before($1) p ON (p.type, p.name, p.args) = (o.type, o.name, o.args)";
         let rows = client.select(query, None, &[tenant.0.into(), schema.into()])?;
         rows.map(|row| {
             let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
-            Ok((Owned { kind: text(1)?, identity: text(2)? }, text(3)?))
+            let owner = row.get::<Oid>(3)?.unwrap_or(Oid::INVALID);
+            Ok((Owned { kind: text(1)?, identity: text(2)? }, owner))
         })
         .collect::<SpiResult<_>>()
     })

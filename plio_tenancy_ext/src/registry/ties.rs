@@ -78,6 +78,56 @@ pub fn adopt_renamed(old: &str, role: Oid) -> Result<()> {
     .map_err(bug)
 }
 
+/// A role has just been renamed: where it owned an adopted tenant's objects, its name follows.
+pub fn rename_owner(location: &Location, old: &str, role: Option<Oid>) -> Result<()> {
+    let table = catalog::relation_oid("previous_owners", location.schema);
+    let (Some(table), Some(role)) = (table, role) else { return Ok(()) };
+    let new = catalog::role_name(role).unwrap_or_default();
+    if catalog::has_column(table, c"owner_oid") {
+        super::change(
+            "UPDATE plio.previous_owners SET owner_name = $2, cluster = $3
+              WHERE owner_oid = $4 AND (cluster = $3 OR owner_name = $1)",
+            &[old.into(), new.into(), session::cluster().into(), role.into()],
+        )
+    } else {
+        super::change(
+            "UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1",
+            &[old.into(), new.into()],
+        )
+    }
+    .map_err(bug)
+}
+
+/// What plio.repair() does for the owners of before: names follow their roles, and rows from elsewhere go to the roles that have
+/// their names here.
+pub fn tie_owners() -> Result<Vec<Mended>> {
+    let mut done = Vec::new();
+    for (action, condition) in [
+        ("owner_follows_role", "p.cluster = $1 AND r.oid = p.owner_oid AND r.rolname <> p.owner_name"),
+        ("owner_tied", "(p.cluster IS DISTINCT FROM $1 OR p.owner_oid IS NULL) AND r.rolname = p.owner_name"),
+    ] {
+        let found = mended(
+            action,
+            &format!(
+                "SELECT DISTINCT p.owner_name, r.rolname::text, t.org FROM plio.previous_owners p
+                   JOIN pg_catalog.pg_roles r ON {condition} JOIN plio.tenants t USING (tenant_id)"
+            ),
+        )?;
+        if !found.is_empty() {
+            super::change(
+                &format!(
+                    "UPDATE plio.previous_owners p SET owner_name = r.rolname, owner_oid = r.oid, cluster = $1
+                       FROM pg_catalog.pg_roles r WHERE {condition}"
+                ),
+                &[session::cluster().into()],
+            )
+            .map_err(bug)?;
+        }
+        done.extend(found);
+    }
+    Ok(done)
+}
+
 /// Ties the rows that came from elsewhere, or from release 0.1.0's dump, to the roles that have their names here.
 pub fn tie_by_name() -> Result<Vec<Mended>> {
     let found = mended(

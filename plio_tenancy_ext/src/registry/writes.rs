@@ -113,12 +113,6 @@ pub fn rename_role(old: &str, new: &str) -> Result<bool> {
     Ok(count.map_err(bug)?.unwrap_or(0) > 0)
 }
 
-/// A role that owned an adopted tenant's objects has another name now.
-pub fn rename_owner(old: &str, new: &str) -> Result<()> {
-    change("UPDATE plio.previous_owners SET owner_name = $2 WHERE owner_name = $1", &[old.into(), new.into()])
-        .map_err(bug)
-}
-
 /// Shares a relation, a function or a whole schema; a second time changes the mode.
 pub fn upsert_share(
     schema_name: &str,

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::pg::part::{self, Failure, Stopped};
-use crate::pg::session;
+use crate::pg::{session, spool};
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 
@@ -50,17 +50,24 @@ pub struct Part {
     pub rows: i64,
     /// Why it has none.
     pub failure: Option<Failure>,
+    /// The query gives other columns there than the caller expects.
+    pub has_other_columns: bool,
 }
 
 impl Part {
     /// What a visit came to.
     pub fn of(org: String, visit: std::result::Result<Result<i64>, Stopped>) -> Self {
-        let failed = |org, outcome, failure| Self { org, outcome, rows: 0, failure: Some(failure) };
+        let failed = |org, outcome, failure: Failure| {
+            let has_other_columns = spool::is_mismatch(&failure);
+            Self { org, outcome, rows: 0, failure: Some(failure), has_other_columns }
+        };
         match visit {
-            Ok(Ok(rows)) => Self { org, outcome: Outcome::Counted, rows, failure: None },
+            Ok(Ok(rows)) => {
+                Self { org, outcome: Outcome::Counted, rows, failure: None, has_other_columns: false }
+            }
             Ok(Err(error)) => {
                 let outcome = match error {
-                    Error::Suspended { .. } => Outcome::Suspended,
+                    Error::Suspended { .. } | Error::BeingDropped { .. } => Outcome::Suspended,
                     Error::UnknownTenant { .. } => Outcome::Gone,
                     Error::ReportColumn { .. } => Outcome::Drifted,
                     _ => Outcome::Failed,
@@ -124,7 +131,8 @@ impl Coverage {
         if counted == expected {
             return Ok(());
         }
-        let error = Error::PartialReport { counted, expected, missing: self.missing() };
+        let has_other_columns = self.skipped().any(|part| part.has_other_columns);
+        let error = Error::PartialReport { counted, expected, missing: self.missing(), has_other_columns };
         if allow_partial {
             error.warn()
         } else {

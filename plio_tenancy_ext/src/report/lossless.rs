@@ -65,6 +65,11 @@ pub fn is_exact(has: &Type, wants: &Type, type_of: fn(Oid) -> Type) -> bool {
 /// The type for a column that is of several types: `first` or else another of them that takes over all exactly; `first` where
 /// there is none, so that the others drift.
 pub fn common(first: Oid, all: &[Oid], type_of: fn(Oid) -> Type) -> Oid {
-    let takes_all = |wants: &Oid| all.iter().all(|has| is_exact(&type_of(*has), &type_of(*wants), type_of));
-    std::iter::once(first).chain(all.iter().copied()).find(takes_all).unwrap_or(first)
+    let mut candidates = std::iter::once(first).chain(all.iter().copied());
+    candidates.find(|wants| takes_all(*wants, all, type_of)).unwrap_or(first)
+}
+
+/// Whether a column of type `wants` takes over every value of all those types exactly.
+pub fn takes_all(wants: Oid, all: &[Oid], type_of: fn(Oid) -> Type) -> bool {
+    all.iter().all(|has| is_exact(&type_of(*has), &type_of(wants), type_of))
 }

@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::lifecycle::begin_management;
 use crate::pg::types::Type;
 use crate::pg::{catalog, quote_identifier, quote_literal};
@@ -114,8 +114,25 @@ fn ensure_identifier(argument: &str, value: &str) -> Result<()> {
 /// The type of a report view's column: most tenants', unless another one takes over more tenants' values exactly.
 fn common_type(table: &str, column: &str, most: Oid) -> Result<String> {
     let all = Spi::get_one_with_args::<Vec<Oid>>(TYPES, &[table.into(), column.into()]).map_err(bug)?;
+    let all = all.unwrap_or_default();
     let type_of = |oid| Type::of(oid, -1, None);
-    Ok(catalog::type_name_with_modifier(lossless::common(most, &all.unwrap_or_default(), type_of), -1))
+    let chosen = lossless::common(most, &all, type_of);
+    let name = |oid| catalog::type_name_with_modifier(oid, -1);
+    if !lossless::takes_all(chosen, &all, type_of) {
+        let types: Vec<String> = all.iter().map(|oid| name(*oid)).collect();
+        error::warn(
+            &format!(
+                "no type that tenants have for column \"{column}\" of table \"{table}\" holds the values of all"
+            ),
+            &format!(
+                "Types: {}. The report view has {}; tenants whose values it cannot hold are missing from reports that read the column.",
+                types.join(", "),
+                name(chosen)
+            ),
+            "Give the column one type in all tenants, or in one of them a type that holds every tenant's values; then call plio.create_report_view() again.",
+        );
+    }
+    Ok(name(chosen))
 }
 
 fn columns(table: &str) -> Result<(Vec<String>, Vec<Oid>)> {
@@ -123,7 +140,7 @@ fn columns(table: &str) -> Result<(Vec<String>, Vec<Oid>)> {
     match found {
         Ok((Some(names), Some(types))) => Ok((names, types)),
         Ok(_) | Err(pgrx::spi::SpiError::InvalidPosition) => {
-            Err(Error::UnknownObject { kind: "table of any tenant", name: table.to_owned() })
+            Err(Error::UnknownObject { kind: "tenants' table", name: table.to_owned() })
         }
         Err(error) => Err(bug(error)),
     }

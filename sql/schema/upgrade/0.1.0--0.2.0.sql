@@ -30,3 +30,8 @@ UPDATE plio.access a SET role_oid = r.oid, cluster = plio._cluster()
   FROM pg_catalog.pg_roles r, pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) e
  WHERE r.rolname OPERATOR(pg_catalog.=) a.role_name AND n.nspname OPERATOR(pg_catalog.=) 'plio'
    AND e.grantee OPERATOR(pg_catalog.=) r.oid;
+
+-- Previous owners are roles, by their oid in this cluster.
+ALTER TABLE plio.previous_owners ADD COLUMN owner_oid oid, ADD COLUMN cluster bigint;
+UPDATE plio.previous_owners p SET owner_oid = r.oid, cluster = plio._cluster()
+  FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) p.owner_name;

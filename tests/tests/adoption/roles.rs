@@ -144,6 +144,72 @@ fn only_an_assigned_role_is_taken_back() {
     assert_eq!(value(&mut admin, "SELECT has_schema_privilege('public', 'acme', 'USAGE')"), "f");
 }
 
+/// Owners of before are roles, not names: renamed elsewhere they get theirs back; a new role under an old name gets nothing; of
+/// another cluster's an administrator says which role here is meant.
+#[test]
+fn previous_owners_are_roles_and_not_names() {
+    let world = legacy().adopted();
+    let mut admin = world.db.superuser();
+    let mut elsewhere = plio_tests::Cluster::shared().database("elsewhere").superuser();
+    let other = world.db.login_role("other");
+    let owners = "SELECT concat(nspowner::regrole, ' ', (SELECT relowner::regrole FROM pg_class WHERE relname = 'theirs'))
+                    FROM pg_namespace WHERE nspname = 'acme'";
+    admin
+        .batch_execute(&format!(
+            "SET plio.enforcement = off; CREATE TABLE acme.theirs (); ALTER TABLE acme.theirs OWNER TO {other}; RESET plio.enforcement;
+             SELECT plio.assign_role('acme')"
+        ))
+        .unwrap();
+    let found =
+        "SELECT coalesce(string_agg(finding, ' '), '') FROM plio.health() WHERE finding = 'untied_owner'";
+    // Both are renamed, and others take their names.
+    let app = &world.app;
+    elsewhere
+        .batch_execute(&format!(
+            "ALTER ROLE {app} RENAME TO {app}_was; ALTER ROLE {other} RENAME TO {app}; CREATE ROLE {other}"
+        ))
+        .unwrap();
+    assert_eq!(value(&mut admin, found), "");
+    admin.batch_execute("SELECT plio.unassign_role('acme'), plio.assign_role('bravo')").unwrap();
+    assert_eq!(value(&mut admin, owners), format!("{app}_was {app}"));
+    // A rename that is seen, and repair(), keep the names.
+    let names = "SELECT string_agg(DISTINCT owner_name, ' ') FROM plio.previous_owners";
+    assert_eq!(value(&mut admin, names), format!("{app}_was"));
+    elsewhere.batch_execute(&format!("ALTER ROLE {app}_was RENAME TO {app}_is")).unwrap();
+    admin.batch_execute("SELECT plio.repair()").unwrap();
+    assert_eq!(value(&mut admin, names), format!("{app}_is"));
+    // As it comes from another cluster, or from release 0.1.0's dump.
+    for foreign in ["cluster = cluster + 1, owner_oid = 1", "cluster = NULL, owner_oid = NULL"] {
+        admin
+            .batch_execute(&format!(
+                "SET plio.enforcement = off; UPDATE plio.previous_owners SET {foreign}; RESET plio.enforcement"
+            ))
+            .unwrap();
+        assert_eq!(value(&mut admin, found), "untied_owner");
+        let error = expect_sqlstate(admin.batch_execute("SELECT plio.unassign_role('bravo')"), "42704");
+        assert_refusal(&error, "42704", &[]);
+        assert!(error.hint().unwrap().contains("plio.unassign_role('bravo', '<role>')"), "{error:?}");
+        assert_eq!(value(&mut admin, "SELECT string_agg(action, ' ') FROM plio.repair()"), "owner_tied");
+        assert_eq!(value(&mut admin, found), "");
+    }
+    admin.batch_execute("BEGIN; SELECT plio.unassign_role('bravo'); ROLLBACK").unwrap();
+    // Gone, and a new one under its name.
+    admin
+        .batch_execute(
+            "SET plio.enforcement = off; UPDATE plio.previous_owners SET owner_oid = 1; RESET plio.enforcement",
+        )
+        .unwrap();
+    expect_sqlstate(admin.batch_execute("SELECT plio.unassign_role('bravo')"), "42704");
+    assert_eq!(value(&mut admin, "SELECT count(*) FROM plio.repair()"), "0");
+    let fix = value(&mut admin, "SELECT fix FROM plio.health() WHERE finding = 'untied_owner'");
+    assert_eq!(fix, "name another owner: plio.unassign_role('bravo', <role>)");
+    admin.batch_execute(&format!("SELECT plio.unassign_role('bravo', '{other}')")).unwrap();
+    assert_eq!(
+        value(&mut admin, "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'bravo'"),
+        other
+    );
+}
+
 /// Four hundred tables in one transaction; a tenant with somebody in it is waited for.
 #[test]
 fn a_large_schema_changes_hands_at_once() {

@@ -3,6 +3,7 @@
 use plio_tests::{assert_refusal, expect_sqlstate};
 use postgres::Client;
 
+use crate::judge::Judge;
 use crate::{Legacy, legacy, value};
 
 #[track_caller]
@@ -148,6 +149,71 @@ fn no_tenant_gets_the_name_of_a_role() {
             world.app
         ))
         .unwrap();
+}
+
+// The same the other way round: a role that is made or renamed later. In another database nobody sees that: health() finds it, and
+// the tenant's code is on no administrator's path.
+#[test]
+fn no_role_gets_the_name_of_a_tenants_schema() {
+    let world = legacy();
+    let mut admin = world.db.superuser();
+    let org = world.db.login_role("namesake").replace('_', "-");
+    let schema = format!("tenant_{org}");
+    admin
+        .batch_execute(&format!(
+            "SELECT plio.create_tenant('{org}'), plio.adopt_tenant('acme', 'acme'), plio.grant_access('{0}', '{org}');
+             CREATE FUNCTION public.whose() RETURNS text LANGUAGE sql AS $$ SELECT 'genuine'::text $$",
+            world.app
+        ))
+        .unwrap();
+    let mut app = world.db.connect(&world.app);
+    app.batch_execute(&format!(
+        "BEGIN; SELECT plio.set_tenant('{org}');
+         CREATE FUNCTION whose() RETURNS text LANGUAGE sql AS 'SELECT current_user::text'; COMMIT"
+    ))
+    .unwrap();
+    let mut outside = Judge::outside(&mut admin);
+    for statement in [
+        format!("CREATE ROLE \"{schema}\""),
+        format!("CREATE USER \"{schema}\" SUPERUSER"),
+        "CREATE GROUP acme".to_owned(),
+        format!("ALTER ROLE {} RENAME TO \"{schema}\"", world.app),
+        format!("DO $$ BEGIN EXECUTE 'CREATE ROLE \"{schema}\"'; END $$"),
+    ] {
+        outside.denied(&statement, "42939");
+    }
+    outside.allowed("CREATE ROLE some_other_name; ALTER ROLE some_other_name RENAME TO yet_another_name");
+    drop(outside);
+    let mut elsewhere = plio_tests::Cluster::shared().database("elsewhere").superuser();
+    elsewhere.batch_execute(&format!("CREATE ROLE \"{schema}\" LOGIN")).unwrap();
+    let found =
+        "SELECT coalesce(string_agg(severity, ' '), '') FROM plio.health() WHERE finding = 'role_of_schema'";
+    assert_eq!(value(&mut admin, found), "warning");
+    assert_eq!(
+        value(&mut admin, &found.replace("finding", "check_name").replace("health", "audit")),
+        "warning"
+    );
+    // An ordinary role meets the refusal that everybody meets without a tenant.
+    let mut client = world.db.connect(&schema);
+    Judge::outside(&mut client).refused("SELECT whose()", "55000");
+    for grant in ["ALTER ROLE $role SUPERUSER", "ALTER ROLE $role NOSUPERUSER; GRANT plio_admin TO $role"] {
+        elsewhere.batch_execute(&grant.replace("$role", &format!("\"{schema}\""))).unwrap();
+        assert_eq!(value(&mut admin, found), "critical");
+        let mut client = world.db.connect(&schema);
+        assert_eq!(value(&mut client, "SELECT whose()"), "genuine");
+        assert_eq!(value(&mut client, "SELECT current_schema()"), "public");
+        client.batch_execute(&format!("BEGIN; SELECT plio.set_tenant('{org}')")).unwrap();
+        assert!(value(&mut client, "SELECT whose()").starts_with("tenant_"));
+        client.batch_execute("ROLLBACK").unwrap();
+        // The leak without us.
+        elsewhere.batch_execute(&format!("ALTER ROLE \"{schema}\" SUPERUSER")).unwrap();
+        client.batch_execute("SET plio.enforcement = off; SET search_path = \"$user\", public").unwrap();
+        assert_eq!(value(&mut client, "SELECT whose()"), schema);
+    }
+    let fix = value(&mut admin, "SELECT fix FROM plio.health() WHERE finding = 'role_of_schema'");
+    admin.batch_execute(&fix).unwrap();
+    assert_eq!(value(&mut admin, found), "");
+    elsewhere.batch_execute(&format!("DROP ROLE \"{}_role\"", &schema[..schema.len().min(58)])).ok();
 }
 
 // A plain administrator shares whatever is no tenant's; what an extension works by, to read only.

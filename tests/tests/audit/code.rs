@@ -55,6 +55,15 @@ pub const CASES: &[Case] = &[
         "tenant_acme.strays()",
         "CREATE FUNCTION tenant_acme.strays() RETURNS int LANGUAGE sql SET search_path = public, \"tenant_bravo\" AS 'SELECT 1'",
     ),
+    // As PostgreSQL reads a path: folded, and quotes undone.
+    Case::new(
+        "function_search_path",
+        "critical",
+        Some("acme"),
+        "tenant_acme.folds()",
+        "SELECT set_config('search_path', 'public , TENANT_Bravo', false);
+         CREATE FUNCTION tenant_acme.folds() RETURNS int LANGUAGE sql SET search_path FROM CURRENT AS 'SELECT 1'",
+    ),
     Case::new(
         "definer_search_path",
         "critical",

@@ -117,6 +117,22 @@ pub const CASES: &[Case] = &[
         "session_preload_libraries",
         "GRANT SET, ALTER SYSTEM ON PARAMETER session_preload_libraries TO PUBLIC",
     ),
+    Case::new("path_preset", "info", Some("acme"), "app", "ALTER ROLE \"@app\" SET search_path = public, tenant_acme"),
+    Case::new(
+        "path_preset",
+        "critical",
+        Some("acme"),
+        "dba",
+        "SELECT set_config('search_path', 'TENANT_Acme, public', false); ALTER ROLE dba SET search_path FROM CURRENT",
+    )
+    .before("CREATE ROLE dba LOGIN; GRANT plio_admin TO dba"),
+    Case::new(
+        "path_preset",
+        "warning",
+        Some("acme"),
+        "audit_outside",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = tenant_acme', current_database()); END $$",
+    ),
     Case::new("tenant_preset", "info", Some("acme"), "app", "ALTER ROLE \"@app\" SET plio.tenant = 'acme'")
         .mend("ALTER ROLE \"@app\" RESET plio.tenant"),
 ];

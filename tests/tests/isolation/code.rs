@@ -303,3 +303,38 @@ fn a_commit_inside_a_procedure_ends_the_tenant() {
     app.batch_execute("ROLLBACK").unwrap();
     assert_eq!(crate::world::value(&mut app, "SELECT plio.current_tenant()"), "NULL");
 }
+
+/// A path may lead into a tenant's schema without the tenant. Functions found there are refused by their call: also a SQL function
+/// that PostgreSQL would put into the query as its body.
+#[test]
+fn a_path_finds_no_function_of_a_tenant_without_it() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    inside(
+        &mut admin,
+        "bravo",
+        "CREATE FUNCTION one_line() RETURNS text LANGUAGE sql AS 'SELECT current_user::text';
+         CREATE FUNCTION doubled(i int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2 * i';
+         CREATE FUNCTION numbers() RETURNS SETOF int STABLE LANGUAGE sql AS 'SELECT generate_series(1, 3)';
+         CREATE FUNCTION in_plpgsql() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'",
+    );
+    let calls = [
+        "SELECT one_line()",
+        "SELECT doubled(2)",
+        "SELECT doubled(g) FROM generate_series(1, 3) g WHERE doubled(g) > 2",
+        "SELECT * FROM numbers()",
+        "SELECT in_plpgsql()",
+        "DO $$ DECLARE t text; BEGIN t := one_line(); END $$",
+        "PREPARE p AS SELECT one_line(); EXECUTE p",
+    ];
+    let mut app = world.db.connect(&world.app);
+    let mut outside = Judge::after(&mut app, "SET LOCAL search_path = tenant_bravo, public");
+    for call in calls {
+        outside.refused(call, "55000");
+    }
+    drop(outside);
+    let mut bravo = Judge::inside(&mut app, "bravo").silent_about(&[]);
+    for call in calls {
+        bravo.allowed(call);
+    }
+}

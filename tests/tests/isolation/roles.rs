@@ -167,6 +167,74 @@ fn an_administrator_is_bound_inside_a_tenant() {
     }
 }
 
+/// CREATEROLE: on 15 PostgreSQL lets it give membership of any role that is no superuser, and alter it. Not here, of what the boundary
+/// rests on. Where the extension is not, in another database, it still does (15): docs/guarantees.md.
+#[test]
+fn createrole_does_not_reach_what_the_boundary_rests_on() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    let maker = world.db.login_role("maker");
+    let (made, staff) = (format!("{maker}_made"), world.db.login_role("staff"));
+    admin.batch_execute(&format!("ALTER ROLE {maker} CREATEROLE")).unwrap();
+    let tenants =
+        value(&mut admin, "SELECT coalesce(role_name, 'NULL') FROM plio.tenants WHERE org = 'acme'");
+    let groups = ["plio_admin", "plio_auditor", "plio_reporter", "plio_tenant", tenants.as_str()];
+    let mut client = world.db.connect(&maker);
+    client.batch_execute(&format!("CREATE ROLE {made}")).unwrap();
+    let mut outside = Judge::outside(&mut client);
+    for group in groups.iter().filter(|group| **group != "NULL") {
+        for statement in [
+            format!("GRANT {group} TO {maker}"),
+            format!("GRANT {made}, {group} TO CURRENT_USER WITH ADMIN OPTION"),
+            format!("REVOKE {group} FROM {tenants}"),
+            format!("ALTER GROUP {group} ADD USER {maker}"),
+            format!("ALTER GROUP {group} DROP USER {tenants}"),
+            format!("CREATE ROLE {made}_in IN ROLE {group}"),
+            format!("CREATE ROLE {made}_in IN GROUP {group}"),
+            format!("DO $$ BEGIN EXECUTE 'GRANT {group} TO {maker}'; END $$"),
+        ] {
+            if !statement.contains("NULL") {
+                outside.denied(&statement, "42501");
+            }
+        }
+        for statement in [
+            format!("ALTER ROLE {group} LOGIN PASSWORD 'known'"),
+            format!("ALTER ROLE {group} RENAME TO {made}_b"),
+            format!("DROP ROLE {group}"),
+        ] {
+            let answers = outside.answers(&statement);
+            let is_refused = |code: &str| ["42501", "2BP01"].contains(&code);
+            assert!(
+                answers
+                    .iter()
+                    .all(|answer| answer.as_ref().is_err_and(|error| is_refused(error.code().code()))),
+                "{statement}: {answers:?}"
+            );
+        }
+    }
+    for member in ["plio_tenant", tenants.as_str()].iter().filter(|role| **role != "NULL") {
+        outside.denied(&format!("GRANT {made} TO {member}"), "42501");
+        outside.denied(&format!("CREATE ROLE {made}_in ROLE {member}"), "42501");
+        outside.denied(&format!("CREATE ROLE {made}_in ADMIN {member}"), "42501");
+    }
+    // What it is for goes on, as PostgreSQL allows it.
+    outside.allowed(&format!(
+        "CREATE ROLE {made}_b LOGIN; GRANT {made} TO {made}_b; ALTER ROLE {made}_b NOLOGIN; DROP ROLE {made}_b"
+    ));
+    outside.allowed(&format!("ALTER ROLE {made} RENAME TO {made}_c; ALTER GROUP {made}_c ADD USER {maker}"));
+    drop(outside);
+    // Whoever has ADMIN OPTION gives membership.
+    admin.batch_execute(&format!("GRANT plio_reporter TO {maker} WITH ADMIN OPTION")).unwrap();
+    Judge::outside(&mut client).allowed(&format!("GRANT plio_reporter TO {staff}"));
+    if plio_tests::Cluster::major() == "15" {
+        let elsewhere = plio_tests::Cluster::shared().database("elsewhere");
+        let mut there = elsewhere.connect(&maker);
+        there.batch_execute(&format!("GRANT plio_auditor TO {maker}")).unwrap();
+        let found = "SELECT count(*) FROM plio.audit() WHERE check_name = 'create_role' AND severity = 'critical' AND object = ";
+        assert_eq!(value(&mut admin, &format!("{found}'{maker}'")), "1");
+    }
+}
+
 /// A role that was dropped and made again under its old name inherits no access, nor does the group's new member list.
 #[test]
 fn a_new_role_under_an_old_name_has_no_access() {

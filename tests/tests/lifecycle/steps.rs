@@ -73,7 +73,9 @@ fn it_is_counted_first_and_dropped_in_steps() {
     });
     let left = counted(&mut admin);
     assert!(left > 0 && left < before, "{left} of {before}");
-    refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    let closed = refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    assert_eq!(closed.message(), "tenant \"acme\" is being dropped");
+    assert!(closed.hint().unwrap().contains("CALL plio.drop_tenant_in_steps('acme', 'acme')"), "{closed:?}");
     app.batch_execute("ROLLBACK").unwrap();
     for call in ["resume_tenant('acme')", "suspend_tenant('acme')", "rename_tenant('acme', 'new')"] {
         let error = expect_sqlstate(admin.batch_execute(&format!("SELECT plio.{call}")), "55000");

@@ -117,3 +117,47 @@ fn health_finds_each_defect() {
     }
     assert_eq!(findings(&mut admin), ["loading"]);
 }
+
+// Access of a role that is gone, or was never here: what health() says takes it back, or gives it again.
+#[test]
+fn the_fixes_for_access_without_effect_work() {
+    let cluster = Cluster::shared();
+    let fixture = cluster.database("untied").two_tenants();
+    let mut admin = fixture.db.superuser();
+    let role = fixture.db.login_role("kept");
+    let by_hand = |admin: &mut postgres::Client, statement: &str| {
+        admin
+            .batch_execute(&format!("SET plio.enforcement = off; {statement}; RESET plio.enforcement"))
+            .unwrap();
+    };
+    let fix = |admin: &mut postgres::Client, finding: &str| {
+        first(admin, &format!("SELECT string_agg(fix, '; ') FROM plio.health() WHERE finding = '{finding}'"))
+    };
+    by_hand(
+        &mut admin,
+        "INSERT INTO plio.access (role_name, org) VALUES ('no''body', 'acme'), ('no''body', 'bravo'), ('no''body', NULL);
+         INSERT INTO plio.access (role_name, org, role_oid, cluster) VALUES ('ghost', 'acme', 1, plio._cluster())",
+    );
+    let untied = fix(&mut admin, "untied_access");
+    assert_eq!(
+        untied,
+        "SELECT plio.revoke_access('no''body', 'acme'), plio.revoke_access('no''body', 'bravo'), plio.revoke_access_to_every_tenant('no''body')"
+    );
+    admin.batch_execute(&untied).unwrap();
+    let stale = fix(&mut admin, "stale_access");
+    admin.batch_execute(&stale).unwrap();
+    assert_eq!(findings(&mut admin), ["loading"]);
+    // The role is there: both ways.
+    by_hand(&mut admin, &format!("INSERT INTO plio.access (role_name, org) VALUES ('{role}', 'acme')"));
+    let untied = fix(&mut admin, "untied_access");
+    let (repair, back) = untied.split_once("; or take it back: ").unwrap();
+    assert!(repair.starts_with("SELECT * FROM plio.repair()"), "{untied}");
+    admin.batch_execute(&format!("BEGIN; {back}; ROLLBACK; SELECT * FROM plio.repair()")).unwrap();
+    assert_eq!(findings(&mut admin), ["loading"]);
+    admin.batch_execute(&format!("REVOKE USAGE ON SCHEMA plio FROM {role}")).unwrap();
+    let stale = fix(&mut admin, "stale_access");
+    let (again, back) = stale.split_once("; or take it back: ").unwrap();
+    admin.batch_execute(&format!("BEGIN; {back}; ROLLBACK; {again}")).unwrap();
+    assert_eq!(findings(&mut admin), ["loading"]);
+    fixture.db.connect(&role).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+}

@@ -71,3 +71,83 @@ fn a_superusers_definer_function_that_takes_an_oid_is_judged() {
     acme.refused(&format!("SELECT public.next_of({sequence})"), "42501");
     acme.refused(&format!("SELECT public.rows_of({table})"), "42501");
 }
+
+/// What the login role may see by PostgreSQL's privileges: texts of its other sessions, its large objects, statistics of its tables.
+const SPIES: [(&str, &str); 5] = [
+    ("texts", "SELECT string_agg(query, ' ') FROM pg_stat_activity"),
+    ("text", "SELECT pg_stat_get_backend_activity(1)"),
+    ("object", "SELECT encode(lo_get(777), 'escape')"),
+    (
+        "values",
+        "SELECT coalesce(string_agg(most_common_vals::text, ' '), 'none') FROM pg_stats WHERE tablename = 'things'",
+    ),
+    ("an_end", "SELECT pg_terminate_backend(0)::text"),
+];
+
+// The functions belong to the login role, and run with its rights in whatever tenant it calls them. An administrator's go on.
+#[test]
+fn a_login_roles_definer_function_sees_nothing_past_the_tenant() {
+    let world = world();
+    let mut admin = world.db.superuser();
+    admin.batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {}", world.app)).unwrap();
+    let mut app = world.db.connect(&world.app);
+    app.batch_execute(
+        "CREATE TABLE public.things AS SELECT 'canary-bravo'::text AS name FROM generate_series(1, 100);
+         ANALYZE public.things; SELECT lo_from_bytea(777, 'canary-bravo')",
+    )
+    .unwrap();
+    for (name, query) in SPIES {
+        for (client, owner) in [(&mut app, "app"), (&mut admin, "admin")] {
+            client
+                .batch_execute(&format!(
+                    "CREATE FUNCTION public.{name}_by_{owner}() RETURNS text LANGUAGE sql SECURITY DEFINER
+                        SET search_path = pg_catalog AS $$ {query} $$"
+                ))
+                .unwrap();
+        }
+    }
+    let mut other = world.db.connect(&world.app);
+    other.batch_execute("SELECT 'canary-bravo'").unwrap();
+    // Without a tenant they see it: the control.
+    let mut outside = Judge::outside(&mut app);
+    outside.gives("SELECT public.texts_by_app() LIKE '%canary-bravo%'", &["t"]);
+    outside.gives("SELECT public.object_by_app()", &["canary-bravo"]);
+    if crate::LAYERS == Layers::Two {
+        outside.gives("SELECT public.values_by_app()", &["{canary-bravo}"]);
+    }
+    drop(outside);
+    let mut acme = Judge::inside(&mut app, "acme");
+    for (name, query) in SPIES {
+        acme.refused(&format!("SELECT public.{name}_by_app()"), "42501");
+        match (crate::LAYERS, name) {
+            // No role of its own, no exception. Large objects of others and ends are PostgreSQL's to judge.
+            (Layers::One, _) => acme.refused(&format!("SELECT public.{name}_by_admin()"), "42501"),
+            (Layers::Two, _) => acme.allowed(&format!("SELECT public.{name}_by_admin()")),
+        }
+        if crate::LAYERS == Layers::Two && ["texts", "text", "values"].contains(&name) {
+            // With the tenant's own rights they show the tenant's own.
+            acme.allowed(query);
+        }
+    }
+    if crate::LAYERS == Layers::One {
+        return;
+    }
+    drop(acme);
+    // An expression that plpgsql keeps ready: made ready with the tenant's rights, run again with the login role's.
+    admin
+        .batch_execute(&format!(
+            "CREATE FUNCTION public.relay(o oid) RETURNS bytea LANGUAGE plpgsql SECURITY DEFINER AS
+                'BEGIN RETURN fetch_object(o); END'; ALTER FUNCTION public.relay(oid) OWNER TO {}",
+            world.app
+        ))
+        .unwrap();
+    inside(
+        &mut app,
+        "acme",
+        "CREATE FUNCTION fetch_object(o oid) RETURNS bytea LANGUAGE plpgsql AS 'DECLARE found bytea; BEGIN found := lo_get(o); RETURN found; END';
+         SELECT lo_from_bytea(778, 'own')",
+    );
+    let mut acme = Judge::inside(&mut app, "acme");
+    acme.allowed("SELECT fetch_object(778)");
+    acme.refused("SELECT fetch_object(778); SELECT fetch_object(778); SELECT public.relay(777)", "42501");
+}

@@ -145,6 +145,27 @@ fn nothing_is_written_in_any_tenant() {
     assert_eq!(rows(&mut reporter, count), ["acme|1|-"]);
 }
 
+// Where the column definition list is not what the query gives, the hint is about that, not about the tenants.
+#[test]
+fn other_columns_than_the_querys_are_said_to_be_that() {
+    let world = world("columns");
+    let mut reporter = world.reporter();
+    for (query, list, code) in [
+        ("SELECT id FROM users", "org text, id int", "55000"),
+        ("SELECT id, name FROM users", "org text, id bigint", "55000"),
+        ("SELECT id FROM users", "id bigint", "22023"),
+    ] {
+        let report = format!("SELECT * FROM plio.report('{query}') AS ({list})");
+        let error = refused(reporter.query(&report, &[]), code);
+        assert!(error.hint().unwrap().contains("column definition list"), "{error:?}");
+    }
+    let error = refused(
+        reporter.query("SELECT * FROM plio.report('SELECT nosuch FROM users') AS (org text, x int)", &[]),
+        "55000",
+    );
+    assert!(error.hint().unwrap().contains("plio.report_coverage()"), "{error:?}");
+}
+
 #[test]
 fn a_report_is_recorded_with_its_coverage() {
     let world = world("recorded");

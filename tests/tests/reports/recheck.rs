@@ -90,4 +90,20 @@ fn coverage_is_never_that_of_the_report_before() {
         }
         assert_eq!(one(&mut reporter, parts), "0", "{statement}");
     }
+    // What is only explained is no report: the last one's stays. With ANALYZE it is one.
+    reporter
+        .batch_execute("SET statement_timeout = 0; PREPARE p AS SELECT count(*) FROM plio_reports.users")
+        .unwrap();
+    for (explain, counted) in [
+        ("EXPLAIN SELECT * FROM plio_reports.users", "2"),
+        ("EXPLAIN (VERBOSE, ANALYZE off) SELECT * FROM plio_reports.users WHERE org = 'acme'", "2"),
+        ("EXPLAIN (ANALYZE false) EXECUTE p", "2"),
+        ("EXPLAIN SELECT * FROM plio_reports.users WHERE id = 1 / (extract(epoch FROM now()) * 0)::int", "2"),
+        ("EXPLAIN ANALYZE SELECT * FROM plio_reports.users WHERE org = 'acme'", "1"),
+        ("EXPLAIN (ANALYZE 1) SELECT * FROM plio_reports.users WHERE org = 'acme'", "1"),
+    ] {
+        assert_eq!(one(&mut reporter, good), "2");
+        drop(reporter.simple_query(explain));
+        assert_eq!(one(&mut reporter, parts), counted, "{explain}");
+    }
 }

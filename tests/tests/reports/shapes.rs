@@ -200,6 +200,33 @@ fn what_cannot_be_held_exactly_has_drifted() {
     }
 }
 
+// Who makes such a view is told, and told what to do; so is who reads it.
+#[test]
+fn who_makes_a_view_that_cannot_hold_every_value_is_told() {
+    let world = world("told");
+    world.inside("acme", "CREATE TABLE things (value bigint, other int)");
+    world.inside("bravo", "CREATE TABLE things (value float8, other bigint)");
+    let notices = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = std::sync::Arc::clone(&notices);
+    let mut config = world.tenants.db.config("postgres");
+    config.notice_callback(move |notice| {
+        let (detail, hint) = (notice.detail().unwrap_or_default(), notice.hint().unwrap_or_default());
+        kept.lock().unwrap().push(format!("{} {detail} {hint}", notice.message()));
+    });
+    let mut admin = config.connect(postgres::NoTls).unwrap();
+    admin.batch_execute("SELECT plio.create_report_view('things', 'things')").unwrap();
+    let told = notices.lock().unwrap().join("\n");
+    assert!(told.contains("\"value\"") && !told.contains("\"other\""), "{told}");
+    assert!(told.contains("bigint, double precision") && told.contains("one type in all tenants"), "{told}");
+    let error = refused(world.reporter().query("SELECT value FROM plio_reports.things", &[]), "55000");
+    assert!(error.detail().unwrap().contains("cannot hold exactly"), "{error:?}");
+    world.inside("bravo", "ALTER TABLE things ALTER value TYPE bigint");
+    notices.lock().unwrap().clear();
+    admin.batch_execute("SELECT plio.create_report_view('things', 'things')").unwrap();
+    assert_eq!(*notices.lock().unwrap(), Vec::<String>::new());
+    refused(admin.batch_execute("SELECT plio.create_report_view('things', 'nosuch')"), "42704");
+}
+
 // What a tenant changes afterwards, or an administrator in the view, is neither rounded nor cut.
 #[test]
 fn a_type_that_changes_later_is_not_rounded() {

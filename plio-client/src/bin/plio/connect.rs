@@ -17,9 +17,9 @@ use crate::failure::{Failure, Result, chain};
 
 /// Printed below the help.
 pub const HELP: &str = "\
-Connection options, connection strings (\"host=... dbname=...\" and postgresql://...), PG* variables, service and
-password files work as in psql. Without TLS: sslmode=require, verify-ca and verify-full are refused. No prompt for a
-password: use PGPASSWORD or the password file.
+Connection options, PG* variables, service and password files work as in psql. A connection string (\"host=... dbname=...\"
+or postgresql://...) is given with -d. Without TLS: sslmode=require, verify-ca and verify-full are refused. No prompt for
+a password: use PGPASSWORD or the password file.
 
 Exit codes: 0 all is well; 1 the answer is bad; 2 there is no answer.";
 

@@ -3,6 +3,7 @@
 use super::quals::{self, ORG};
 use crate::context::visit::Expected;
 use crate::error::or_raise;
+use crate::hooks::running;
 use crate::pg::nodes::pointers;
 use crate::pg::spool::Param;
 use crate::pg::{catalog, errors, foreign};
@@ -26,7 +27,9 @@ pub unsafe extern "C-unwind" fn on_size(
     // A function in a condition may be called for an estimate. What it raises is the reporter's own, and ends this report.
     // SAFETY: the planner passes a base relation with its conditions.
     errors::unchanged(|| unsafe {
-        coverage::forget();
+        if !running::is_explaining() {
+            coverage::forget();
+        }
         or_raise(super::ensure_first_is_org(table, catalog::column_type(table, ORG)));
         let clauses = pg_sys::extract_actual_clauses((*rel).baserestrictinfo, false);
         let conditions = quals::sort(clauses, (*rel).relid);

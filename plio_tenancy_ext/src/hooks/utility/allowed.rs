@@ -2,7 +2,7 @@
 //! statements of a future PostgreSQL included. Where their objects lie is the event triggers' business (ddl.rs), or, for
 //! what these see too late, utility/targets.rs's.
 
-use super::{code, grants, locks, reach, targets};
+use super::{code, grants, locks, reach, roles, targets};
 use crate::error::{Error, Result};
 use crate::hooks::check_perms::{ensure_access, ensure_access_to_all};
 use crate::hooks::notify;
@@ -123,6 +123,7 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             T_RenameStmt => {
                 let rename = statement.cast::<pg_sys::RenameStmt>();
                 ensure_schema_object((*rename).renameType, statement, is_active)?;
+                roles::ensure_allowed(tag, statement)?;
                 reach::ensure_altered((*rename).relation)
             }
             T_CopyStmt => {
@@ -159,6 +160,11 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             T_SecLabelStmt | T_AlterObjectDependsStmt if !is_active => targets::ensure_named(tag, statement),
             T_CreateEventTrigStmt if !is_active => code::ensure_event_trigger(statement.cast()),
             T_AlterExtensionContentsStmt if !is_active => code::ensure_keeps_objects(statement.cast()),
+            T_CreateRoleStmt | T_AlterRoleStmt | T_AlterRoleSetStmt | T_DropRoleStmt | T_GrantRoleStmt
+                if !is_active =>
+            {
+                roles::ensure_allowed(tag, statement)
+            }
             _ if is_active => Err(Error::StatementRefused { tag: nodes::command_name(statement) }),
             _ => Ok(()),
         }

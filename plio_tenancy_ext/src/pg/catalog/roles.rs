@@ -31,6 +31,13 @@ pub fn is_member_of(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     unsafe { pg_sys::is_member_of_role_nosuper(member, role) }
 }
 
+/// Whether `user` may give and take membership of the role: with ADMIN OPTION, or as a superuser. On 15 CREATEROLE is another way,
+/// which this leaves out.
+pub fn has_admin_option(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: any oids may be asked for.
+    unsafe { pg_sys::is_admin_of_role(user, role) }
+}
+
 /// Whether the role is a superuser.
 pub fn is_superuser(role: pg_sys::Oid) -> bool {
     // SAFETY: any oid may be asked for.
