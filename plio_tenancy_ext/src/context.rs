@@ -283,7 +283,7 @@ fn ensure_may_set() -> Result<()> {
     }
 }
 
-/// The session's tenant was to end, and stays.
+/// The session's tenant was to end or to change, and that is refused: it is not entered again.
 pub fn note_refused_change() {
     state::spoil();
 }
@@ -357,7 +357,8 @@ fn lock_open(
                 return Err(lost("role"));
             }
             if again.status != Status::Active {
-                return Err(Error::Suspended { org: org.to_string() });
+                let is_dropping = again.status == Status::Dropping;
+                return Err(Error::Suspended { org: org.to_string(), is_dropping });
             }
             return Ok((again, schema));
         }

@@ -134,8 +134,8 @@ pub enum Error {
     #[error("no tenant is set")]
     NoTenantSet,
     /// Closed.
-    #[error("tenant \"{org}\" is suspended")]
-    Suspended { org: String },
+    #[error("tenant \"{org}\" is {}", if *.is_dropping { "being dropped" } else { "suspended" })]
+    Suspended { org: String, is_dropping: bool },
     /// Some of it is gone already.
     #[error("tenant \"{org}\" is being dropped")]
     BeingDropped { org: String },

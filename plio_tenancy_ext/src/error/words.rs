@@ -95,7 +95,12 @@ impl Error {
             Self::HasRole { .. } => "Only a tenant that plio.adopt_tenant() made has none.".to_owned(),
             Self::BadSchemaName(_) => "Leave schema_name out to get tenant_<org>.".to_owned(),
             Self::NoTenantSet => SET_ONE.to_owned(),
-            Self::Suspended { .. } => "An administrator can open it again with plio.resume_tenant().".to_owned(),
+            Self::Suspended { is_dropping: false, .. } => {
+                "An administrator can open it again with plio.resume_tenant().".to_owned()
+            }
+            Self::Suspended { is_dropping: true, .. } => {
+                "An administrator can finish that with plio.drop_tenant_in_steps().".to_owned()
+            }
             Self::BeingDropped { org } => {
                 format!("Finish it with CALL plio.drop_tenant_in_steps('{org}', '{org}').")
             }

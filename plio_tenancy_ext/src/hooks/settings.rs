@@ -25,6 +25,10 @@ fn is_search_path(name: &str) -> bool {
     name.eq_ignore_ascii_case(SEARCH_PATH)
 }
 
+fn is_tenant(name: &str) -> bool {
+    name.eq_ignore_ascii_case("plio.tenant")
+}
+
 /// How long a path that is set inside the tenant lasts.
 fn lifetime() -> Lifetime {
     if context::is_locked() { Lifetime::Transaction } else { Lifetime::Session }
@@ -149,7 +153,14 @@ unsafe extern "C-unwind" fn judge_call(call: pg_sys::FunctionCallInfo) {
                 *is_local = pg_sys::NullableDatum { value: true.into(), isnull: false };
             }
         } else if value.isnull {
-            or_raise(ensure_unlocked(&name));
+            let verdict = ensure_unlocked(&name);
+            if verdict.is_err() && is_tenant(&name) {
+                context::note_refused_change();
+            }
+            or_raise(verdict);
+        } else if is_tenant(&name) {
+            // PostgreSQL refuses it to ordinary roles, the check hook to the rest.
+            context::note_refused_change();
         }
     }
 }

@@ -73,7 +73,9 @@ fn it_is_counted_first_and_dropped_in_steps() {
     });
     let left = counted(&mut admin);
     assert!(left > 0 && left < before, "{left} of {before}");
-    refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    let error = refused(app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    assert_eq!(error.message(), "tenant \"acme\" is being dropped");
+    assert!(error.hint().unwrap().contains("plio.drop_tenant_in_steps()"), "{error:?}");
     app.batch_execute("ROLLBACK").unwrap();
     for call in ["resume_tenant('acme')", "suspend_tenant('acme')", "rename_tenant('acme', 'new')"] {
         let error = expect_sqlstate(admin.batch_execute(&format!("SELECT plio.{call}")), "55000");
