@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
     Case::new("replication_role", "critical", None, "app", "ALTER ROLE \"@app\" REPLICATION"),
     Case::new("replication_role", "warning", None, "copier", "CREATE ROLE copier LOGIN REPLICATION"),
     Case::new("group_role_attributes", "critical", None, "plio_admin", "ALTER ROLE plio_admin SUPERUSER"),
-    Case::new("group_role_attributes", "critical", None, "plio_tenant", "ALTER ROLE plio_tenant LOGIN CREATEROLE"),
+    Case::new("group_role_attributes", "critical", None, "plio_tenant", "ALTER ROLE plio_tenant LOGIN CREATEDB"),
     Case::new("superuser_member", "critical", None, "app", "GRANT chief TO \"@app\"").before("CREATE ROLE chief SUPERUSER"),
     Case::new("superuser_member", "critical", None, "plio_admin", "GRANT chief TO plio_admin"),
     Case::new("tenant_group_member", "warning", None, "app", "GRANT plio_tenant TO \"@app\""),
