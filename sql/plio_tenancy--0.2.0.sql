@@ -769,6 +769,15 @@ AS 'MODULE_PATHNAME', 'version_wrapper';
 --   monitor::api::_shared_totals
 --   monitor::flush::_flush_state
 
+-- Who administers, as cache.rs decides it: superusers, and the members of plio_admin, if there is one.
+CREATE FUNCTION plio._administrators() RETURNS SETOF oid
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.oid FROM pg_roles r
+     WHERE r.rolsuper OR coalesce(pg_has_role(r.oid, to_regrole('plio_admin')::oid, 'USAGE'), false)
+$$;
+REVOKE ALL ON FUNCTION plio._administrators() FROM PUBLIC;
+
 -- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
 -- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
 CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
@@ -777,7 +786,7 @@ AS $path$
     SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
       FROM pg_namespace n, pg_roles g
      WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
-       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e WHERE pg_has_role(e.extowner, 'plio_admin', 'USAGE'))
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e WHERE e.extowner IN (SELECT plio._administrators()))
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
 $path$;
 REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
@@ -895,14 +904,16 @@ AS $health$
           FROM loading WHERE how = 'late'
         UNION ALL
         SELECT 'critical', 'preload_overridden',
-               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
-               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
-          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
-         WHERE s.setrole <> 0 AND NOT is_shared
-           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
-           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
-           -- A role's setting for all databases gives way to the database's own.
-           AND (s.setdatabase <> 0 OR NOT is_session)
+               format('role %s has its own session_preload_libraries without plio_tenancy', o.setrole::regrole),
+               format('ALTER ROLE %s%s RESET session_preload_libraries', o.setrole::regrole,
+                      CASE WHEN o.setdatabase <> 0 THEN format(' IN DATABASE %I', current_database()) END)
+          -- A role's setting goes before the database's; its setting for this database before that for all.
+          FROM (SELECT DISTINCT ON (s.setrole) s.setrole, s.setdatabase, c
+                  FROM pg_db_role_setting s, unnest(s.setconfig) c
+                 WHERE s.setrole <> 0 AND c LIKE 'session\_preload\_libraries=%'
+                   AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+                 ORDER BY s.setrole, s.setdatabase DESC) o, loading
+         WHERE NOT is_shared AND o.c NOT LIKE '%plio_tenancy%'
         UNION ALL
         SELECT 'info', 'denials_log_only',
                'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
@@ -1077,13 +1088,13 @@ AS $health$
                     ELSE format('name another owner: plio.unassign_role(%L, <role>)', t.org) END
           FROM plio.tenants t CROSS JOIN LATERAL plio._owners_before(t.tenant_id) o WHERE o.owner_oid IS NULL
         UNION ALL
-        SELECT CASE WHEN r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') THEN 'critical' ELSE 'warning' END, 'role_of_schema',
+        SELECT CASE WHEN r.oid IN (SELECT plio._administrators()) THEN 'critical' ELSE 'warning' END, 'role_of_schema',
                format('role %I has the name of the schema of tenant "%s": by "$user" its search_path finds what the tenant makes there',
                    r.rolname, t.org),
                format('ALTER ROLE %I RENAME TO %I', r.rolname, left(r.rolname, 58) || '_role')
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.schema_name JOIN pg_namespace n ON n.nspname = t.schema_name
          -- A schema that was adopted may have the name of the role that owns it, or did.
-         WHERE r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE')
+         WHERE r.oid IN (SELECT plio._administrators())
             OR r.oid <> n.nspowner AND NOT EXISTS (SELECT 1 FROM plio._owners_before(t.tenant_id) o WHERE o.type = 'schema' AND o.owner_oid = r.oid)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
@@ -1589,6 +1600,17 @@ AS $ties$
       LEFT JOIN pg_attribute l ON l.attrelid = a.adrelid AND l.attnum = a.adnum
       LEFT JOIN pg_attribute k ON o.from_kind IN ('r', 'p') AND k.attrelid = o.objid AND k.attnum = o.objsubid
     UNION ALL
+    -- PostgreSQL asks each of them when a row there goes, by a query of its own, with locks on the table and its indexes.
+    SELECT 'info', 'many_references', NULL, c.confrelid::regclass::text,
+           format('%s foreign keys of %s tenants point at %s: deleting a row there, or changing its key, looks into each of their tables',
+                  count(*), count(DISTINCT f.org), c.confrelid::regclass),
+           'delete in quiet hours with room for the locks (max_locks_per_transaction), mark rows as deleted instead, or do without these keys'
+      FROM pg_constraint c
+      JOIN relations r ON r.oid = c.conrelid JOIN places f ON f.schema_oid = r.relnamespace AND f.org IS NOT NULL
+      JOIN relations e ON e.oid = c.confrelid JOIN places t ON t.schema_oid = e.relnamespace AND t.org IS NULL
+     WHERE c.contype = 'f'
+     GROUP BY c.confrelid HAVING count(*) >= 100
+    UNION ALL
     -- What lies in no schema and serves everybody: it must not lean on one tenant.
     SELECT 'critical', 'global_object', t.org, i.identity,
            format('%s serves the whole database and leans on %s of tenant "%s"', pg_describe_object(d.classid, d.objid, 0),
@@ -1844,7 +1866,8 @@ AS $roles$
     ),
     entering AS MATERIALIZED (SELECT * FROM plio._entering_roles()),
     members AS MATERIALIZED (
-        SELECT m.roleid, g.rolname AS group_name, m.member, r.rolname AS member_name, r.rolcanlogin, r.rolsuper
+        SELECT m.roleid, g.rolname AS group_name, g.rolsuper AS is_group_superuser, m.member, r.rolname AS member_name, r.rolcanlogin,
+               r.rolsuper
           FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r ON r.oid = m.member
          -- PostgreSQL's own groups are members of each other.
          WHERE m.member >= 16384
@@ -1903,6 +1926,22 @@ AS $roles$
                   t.rolname, t.org, m.group_name),
            format('REVOKE %I FROM %I', m.group_name, t.rolname)
       FROM members m JOIN tenants t ON t.oid = m.member WHERE m.group_name <> 'plio_tenant'
+    UNION ALL
+    -- Whoever is a member can SET ROLE to it.
+    SELECT 'critical', 'group_role_attributes', NULL, quote_ident(r.rolname),
+           format('%I has %s: it is a group, and its members are to be no more than it says', r.rolname, concat_ws(', ',
+                  CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcanlogin THEN 'LOGIN' END,
+                  CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
+                  CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END)),
+           format('ALTER ROLE %I NOSUPERUSER NOLOGIN NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolname IN ('plio_admin', 'plio_auditor', 'plio_reporter', 'plio_tenant')
+       AND (r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)
+    UNION ALL
+    SELECT 'critical', 'superuser_member', NULL, quote_ident(m.member_name),
+           format('%I is a member of %I, a superuser: SET ROLE makes it one', m.member_name, m.group_name),
+           format('REVOKE %I FROM %I', m.group_name, m.member_name)
+      FROM members m WHERE m.is_group_superuser AND NOT m.rolsuper AND m.group_name NOT LIKE 'plio\_%'
     UNION ALL
     SELECT 'warning', 'tenant_group_member', NULL, quote_ident(m.member_name),
            format('%I may log in and is a member of plio_tenant: it has without a tenant what is shared with tenants', m.member_name),
@@ -1970,11 +2009,12 @@ AS $outside$
     ),
     settings AS (
         SELECT s.setrole, s.setdatabase, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value,
-               CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
+               CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ALTER ROLE ALL'
+                    WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
                     WHEN s.setdatabase = 0 THEN format('ALTER ROLE %I', r.rolname)
                     ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS alter_what,
-               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose,
-               r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') AS is_administrators
+               coalesce(nullif(concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)), ''), 'every role') AS whose,
+               r.oid IN (SELECT plio._administrators()) AS is_administrators
           FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
           LEFT JOIN pg_authid r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
          WHERE s.setdatabase = 0 OR d.datname = current_database()
@@ -2211,7 +2251,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $trust$
     WITH administrators AS MATERIALIZED (
-        SELECT oid FROM pg_authid WHERE rolsuper OR pg_has_role(oid, 'plio_admin', 'USAGE')
+        SELECT a.oid FROM plio._administrators() a (oid)
     ),
     -- What lies outside tenants and was not shared as a whole.
     outside AS MATERIALIZED (

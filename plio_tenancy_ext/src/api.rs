@@ -92,6 +92,7 @@ unsafe extern "C-unwind" fn set_tenant(call: pg_sys::FunctionCallInfo) -> pg_sys
     let org = unsafe { wanted_org(call) };
     or_raise(
         required(org.as_deref(), "set_tenant", "org")
+            .inspect_err(|_| context::note_refused_change())
             .and_then(|org| context::enter(org, is_alone, is_nested || session::is_in_utility())),
     );
     pg_sys::Datum::null()

@@ -297,7 +297,7 @@ fn ensure_may_set() -> Result<()> {
     }
 }
 
-/// The session's tenant was to end, and stays.
+/// The session's tenant was to end or to change, and that is refused: it is not entered again.
 pub fn note_refused_change() {
     state::spoil();
 }

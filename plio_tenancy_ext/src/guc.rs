@@ -128,11 +128,12 @@ pub fn is_only_reporting() -> bool {
 }
 
 /// The settings that the active tenant locks whatever the value is, by the names that messages give them.
-const LOCKED: [&str; 7] = [
+const LOCKED: [&str; 8] = [
     "plio.allow_partial_reports",
     "plio.allowed_connections",
     "plio.denials_log_rate",
     "plio.enforcement",
+    "plio.report_visit_timeout",
     "plio.tenant",
     "role",
     "session_authorization",

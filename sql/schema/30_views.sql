@@ -1,3 +1,12 @@
+-- Who administers, as cache.rs decides it: superusers, and the members of plio_admin, if there is one.
+CREATE FUNCTION plio._administrators() RETURNS SETOF oid
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.oid FROM pg_roles r
+     WHERE r.rolsuper OR coalesce(pg_has_role(r.oid, to_regrole('plio_admin')::oid, 'USAGE'), false)
+$$;
+REVOKE ALL ON FUNCTION plio._administrators() FROM PUBLIC;
+
 -- The schemas in every tenant's search_path (plio_tenancy_ext/src/cache/shares.rs), and whether the tenants' roles may use
 -- them: PostgreSQL leaves out of the path, without a word, what a role may not use.
 CREATE FUNCTION plio._path_schemas() RETURNS TABLE (schema oid, is_usable boolean)
@@ -6,7 +15,7 @@ AS $path$
     SELECT n.oid, has_schema_privilege(g.oid, n.oid, 'USAGE')
       FROM pg_namespace n, pg_roles g
      WHERE g.rolname = 'plio_tenant' AND n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
-       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e WHERE pg_has_role(e.extowner, 'plio_admin', 'USAGE'))
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_extension e WHERE e.extowner IN (SELECT plio._administrators()))
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
 $path$;
 REVOKE ALL ON FUNCTION plio._path_schemas() FROM PUBLIC;
@@ -124,14 +133,16 @@ AS $health$
           FROM loading WHERE how = 'late'
         UNION ALL
         SELECT 'critical', 'preload_overridden',
-               format('role %s has its own session_preload_libraries without plio_tenancy', s.setrole::regrole),
-               format('ALTER ROLE %s RESET session_preload_libraries', s.setrole::regrole)
-          FROM pg_db_role_setting s, unnest(s.setconfig) c, loading
-         WHERE s.setrole <> 0 AND NOT is_shared
-           AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
-           AND c LIKE 'session\_preload\_libraries=%' AND c NOT LIKE '%plio_tenancy%'
-           -- A role's setting for all databases gives way to the database's own.
-           AND (s.setdatabase <> 0 OR NOT is_session)
+               format('role %s has its own session_preload_libraries without plio_tenancy', o.setrole::regrole),
+               format('ALTER ROLE %s%s RESET session_preload_libraries', o.setrole::regrole,
+                      CASE WHEN o.setdatabase <> 0 THEN format(' IN DATABASE %I', current_database()) END)
+          -- A role's setting goes before the database's; its setting for this database before that for all.
+          FROM (SELECT DISTINCT ON (s.setrole) s.setrole, s.setdatabase, c
+                  FROM pg_db_role_setting s, unnest(s.setconfig) c
+                 WHERE s.setrole <> 0 AND c LIKE 'session\_preload\_libraries=%'
+                   AND (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+                 ORDER BY s.setrole, s.setdatabase DESC) o, loading
+         WHERE NOT is_shared AND o.c NOT LIKE '%plio_tenancy%'
         UNION ALL
         SELECT 'info', 'denials_log_only',
                'no shared memory: denials are in the server''s log alone, where RAISE LOG writes lines that look like them, and nothing is counted',
@@ -306,13 +317,13 @@ AS $health$
                     ELSE format('name another owner: plio.unassign_role(%L, <role>)', t.org) END
           FROM plio.tenants t CROSS JOIN LATERAL plio._owners_before(t.tenant_id) o WHERE o.owner_oid IS NULL
         UNION ALL
-        SELECT CASE WHEN r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') THEN 'critical' ELSE 'warning' END, 'role_of_schema',
+        SELECT CASE WHEN r.oid IN (SELECT plio._administrators()) THEN 'critical' ELSE 'warning' END, 'role_of_schema',
                format('role %I has the name of the schema of tenant "%s": by "$user" its search_path finds what the tenant makes there',
                    r.rolname, t.org),
                format('ALTER ROLE %I RENAME TO %I', r.rolname, left(r.rolname, 58) || '_role')
           FROM plio.tenants t JOIN pg_roles r ON r.rolname = t.schema_name JOIN pg_namespace n ON n.nspname = t.schema_name
          -- A schema that was adopted may have the name of the role that owns it, or did.
-         WHERE r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE')
+         WHERE r.oid IN (SELECT plio._administrators())
             OR r.oid <> n.nspowner AND NOT EXISTS (SELECT 1 FROM plio._owners_before(t.tenant_id) o WHERE o.type = 'schema' AND o.owner_oid = r.oid)
         UNION ALL
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',

@@ -119,6 +119,17 @@ AS $ties$
       LEFT JOIN pg_attribute l ON l.attrelid = a.adrelid AND l.attnum = a.adnum
       LEFT JOIN pg_attribute k ON o.from_kind IN ('r', 'p') AND k.attrelid = o.objid AND k.attnum = o.objsubid
     UNION ALL
+    -- PostgreSQL asks each of them when a row there goes, by a query of its own, with locks on the table and its indexes.
+    SELECT 'info', 'many_references', NULL, c.confrelid::regclass::text,
+           format('%s foreign keys of %s tenants point at %s: deleting a row there, or changing its key, looks into each of their tables',
+                  count(*), count(DISTINCT f.org), c.confrelid::regclass),
+           'delete in quiet hours with room for the locks (max_locks_per_transaction), mark rows as deleted instead, or do without these keys'
+      FROM pg_constraint c
+      JOIN relations r ON r.oid = c.conrelid JOIN places f ON f.schema_oid = r.relnamespace AND f.org IS NOT NULL
+      JOIN relations e ON e.oid = c.confrelid JOIN places t ON t.schema_oid = e.relnamespace AND t.org IS NULL
+     WHERE c.contype = 'f'
+     GROUP BY c.confrelid HAVING count(*) >= 100
+    UNION ALL
     -- What lies in no schema and serves everybody: it must not lean on one tenant.
     SELECT 'critical', 'global_object', t.org, i.identity,
            format('%s serves the whole database and leans on %s of tenant "%s"', pg_describe_object(d.classid, d.objid, 0),

@@ -9,7 +9,8 @@ AS $roles$
     ),
     entering AS MATERIALIZED (SELECT * FROM plio._entering_roles()),
     members AS MATERIALIZED (
-        SELECT m.roleid, g.rolname AS group_name, m.member, r.rolname AS member_name, r.rolcanlogin, r.rolsuper
+        SELECT m.roleid, g.rolname AS group_name, g.rolsuper AS is_group_superuser, m.member, r.rolname AS member_name, r.rolcanlogin,
+               r.rolsuper
           FROM pg_auth_members m JOIN pg_authid g ON g.oid = m.roleid JOIN pg_authid r ON r.oid = m.member
          -- PostgreSQL's own groups are members of each other.
          WHERE m.member >= 16384
@@ -68,6 +69,22 @@ AS $roles$
                   t.rolname, t.org, m.group_name),
            format('REVOKE %I FROM %I', m.group_name, t.rolname)
       FROM members m JOIN tenants t ON t.oid = m.member WHERE m.group_name <> 'plio_tenant'
+    UNION ALL
+    -- Whoever is a member can SET ROLE to it.
+    SELECT 'critical', 'group_role_attributes', NULL, quote_ident(r.rolname),
+           format('%I has %s: it is a group, and its members are to be no more than it says', r.rolname, concat_ws(', ',
+                  CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcanlogin THEN 'LOGIN' END,
+                  CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
+                  CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END)),
+           format('ALTER ROLE %I NOSUPERUSER NOLOGIN NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS', r.rolname)
+      FROM pg_authid r
+     WHERE r.rolname IN ('plio_admin', 'plio_auditor', 'plio_reporter', 'plio_tenant')
+       AND (r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)
+    UNION ALL
+    SELECT 'critical', 'superuser_member', NULL, quote_ident(m.member_name),
+           format('%I is a member of %I, a superuser: SET ROLE makes it one', m.member_name, m.group_name),
+           format('REVOKE %I FROM %I', m.group_name, m.member_name)
+      FROM members m WHERE m.is_group_superuser AND NOT m.rolsuper AND m.group_name NOT LIKE 'plio\_%'
     UNION ALL
     SELECT 'warning', 'tenant_group_member', NULL, quote_ident(m.member_name),
            format('%I may log in and is a member of plio_tenant: it has without a tenant what is shared with tenants', m.member_name),

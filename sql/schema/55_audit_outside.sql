@@ -30,11 +30,12 @@ AS $outside$
     ),
     settings AS (
         SELECT s.setrole, s.setdatabase, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value,
-               CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
+               CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ALTER ROLE ALL'
+                    WHEN s.setrole = 0 THEN format('ALTER DATABASE %I', d.datname)
                     WHEN s.setdatabase = 0 THEN format('ALTER ROLE %I', r.rolname)
                     ELSE format('ALTER ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS alter_what,
-               concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)) AS whose,
-               r.rolsuper OR pg_has_role(r.oid, 'plio_admin', 'USAGE') AS is_administrators
+               coalesce(nullif(concat_ws(' in database ', quote_ident(r.rolname), quote_ident(d.datname)), ''), 'every role') AS whose,
+               r.oid IN (SELECT plio._administrators()) AS is_administrators
           FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c
           LEFT JOIN pg_authid r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
          WHERE s.setdatabase = 0 OR d.datname = current_database()

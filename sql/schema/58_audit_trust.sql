@@ -5,7 +5,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $trust$
     WITH administrators AS MATERIALIZED (
-        SELECT oid FROM pg_authid WHERE rolsuper OR pg_has_role(oid, 'plio_admin', 'USAGE')
+        SELECT a.oid FROM plio._administrators() a (oid)
     ),
     -- What lies outside tenants and was not shared as a whole.
     outside AS MATERIALIZED (

@@ -186,6 +186,12 @@ pub fn is_trusted_member(relation: Oid) -> bool {
         && administers(catalog::relation_owner(relation))
 }
 
+/// Whether a relation belongs to a role that is trusted in the active tenant.
+pub fn is_owner_trusted(relation: Oid) -> bool {
+    catalog::relation_owner(relation)
+        .is_some_and(|owner| owner_of_code(owner, context::active_schema()) != CodeOwner::Stranger)
+}
+
 /// The schemas of the extensions that belong to trusted roles.
 pub fn trusted_extension_schemas() -> impl Iterator<Item = Oid> {
     let extensions = catalog::extensions().into_iter();

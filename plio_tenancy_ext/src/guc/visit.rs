@@ -4,6 +4,7 @@
 //! next statement: with either a tenant's view could end the reporter's session, or outlive the reporter's own timeout. Other
 //! timeouts begin with a statement of the client's, and the rest of a visit's changes goes with its subtransaction.
 
+use super::locked_by_tenant;
 use crate::context;
 use crate::error::Error;
 use crate::pg::{guc, session};
@@ -30,17 +31,25 @@ thread_local! {
 
 /// Defines the limit.
 pub fn define() {
-    GucRegistry::define_int_guc(
-        c"plio.report_visit_timeout",
-        c"How long a report or a report view may stay in one tenant.",
-        c"A tenant that takes longer counts as failed. 0: no limit.",
-        &VISIT_TIMEOUT,
-        0,
-        i32::MAX,
-        GucContext::Userset,
-        GucFlags::UNIT_MS,
-    );
+    // SAFETY: the hook is guarded.
+    unsafe {
+        GucRegistry::define_int_guc_with_hooks(
+            c"plio.report_visit_timeout",
+            c"How long a report or a report view may stay in one tenant.",
+            c"A tenant that takes longer counts as failed. 0: no limit.",
+            &VISIT_TIMEOUT,
+            0,
+            i32::MAX,
+            GucContext::Userset,
+            GucFlags::UNIT_MS,
+            Some(check_visit_timeout),
+            None,
+            None,
+        );
+    }
 }
+
+locked_by_tenant!(check_visit_timeout, "plio.report_visit_timeout", i32);
 
 /// Puts the locks in front of PostgreSQL's own settings.
 pub fn install_locks() {

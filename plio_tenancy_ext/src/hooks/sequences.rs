@@ -7,11 +7,12 @@
 //! Those are read as text, and as many calls are let through as they hold, if each names a sequence within reach. All of them
 //! are made ready before the first row is touched: nothing is left for code that runs meanwhile.
 
+use crate::cache::code;
 use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, check_perms, planner};
 use crate::pg::catalog::{self, Default};
 use crate::pg::function::plain_function;
-use crate::pg::{FIRST_NORMAL_OID, borrowed, nodes, raw, session};
+use crate::pg::{FIRST_NORMAL_OID, borrowed, depend, nodes, raw, session};
 use crate::policy::{Access, Actor, Why};
 use crate::{cache, context, denial, one_layer};
 use pgrx::pg_sys::{self, NodeTag, Oid};
@@ -157,14 +158,22 @@ fn runs_code(table: Oid) -> bool {
 }
 
 /// Judges a call: setting a value is for the tenant's own sequences, the rest as the access check says. Where the tenant has a
-/// role, what is no tenant's is left to PostgreSQL's privileges: a definer function may count with a sequence that is not shared.
+/// role, what is no tenant's is left to PostgreSQL's privileges: a definer function may count with a sequence that is not
+/// shared. But not a stranger's: whoever may create a sequence, and grant it, would hear what a tenant writes to it.
 fn ensure_sequence(function: u32, sequence: Oid) -> Result<()> {
     match judge(function, sequence) {
-        Err(Error::Denied { why: Why::NotShared | Why::SharedReadOnly, .. }) if context::holds_role() => {
+        Err(Error::Denied { why: Why::NotShared | Why::SharedReadOnly, .. })
+            if context::holds_role() && (code::is_owner_trusted(sequence) || counts_for_shared(sequence)) =>
+        {
             Ok(())
         }
         verdict => verdict,
     }
+}
+
+/// Whether a sequence numbers the rows of a table that tenants may write.
+fn counts_for_shared(sequence: Oid) -> bool {
+    depend::table_of_sequence(sequence).is_some_and(|table| check_perms::judge(table, Access::Write).is_ok())
 }
 
 fn judge(function: u32, sequence: Oid) -> Result<()> {

@@ -28,6 +28,10 @@ fn is_search_path(name: &str) -> bool {
     name.eq_ignore_ascii_case(SEARCH_PATH)
 }
 
+fn is_tenant(name: &str) -> bool {
+    name.eq_ignore_ascii_case("plio.tenant")
+}
+
 /// How long a path that is set inside the tenant lasts.
 fn lifetime() -> Lifetime {
     if context::is_locked() { Lifetime::Transaction } else { Lifetime::Session }
@@ -180,9 +184,12 @@ unsafe extern "C-unwind" fn judge_call(call: pg_sys::FunctionCallInfo) {
                 *value = pg_sys::NullableDatum { value: path, isnull: false };
             }
         } else {
-            if value.isnull {
-                or_raise(ensure_unlocked(&name));
+            let verdict = if value.isnull { ensure_unlocked(&name) } else { Ok(()) };
+            if is_tenant(&name) && (verdict.is_err() || !value.isnull) {
+                // A value is refused by PostgreSQL to ordinary roles, by the check hook to the rest.
+                context::note_refused_change();
             }
+            or_raise(verdict);
             if is_local.isnull || is_local.value.value() == 0 {
                 changed::note(&name);
             }

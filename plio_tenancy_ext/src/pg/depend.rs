@@ -106,6 +106,16 @@ pub fn owner_of_toast(toast: Oid) -> Option<(Oid, Oid)> {
     Some((owner, catalog::relation_schema(owner)?))
 }
 
+/// The table whose column a sequence belongs to (serial, identity, OWNED BY).
+pub fn table_of_sequence(sequence: Oid) -> Option<Oid> {
+    let references = references_of((pg_sys::RelationRelationId, sequence));
+    let of_column = |kind: char| matches!(kind, 'a' | 'i');
+    references
+        .iter()
+        .find(|tie| of_column(tie.kind) && tie.to.0 == pg_sys::RelationRelationId)
+        .map(|tie| tie.to.1)
+}
+
 /// The relation that a rule, a default, a trigger or a policy belongs to; `None` for all other objects.
 pub fn relation_around((class, object): Address) -> Option<Oid> {
     let (catalog, index, column) =

@@ -22,8 +22,9 @@ const UNUSABLE: &str = "
     SELECT n.nspname::text, pg_catalog.has_schema_privilege($1, n.oid, 'USAGE')
       FROM pg_catalog.pg_namespace n
      WHERE n.oid >= 2200 AND n.nspname NOT IN ('information_schema', 'plio')
-       AND (n.oid IN (SELECT e.extnamespace FROM pg_catalog.pg_extension e
-                       WHERE pg_catalog.pg_has_role(e.extowner, 'plio_admin', 'USAGE'))
+       AND (n.oid IN (SELECT e.extnamespace FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_roles o ON o.oid = e.extowner
+                       WHERE o.rolsuper
+                          OR pg_catalog.pg_has_role(o.oid, pg_catalog.to_regrole('plio_admin')::oid, 'USAGE'))
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
        AND NOT pg_catalog.has_schema_privilege('plio_tenant', n.oid, 'USAGE')
        AND EXISTS (SELECT 1 FROM plio.access a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name

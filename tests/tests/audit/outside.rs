@@ -97,6 +97,20 @@ pub const CASES: &[Case] = &[
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET plio.enforcement = off', current_database()); END $$",
     ),
     Case::new(
+        "enforcement_preset",
+        "critical",
+        None,
+        "every role",
+        "ALTER ROLE ALL SET plio.enforcement = report",
+    ),
+    Case::new(
+        "connections_preset",
+        "warning",
+        None,
+        "every role",
+        "ALTER ROLE ALL SET plio.allowed_connections = 'x'",
+    ),
+    Case::new(
         "connections_preset",
         "warning",
         None,

@@ -39,8 +39,8 @@ pub const CASES: &[Case] = &[
     Case::new("event_trigger_disabled", "critical", None, "", "ALTER EVENT TRIGGER plio_sql_drop DISABLE"),
     Case::new("registry_trigger_disabled", "critical", None, "", "ALTER TABLE plio.access DISABLE TRIGGER ALL"),
     Case::new("preload_overridden", "critical", None, "",
-        "DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET session_preload_libraries = %L', '@app', current_database(), ''); END $$")
-        .mend("DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET session_preload_libraries', '@app', current_database()); END $$"),
+        "DO $$ BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET session_preload_libraries = auto_explain', '@app', current_database()); END $$"),
+    Case::new("preload_overridden", "critical", None, "", "ALTER ROLE \"@app\" SET session_preload_libraries = auto_explain"),
 ];
 
 #[test]

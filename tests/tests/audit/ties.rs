@@ -9,6 +9,16 @@ const BRAVO: Option<&str> = Some("bravo");
 
 pub const CASES: &[Case] = &[
     Case::new(
+        "many_references",
+        "info",
+        None,
+        "countries",
+        "DO $$ BEGIN FOR i IN 1..100 LOOP
+             EXECUTE format('CREATE TABLE tenant_acme.many%s (c text REFERENCES countries)', i);
+         END LOOP; END $$",
+    )
+    .mend("DO $$ BEGIN FOR i IN 1..100 LOOP EXECUTE format('DROP TABLE tenant_acme.many%s', i); END LOOP; END $$"),
+    Case::new(
         "foreign_key",
         "critical",
         ACME,

@@ -188,6 +188,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("SET LOCAL plio.tenant = 'nosuch'", "42501"),
     ("SELECT plio.set_tenant('nosuch')", "42501"),
     ("SELECT plio.set_tenant('shut')", "55000"),
+    ("SELECT plio.set_tenant(NULL)", "22023"),
+    ("SELECT set_config('plio.tenant', 'bravo', false)", "42501"),
+    ("SELECT set_config('PLIO.tenant', 'bravo', true)", "42501"),
+    ("UPDATE pg_settings SET setting = 'bravo' WHERE name = 'plio.tenant'", "42501"),
     ("SET plio.tenant = 'shut'", "55000"),
     ("DO $$ BEGIN SET plio.tenant = 'nosuch'; END $$", "25001"),
 ];
@@ -221,13 +225,13 @@ fn after_a_refused_change_no_tenant_is_in_force() {
         // Swallowed by the driver, by a savepoint, by an exception block.
         let mut client = session_in_acme(&fixture);
         client.batch_execute("BEGIN").unwrap();
-        refused(client.batch_execute(change), code);
+        expect_sqlstate(client.batch_execute(change), code);
         client.batch_execute("ROLLBACK").unwrap();
         assert_none_in_force(&mut client);
         client.batch_execute("SET plio.tenant = 'bravo'").unwrap();
         assert_sees(&mut client, "bravo");
         client.batch_execute("BEGIN; SAVEPOINT s").unwrap();
-        refused(client.batch_execute(change), code);
+        expect_sqlstate(client.batch_execute(change), code);
         client.batch_execute("ROLLBACK TO s").unwrap();
         refused(client.batch_execute("SELECT name FROM users"), "55000");
         client.batch_execute("ROLLBACK").unwrap();

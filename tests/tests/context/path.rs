@@ -151,6 +151,21 @@ fn the_extensions_settings_are_locked_in_both_scopes() {
         }
     }
     assert_eq!(text(&mut admin, "SHOW plio.enforcement").as_deref(), Some("on"));
+    // The list is PostgreSQL's own: no setting of the extension's is forgotten.
+    let list =
+        "SELECT name, setting FROM pg_settings WHERE name LIKE 'plio.%' AND context IN ('user', 'superuser')";
+    let settings = admin.query(list, &[]).unwrap();
+    assert!(settings.len() >= 6, "{}", settings.len());
+    for (setting, change) in
+        settings.iter().flat_map(|setting| CHANGES.iter().map(move |change| (setting, change)))
+    {
+        let (name, value): (&str, &str) = (setting.get(0), setting.get(1));
+        let change = change.replace("{}", name).replace("{value}", &format!("'{value}'"));
+        admin.batch_execute("SET plio.tenant = 'acme'; BEGIN").unwrap();
+        let refused = admin.batch_execute(&change);
+        assert!(refused.is_err() || name == "plio.tenant", "{change}");
+        admin.batch_execute("ROLLBACK; RESET plio.tenant").unwrap();
+    }
 }
 
 // Refused in the assign hook, each value stayed in memory to the session's end.

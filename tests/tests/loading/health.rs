@@ -89,6 +89,16 @@ fn health_finds_each_defect() {
             "ALTER ROLE plio_auditor RENAME TO another".to_owned(),
             "ALTER ROLE another RENAME TO plio_auditor".to_owned(),
         ),
+        (
+            "missing_group",
+            "ALTER ROLE plio_admin RENAME TO another".to_owned(),
+            "ALTER ROLE another RENAME TO plio_admin".to_owned(),
+        ),
+        (
+            "missing_group",
+            "ALTER ROLE plio_tenant RENAME TO another".to_owned(),
+            "ALTER ROLE another RENAME TO plio_tenant".to_owned(),
+        ),
     ] {
         assert_eq!(findings(&mut admin), ["loading"], "before {finding}");
         // Where the extension is, a tenant's role is protected: such harm comes from another database.
@@ -101,6 +111,7 @@ fn health_finds_each_defect() {
         };
         harm.batch_execute(&plant).unwrap_or_else(|error| panic!("{plant}: {error:?}"));
         assert!(findings(&mut admin).contains(&finding.to_owned()), "{finding}: {:?}", findings(&mut admin));
+        admin.query("SELECT * FROM plio.audit()", &[]).unwrap_or_else(|error| panic!("{finding}: {error:?}"));
         // A tenant that has lost its schema or role cannot be entered.
         if finding.starts_with("missing_") && finding != "missing_group" {
             refused(admin.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");

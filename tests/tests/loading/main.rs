@@ -243,6 +243,19 @@ fn a_session_without_the_library_cannot_set_a_tenant() {
     // The function above has loaded the library: from here on even that session is judged.
     assert!(late.query("SELECT * FROM tenant_acme.users", &[]).is_err());
     admin.batch_execute(&format!("{alter} RESET ALL")).unwrap();
+    // A role's setting for all databases goes before the database's, too, unless it has one for this database.
+    let everywhere = format!("ALTER ROLE \"{}\"", fixture.app);
+    admin.batch_execute(&format!("{everywhere} SET session_preload_libraries = 'auto_explain'")).unwrap();
+    assert_eq!(findings(&mut admin), ["preload_overridden", "loading"]);
+    let mut late = fixture.db.connect(&fixture.app);
+    refused(late.batch_execute("BEGIN; SELECT plio.set_tenant('acme')"), "55000");
+    admin.batch_execute(&format!("{alter} SET session_preload_libraries = 'plio_tenancy'")).unwrap();
+    assert_eq!(findings(&mut admin), ["loading"]);
+    fixture.db.connect(&fixture.app).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    admin.batch_execute(&format!("{alter} RESET ALL")).unwrap();
+    let fix = first(&mut admin, "SELECT fix FROM plio.health() WHERE finding = 'preload_overridden'");
+    admin.batch_execute(&fix).unwrap();
+    assert_eq!(findings(&mut admin), ["loading"]);
     fixture.db.connect(&fixture.app).batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
 }
 

@@ -268,13 +268,20 @@ fn an_extension_is_trusted_only_with_its_owner() {
         .batch_execute("CREATE SCHEMA dev; CREATE EXTENSION hstore SCHEMA dev; CREATE TABLE dev.sink (t text);
              GRANT USAGE ON SCHEMA dev TO PUBLIC; GRANT ALL ON dev.sink TO PUBLIC;
              ALTER EXTENSION hstore ADD TABLE dev.sink;
-             CREATE FUNCTION dev.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER EXTENSION hstore ADD FUNCTION dev.f()")
+             CREATE FUNCTION dev.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER EXTENSION hstore ADD FUNCTION dev.f();
+             CREATE SEQUENCE dev.ear; GRANT ALL ON dev.ear TO PUBLIC; ALTER EXTENSION hstore ADD SEQUENCE dev.ear")
         .unwrap();
     let mut client = db.connect(app);
     let mut acme = Judge::inside(&mut client, "acme");
     acme.refused("SELECT * FROM dev.sink", "42501");
     acme.refused("INSERT INTO dev.sink VALUES ('x')", "42501");
     acme.refused("SELECT dev.f()", "42501");
+    // A value that a tenant sets there would be read outside.
+    for call in
+        ["nextval('dev.ear')", "setval('dev.ear', 42)", "setval('dev.ear', 42, false)", "currval('dev.ear')"]
+    {
+        acme.refused(&format!("SELECT {call}"), "42501");
+    }
     acme.gives("SELECT 'dev' = ANY (current_schemas(false))", &["f"]);
     // What the extension itself made belongs to the superuser, whoever installed it.
     acme.allowed("SELECT 'a=>1'::dev.hstore OPERATOR(dev.->) 'a'");
