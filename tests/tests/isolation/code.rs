@@ -333,6 +333,7 @@ fn a_path_finds_no_function_of_a_tenant_without_it() {
         outside.refused(call, "55000");
     }
     drop(outside);
+    app.batch_execute("DEALLOCATE ALL").unwrap();
     let mut bravo = Judge::inside(&mut app, "bravo").silent_about(&[]);
     for call in calls {
         bravo.allowed(call);
