@@ -19,8 +19,8 @@ pub use self::stored::{
     C_LANGUAGE, Default, SQL_LANGUAGE, SqlBody, defaults, has_plain_types_only, language_of, sql_body,
     stored_expressions,
 };
-use super::{FIRST_NORMAL_OID, owned, raw};
 use super::scan::{self, Key};
+use super::{FIRST_NORMAL_OID, owned, raw};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
