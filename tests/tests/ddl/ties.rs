@@ -56,7 +56,6 @@ const TIES: &[&str] = &[
     "CREATE TABLE {f}.x (a int); ALTER TABLE {f}.x ADD COLUMN b {t}.short, ADD COLUMN c int",
     "CREATE TABLE {f}.x (a int); ALTER TABLE {f}.x ADD COLUMN b text COLLATE {t}.coll",
     "CREATE TABLE {f}.x (a int) PARTITION BY LIST (a); ALTER TABLE {f}.x ADD COLUMN b {t}.mood",
-    "CREATE TABLE {f}.x (a int); DO 'BEGIN ALTER TABLE {f}.x ADD COLUMN b int; ALTER TABLE {f}.x ADD COLUMN c {t}.mood; END'",
     "CREATE TABLE {f}.x (a int); ALTER TABLE {f}.x ADD COLUMN b int GENERATED ALWAYS AS ({t}.twice(a)) STORED",
     "CREATE TABLE {f}.x (a int); ALTER TABLE {f}.x ADD COLUMN b int CHECK (b > {t}.answer())",
     "CREATE TABLE {f}.x (a int); ALTER TABLE {f}.x ADD COLUMN b int REFERENCES {t}.base",
