@@ -57,16 +57,11 @@ fn fill(db: &Db, tenants: usize) {
     });
 }
 
-/// What the session's server process has used of the processor (proc(5): in ticks, 100 a second on Linux).
+/// What the session's server process has used of the processor (Linux: the first number of schedstat, in nanoseconds).
 pub fn processor_time(client: &mut Client) -> Duration {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    let ticks = after_name
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|ticks| ticks.parse::<u64>().unwrap())
-        .sum::<u64>();
-    Duration::from_millis(ticks * 10)
+    let path = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let spent = text.split_whitespace().next().and_then(|number| number.parse().ok());
+    Duration::from_nanos(spent.unwrap_or_else(|| panic!("{path}: {text}")))
 }

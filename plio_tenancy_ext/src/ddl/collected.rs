@@ -5,9 +5,9 @@
 //! one leaves its frame behind, which the end of its (sub)transaction removes.
 
 use crate::pg::depend::{self, Address};
-use crate::pg::session;
+use crate::pg::{catalog, session};
 use crate::registry::ShareRow;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 
 /// What one utility statement did.
@@ -15,6 +15,8 @@ use std::cell::RefCell;
 pub struct Done {
     /// What it created, and what it altered.
     pub objects: Vec<Touched>,
+    /// The columns that it added to tables.
+    pub columns: Vec<(Oid, i16)>,
     /// The tables that it gave a default, whose row PostgreSQL does not name.
     pub defaulted: Vec<Oid>,
     /// Shares whose object it dropped.
@@ -60,12 +62,14 @@ pub fn leave(place: usize) {
         let mut rest = Done::default();
         for frame in frames.drain(place.min(frames.len())..) {
             rest.objects.extend(frame.done.objects);
+            rest.columns.extend(frame.done.columns);
             rest.defaulted.extend(frame.done.defaulted);
             rest.lost_shares.extend(frame.done.lost_shares);
             rest.has_dropped_extension |= frame.done.has_dropped_extension;
         }
         if let Some(outer) = frames.last_mut() {
             outer.done.objects.append(&mut rest.objects);
+            outer.done.columns.append(&mut rest.columns);
             outer.done.defaulted.append(&mut rest.defaulted);
             outer.done.lost_shares.append(&mut rest.lost_shares);
             outer.done.has_dropped_extension |= rest.has_dropped_extension;
@@ -98,6 +102,11 @@ pub fn note(touched: Touched) {
     });
 }
 
+/// Notes that the running statement added a column to that table.
+pub fn note_column(table: Oid, column: i16) {
+    with_current(|done| done.columns.push((table, column)));
+}
+
 /// Notes that the running statement gave a column of that table a default.
 pub fn note_default(table: Oid) {
     with_current(|done| done.defaulted.push(table));
@@ -122,11 +131,20 @@ fn with_current(f: impl FnOnce(&mut Done)) {
 }
 
 /// What the running statement created and altered, each object once; `None` when it began before the hooks were there.
+///
+/// A table to which it only added columns of PostgreSQL's own types is none: nothing depends on anything that was not there
+/// before, and whether the table may change was judged as the columns were announced. Their defaults, keys and checks are
+/// objects of their own.
 pub fn take_objects() -> Option<Vec<Touched>> {
-    let (mut objects, mut defaulted) = FRAMES.with_borrow_mut(|frames| {
-        let done = &mut frames.last_mut()?.done;
-        Some((std::mem::take(&mut done.objects), std::mem::take(&mut done.defaulted)))
+    let (mut objects, columns, mut defaulted) = FRAMES.with_borrow_mut(|frames| {
+        let Done { objects, columns, defaulted, .. } = &mut frames.last_mut()?.done;
+        Some((std::mem::take(objects), std::mem::take(columns), std::mem::take(defaulted)))
     })?;
+    for (table, column) in columns {
+        if !catalog::is_plain_column(table, column) {
+            objects.push(Touched { address: (pg_sys::RelationRelationId, table), is_created: false });
+        }
+    }
     defaulted.sort_unstable_by_key(|table| table.to_u32());
     defaulted.dedup();
     for default in defaulted.into_iter().flat_map(depend::new_defaults_of) {

@@ -19,8 +19,8 @@ pub use self::stored::{
     C_LANGUAGE, Default, SQL_LANGUAGE, SqlBody, defaults, has_plain_types_only, language_of, sql_body,
     stored_expressions,
 };
-use super::owned;
 use super::scan::{self, Key};
+use super::{FIRST_NORMAL_OID, owned, raw};
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
 
@@ -83,6 +83,28 @@ pub fn relation_kind(oid: pg_sys::Oid) -> Option<char> {
     // SAFETY: any oid may be asked for; NUL when there is none.
     let kind = unsafe { pg_sys::get_rel_relkind(oid) };
     (kind != 0).then_some(char::from(kind as u8))
+}
+
+/// Whether a column of a table leans on nothing but PostgreSQL's own types and collations; false where that cannot be told.
+/// The table is locked.
+pub fn is_plain_column(table: pg_sys::Oid, column: i16) -> bool {
+    let is_own = |oid: pg_sys::Oid| oid.to_u32() < FIRST_NORMAL_OID;
+    // SAFETY: any oid may be asked for; the relation is closed again; the column is one of those that are described.
+    unsafe {
+        let relation = pg_sys::RelationIdGetRelation(table);
+        if relation.is_null() {
+            return false;
+        }
+        let (kind, described) = ((*(*relation).rd_rel).relkind as u8, (*relation).rd_att);
+        let is_plain = matches!(kind, pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE)
+            && (1..=(*described).natts).contains(&i32::from(column))
+            && {
+                let column = raw::column(described, column as usize - 1);
+                is_own((*column).atttypid) && is_own((*column).attcollation)
+            };
+        pg_sys::RelationClose(relation);
+        is_plain
+    }
 }
 
 /// A type's kind (`typtype`), as in pg_type.

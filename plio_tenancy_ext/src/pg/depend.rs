@@ -216,6 +216,13 @@ pub fn recorded_schema_of((class, object): Address) -> Option<Oid> {
 
 /// The schema that an object lies in, or that its relation lies in; `None` for objects that lie in none.
 pub fn schema_of((class, object): Address) -> Option<Oid> {
+    // Most of what is asked for, without the detour by objectaddress.c's table.
+    if class == pg_sys::RelationRelationId {
+        return catalog::relation_schema(object);
+    }
+    if class == pg_sys::ProcedureRelationId {
+        return catalog::function_schema(object);
+    }
     // The triggers of a foreign key on the table that it points at are the constraint's.
     if class.to_u32() == TRIGGER
         && let Some(constraint) = constraint_of_trigger(object)

@@ -84,8 +84,11 @@ pub fn note(event: Event, class: Oid, object: Oid, column: i32) {
     match event {
         Event::Created | Event::Altered => {
             context::temporary::note_change();
-            let is_created = event == Event::Created && column == 0 && address.0 == class;
-            collected::note(Touched { address, is_created });
+            let is_new = event == Event::Created && address.0 == class;
+            match i16::try_from(column) {
+                Ok(column) if is_new && column > 0 => collected::note_column(object, column),
+                _ => collected::note(Touched { address, is_created: is_new && column == 0 }),
+            }
             if event == Event::Created && class.to_u32() == depend::DEFAULT {
                 collected::note_default(object);
             }

@@ -1,11 +1,11 @@
 //! How what watches all tenants grows with their number: audit(), statistics, metrics, selftest(), and one tenant of many.
 //!
-//! Each step has a cluster of its own with light tenants: two tables, a view and a function each. A step of five times the
-//! tenants may take 5.5 times as long; one tenant of all 1.5 times what one of ten takes. Shortest of several runs.
+//! Each step has a cluster of its own with tenants as Plio's own look: 14 tables, 14 sequences and 39 indexes each, four shared
+//! tables below their foreign keys. A step of five times the tenants may take 5.5 times as long; one tenant of all 1.5 times
+//! what one of ten takes. Of the processor's time, which others at work on the machine hardly change; the shortest of several
+//! runs.
 
-use std::time::Instant;
-
-use plio_tests::{Cluster, Db};
+use plio_tests::{Cluster, processor_time};
 
 use super::{Args, Outcome};
 
@@ -27,22 +27,20 @@ const MOST_OF_ONE: f64 = 1.5;
 
 /// All of it; false when a target is missed.
 pub fn run(args: &Args) -> Outcome<bool> {
-    let steps: &[usize] = if args.many { &[10, 100, 1_000, 5_000] } else { &[10, 100, 1_000] };
+    let steps: &[usize] = if args.many { &[10, 100, 200, 1_000, 5_000] } else { &[10, 100, 200, 1_000] };
     let mut columns = Vec::new();
     for tenants in steps {
         columns.push(measure(*tenants)?);
     }
     let heads: String = steps.iter().map(|tenants| format!("{tenants:>10}")).collect();
-    println!("{:<50} {heads}   milliseconds, by tenants", "what watches all tenants");
+    println!("{:<50} {heads}   milliseconds of the processor, by tenants", "what watches all tenants");
     let mut good = true;
     for (row, (query, is_one)) in QUERIES.iter().enumerate() {
         let times: Vec<f64> = columns.iter().map(|column| column[row]).collect();
         let cells: String = times.iter().map(|time| format!("{time:>10.1}")).collect();
         let verdict = match (*is_one, &times[..]) {
             (true, [first, .., last]) => Some((last / first, MOST_OF_ONE)),
-            (false, [.., thousand, five_thousand]) if args.many => {
-                Some((five_thousand / thousand, MOST_GROWTH))
-            }
+            (false, [.., one, five]) => Some((five / one, MOST_GROWTH)),
             _ => None,
         };
         let verdict = verdict.map_or_else(
@@ -63,6 +61,8 @@ fn measure(tenants: usize) -> Outcome<Vec<f64>> {
     let cluster = Cluster::start(&[
         "shared_preload_libraries = 'plio_tenancy'",
         "autovacuum = off",
+        // What a worker uses is not counted.
+        "max_parallel_workers_per_gather = 0",
         "checkpoint_timeout = '1h'",
         "max_wal_size = '8GB'",
         "shared_buffers = '512MB'",
@@ -70,45 +70,20 @@ fn measure(tenants: usize) -> Outcome<Vec<f64>> {
         "plio.counted_tenants = 8192",
     ]);
     let db = cluster.database("scale");
-    fill(&db, tenants)?;
+    db.extension().plio_shaped_tenants(tenants);
     let mut admin = db.superuser();
+    admin.batch_execute("VACUUM ANALYZE")?;
     let mut best = vec![f64::INFINITY; QUERIES.len()];
     for ((query, _), best) in QUERIES.iter().zip(&mut best) {
         // The first fills the session's caches.
         for run in 0..=RUNS {
-            let began = Instant::now();
+            let before = processor_time(&mut admin);
             admin.query(*query, &[])?;
+            let spent = processor_time(&mut admin) - before;
             if run > 0 {
-                *best = best.min(began.elapsed().as_secs_f64() * 1_000.0);
+                *best = best.min(spent.as_secs_f64() * 1_000.0);
             }
         }
     }
     Ok(best)
-}
-
-/// Tenants t0, t1, .. of two tables, a view and a function each, as their own roles make them.
-fn fill(db: &Db, tenants: usize) -> Outcome<()> {
-    const STEP: usize = 250;
-    db.extension();
-    let mut admin = db.superuser();
-    for first in (0..tenants).step_by(STEP) {
-        let orgs = first..(first + STEP).min(tenants);
-        admin.batch_execute(&format!(
-            "SELECT plio.create_tenant('t' || i) FROM generate_series({}, {}) i",
-            orgs.start,
-            orgs.end - 1
-        ))?;
-        for tenant in orgs {
-            admin.batch_execute(&format!(
-                "BEGIN; SELECT plio.set_tenant('t{tenant}');
-                 CREATE TABLE users (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
-                 CREATE TABLE posts (id int PRIMARY KEY, user_id bigint REFERENCES users, body text);
-                 CREATE VIEW names AS SELECT u.name, p.body FROM users u JOIN posts p ON p.user_id = u.id;
-                 CREATE FUNCTION how_many() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM users';
-                 COMMIT"
-            ))?;
-        }
-    }
-    admin.batch_execute("VACUUM ANALYZE")?;
-    Ok(())
 }
