@@ -9,6 +9,7 @@
 mod asking;
 pub mod calls;
 pub mod deferred;
+pub mod lent;
 pub mod listening;
 pub mod prepared;
 pub mod residue;
@@ -49,6 +50,7 @@ pub fn on_commit() {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     upkeep::leave();
+    lent::on_transaction_end();
     calls::on_transaction_end();
     temporary::on_transaction_end();
     cache::forget_renaming();

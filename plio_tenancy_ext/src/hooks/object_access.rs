@@ -225,6 +225,7 @@ pub fn ensure_function(function: Oid) -> Result<()> {
     let before = code::begin();
     let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
     ensure_code(schema)?;
+    context::lent::ensure_no_procedure(function)?;
     let connector = cache::connector_of(function);
     ensure_inside(connector)?;
     let trust = code::trust_in_function(function);
@@ -279,9 +280,9 @@ fn ensure_still_open() -> Result<()> {
 pub fn ensure_code(schema: Oid) -> Result<()> {
     ensure_still_open()?;
     let active = context::active_schema();
-    let place = cache::place_of_schema(schema, active);
+    let place = cache::place_of_schema(schema, active.or_else(context::lent::schema));
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
-    match policy::decide_code(cache::actor(context::upkeep::actor()), context, place) {
+    match policy::decide_code(context::lent::actor(), context, place) {
         Verdict::Allow => {
             cache::remember_neutral(schema);
             Ok(())

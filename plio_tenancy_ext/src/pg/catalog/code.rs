@@ -32,6 +32,12 @@ pub fn is_trigger(function: Oid) -> bool {
     unsafe { pg_sys::get_func_rettype(function) == pg_sys::TRIGGEROID }
 }
 
+/// Whether a function is a procedure.
+pub fn is_procedure(function: Oid) -> bool {
+    // SAFETY: the caller names a function that is there.
+    unsafe { pg_sys::get_func_prokind(function) as u8 == pg_sys::PROKIND_PROCEDURE }
+}
+
 /// `pg_get_sequence_data(regclass)`, which shows a sequence's values in a row; there from 18 on.
 #[cfg(feature = "pg18")]
 pub const SEQUENCE_DATA: Option<u32> = Some(pg_sys::F_PG_GET_SEQUENCE_DATA);
