@@ -18,7 +18,7 @@ mod schemas;
 mod targets;
 
 use crate::context::calls;
-use crate::ddl::collected;
+use crate::ddl::collected::{self, Kind};
 use crate::denial::{self, Subject};
 use crate::error::{Result, or_raise};
 use crate::hooks::{notify, replaced, running, sequences, settings};
@@ -78,7 +78,7 @@ unsafe extern "C-unwind" fn on_utility(
         let after = if is_followed_up(statement) { follow_up(statement) } else { After::Nothing };
         let table = sequences::enter_utility((*planned).utilityStmt);
         let counts = running::enter_utility(statement);
-        let place = collected::enter(is_wide_drop(statement));
+        let place = collected::enter(kind_of(statement));
         let calls = calls::enter(is_call_of_tenants(statement));
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
         calls::leave(calls);
@@ -273,17 +273,19 @@ unsafe extern "C-unwind" fn before(
     }
 }
 
-/// Whether the statement drops whatever depends on a schema, an extension or an owner.
-unsafe fn is_wide_drop(statement: *const pg_sys::Node) -> bool {
+/// What the statement is to house.rs.
+unsafe fn kind_of(statement: *const pg_sys::Node) -> Kind {
     use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
     // SAFETY: the caller passes a utility statement; its tag says what it is.
     unsafe {
         match nodes::tag(statement) {
             NodeTag::T_DropStmt => {
                 let kind = (*statement.cast::<pg_sys::DropStmt>()).removeType;
-                kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA
+                if kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA { Kind::WideDrop } else { Kind::Other }
             }
-            tag => tag == NodeTag::T_DropOwnedStmt,
+            NodeTag::T_DropOwnedStmt => Kind::WideDrop,
+            NodeTag::T_AlterTableStmt if allowed::only_tunes(statement.cast()) => Kind::Tuning,
+            _ => Kind::Other,
         }
     }
 }

@@ -319,3 +319,9 @@ pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
     unsafe { owned(pg_sys::get_func_name(oid)) }
 }
+
+/// What a sequence has given out last; `None` where that is nothing yet, or the current user may not know.
+pub fn sequence_last_value(sequence: pg_sys::Oid) -> Option<i64> {
+    // SAFETY: calls a function of PostgreSQL's with the argument that it takes; it may answer NULL.
+    unsafe { pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[Some(sequence.into())]) }
+}
