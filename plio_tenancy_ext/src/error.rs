@@ -246,6 +246,9 @@ pub enum Error {
     /// Another management function's transaction goes on.
     #[error("another transaction is changing the registry of tenants")]
     RegistryInUse { holders: Option<String> },
+    /// Other transactions hold tables of the extension, which its update alters.
+    #[error("extension \"plio_tenancy\" is in use")]
+    ExtensionInUse { holders: Option<String> },
     /// Alone in autocommit.
     #[error("plio.set_tenant can only be used in a transaction block")]
     OutsideTransaction,
@@ -300,7 +303,9 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PartialReport { missing, .. } => Some(missing.clone()),
-            Self::InUse { holders, .. } | Self::RegistryInUse { holders } => holders.clone(),
+            Self::InUse { holders, .. }
+            | Self::RegistryInUse { holders }
+            | Self::ExtensionInUse { holders } => holders.clone(),
             _ => None,
         }
     }

@@ -316,3 +316,15 @@ fn change(statement: &str, arguments: &[DatumWithOid<'_>]) -> SpiResult<()> {
 pub fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(bug)
 }
+
+/// The extension's own tables and views, as PostgreSQL's catalog of dependencies knows them.
+pub fn tables() -> Result<Vec<Oid>> {
+    let query = "
+        SELECT pg_catalog.array_agg(c.oid ORDER BY c.oid) FROM pg_catalog.pg_depend d
+          JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
+          JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'
+           AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass";
+    let found = session::as_superuser(|| Spi::get_one::<Vec<Oid>>(query));
+    Ok(found.map_err(bug)?.unwrap_or_default())
+}

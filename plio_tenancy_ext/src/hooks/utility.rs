@@ -22,8 +22,8 @@ use crate::ddl::collected::{self, Kind};
 use crate::denial::{self, Subject};
 use crate::error::{Result, or_raise};
 use crate::hooks::{notify, replaced, running, sequences, settings};
-use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
-use crate::registry::Installed;
+use crate::pg::{borrowed, catalog, deferred, nodes, owned, raw, session};
+use crate::registry::{self, Installed};
 use crate::{access, cache, context, guc, hooks, lifecycle};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -80,7 +80,11 @@ unsafe extern "C-unwind" fn on_utility(
         let counts = running::enter_utility(statement);
         let place = collected::enter(kind_of(statement));
         let calls = calls::enter(is_call_of_tenants(statement));
+        let limited = if is_own_update(statement) { begin_update() } else { 0 };
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
+        if limited > 0 {
+            raw::AtEOXact_GUC(true, limited);
+        }
         calls::leave(calls);
         collected::leave(place);
         running::leave_utility(counts);
@@ -105,6 +109,26 @@ unsafe fn is_call_of_tenants(statement: *const pg_sys::Node) -> bool {
         let call = (*statement.cast::<pg_sys::CallStmt>()).funcexpr;
         !call.is_null() && context::active_schema() == Some(raw::get_func_namespace((*call).funcid))
     }
+}
+
+/// Whether the statement is ALTER EXTENSION plio_tenancy UPDATE.
+unsafe fn is_own_update(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a utility statement; its tag says what it is, and an extension's name is a C string.
+    unsafe {
+        nodes::tag(statement) == NodeTag::T_AlterExtensionStmt
+            && CStr::from_ptr((*statement.cast::<pg_sys::AlterExtensionStmt>()).extname)
+                == registry::EXTENSION
+    }
+}
+
+/// An update waits no longer than management does: first for the extension's tables, then for what else its script locks. Gives
+/// the level of settings that is to be closed after it, 0 where the update will be refused anyway.
+#[pg_guard]
+unsafe extern "C-unwind" fn begin_update() -> i32 {
+    if !session::is_in_progress() || !catalog::is_superuser(session::current_user()) {
+        return 0;
+    }
+    or_raise(lifecycle::begin_update())
 }
 
 /// What is to be done once the statement has run: plain data, copied from it before.
