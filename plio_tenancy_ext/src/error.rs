@@ -322,8 +322,9 @@ impl Error {
 
     /// Raises it as a PostgreSQL error; a refusal is kept and logged before.
     pub fn raise(self) -> ! {
-        if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
-            // The context lines would quote the statement that was refused, a foreign key's own among them.
+        if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) || pg::session::is_in_foreign_key() {
+            // The context lines would quote the statement that was refused; a foreign key's names a table that the session's
+            // own statement does not.
             pg::forget_error_context();
         }
         refusals::note(&self, Outcome::Raised);

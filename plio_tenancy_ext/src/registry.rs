@@ -11,7 +11,7 @@ pub mod ties;
 mod writes;
 
 pub use self::owners::{
-    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners, may_become,
+    OwnedBy, default_privileges, everything_in, extension_relations_closed_to, forget_owners, may_become,
     objects_with_other_owners, owned_objects, owners_before, owners_of, remember_owners, schema_before,
     strength_of, tables_with_unforced_policies, update_role,
 };

@@ -3,9 +3,11 @@
 //!
 //! A check, a default, an index's expression or a domain calls it whenever somebody changes a row or a type; a tenant could have
 //! whatever it likes done so. As in PostgreSQL's own maintenance (VACUUM, REINDEX) the function's owner is the current user until
-//! the function returns, in a security-restricted operation, and what it set is undone. Meanwhile the access check judges as for
-//! an ordinary role without a tenant that may reach that one tenant's schema: in a database of adopted tenants the owner may own
+//! the function returns, in a security-restricted operation, and what it set is undone. Unless it has a path of its own, it finds
+//! names on the path that it has inside the tenant. Meanwhile the access check judges as for an ordinary role without a tenant that may reach that one tenant's schema: in a database of adopted tenants the owner may own
 //! all of them. A function that belongs to an administrator is his own affair.
+//!
+//! A procedure runs as in a transaction block: a COMMIT would end what it runs as, and is PostgreSQL's 2D000.
 //!
 //! functions.rs says when a function begins and ends. The stack is this process's, parallel workers have their own.
 
@@ -14,11 +16,14 @@
 use super::upkeep;
 use crate::error::{Error, Result};
 use crate::hooks;
-use crate::pg::{catalog, session};
+use crate::pg::{self, catalog, session};
 use crate::policy::{Actor, Why};
+use crate::tenant::Org;
 use crate::{cache, guc};
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
+use std::ffi::CStr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The schema whose code runs; 0 while none does.
@@ -78,12 +83,34 @@ pub fn begin(function: Oid, id: usize) -> Result<()> {
     let Some(owner) = (if is_nested { None } else { owner_of(function) }) else { return Ok(()) };
     let user = session::current_user();
     if user != owner && !catalog::may_set_role(user, owner) {
-        return Err(no_tenant());
+        return Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None });
     }
     let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
+    let path = path_in(schema).filter(|_| !catalog::has_own_path(function));
     CALL.set(Some(Call { id, depth: 0, before: session::become_restricted(owner) }));
     SCHEMA.store(schema.to_u32(), Relaxed);
+    if let Some(path) = path {
+        pg::guc::set_until_level_ends(c"search_path", &path);
+    }
     Ok(())
+}
+
+/// The path inside the tenant of that schema. A check calls its function for each row: the last one is kept.
+fn path_in(schema: Oid) -> Option<Rc<CStr>> {
+    thread_local! {
+        static LAST: RefCell<Option<(Oid, cache::code::Before, Rc<CStr>)>> = const { RefCell::new(None) };
+    }
+    let now = cache::code::begin();
+    let kept = LAST.with_borrow(|last| match last {
+        Some((of, then, path)) if *of == schema && *then == now => Some(Rc::clone(path)),
+        _ => None,
+    });
+    kept.or_else(|| {
+        let org = Org::parse(&cache::tenant_of_schema(schema)?.1).ok()?;
+        let path: Rc<CStr> = cache::tenant(&org)?.search_path.as_c_str().into();
+        LAST.set(Some((schema, now, Rc::clone(&path))));
+        Some(path)
+    })
 }
 
 /// It has ended; with an error whose (sub)transaction will undo its settings, or without.
@@ -106,19 +133,4 @@ pub fn end(id: usize, is_error: bool) {
 pub(super) fn on_transaction_end() {
     CALL.set(None);
     SCHEMA.store(0, Relaxed);
-}
-
-/// A tenant's procedure may end the transaction, and with it what it runs as: nobody runs it without its tenant.
-///
-/// # Errors
-/// 55000.
-pub fn ensure_no_procedure(function: Oid) -> Result<()> {
-    if schema().is_none() && catalog::is_procedure(function) && owner_of(function).is_some() {
-        return Err(no_tenant());
-    }
-    Ok(())
-}
-
-fn no_tenant() -> Error {
-    Error::Denied { why: Why::NoTenantSet, relation: None, active: None }
 }

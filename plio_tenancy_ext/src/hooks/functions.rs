@@ -47,7 +47,7 @@ unsafe extern "C-unwind" fn on_look_up(function: Oid) -> bool {
         planner::note_look_up(function);
         (planner::is_running() && is_kept_whole(function))
             || is_kept_ready(function)
-            || (may_be_lent(function) && is_lent(function))
+            || runs_as_owner(function)
             || PREVIOUS_NEEDS.is_some_and(|previous| previous(function))
     }
 }
@@ -74,6 +74,15 @@ unsafe extern "C-unwind" fn on_call(
             begin_lent(function, info.addr());
         }
     }
+}
+
+/// Whether a function runs with its owner's rights if it is called now.
+///
+/// # Safety
+/// In a transaction, or where none is needed to look at `function`.
+pub unsafe fn runs_as_owner(function: Oid) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { may_be_lent(function) && is_lent(function) }
 }
 
 /// Fast exit: inside a tenant, and for functions in schemas that are no tenant's.

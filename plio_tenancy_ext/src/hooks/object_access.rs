@@ -225,7 +225,6 @@ pub fn ensure_function(function: Oid) -> Result<()> {
     let before = code::begin();
     let Some(schema) = catalog::function_schema(function) else { return Ok(()) };
     ensure_code(schema)?;
-    context::lent::ensure_no_procedure(function)?;
     let connector = cache::connector_of(function);
     ensure_inside(connector)?;
     let trust = code::trust_in_function(function);

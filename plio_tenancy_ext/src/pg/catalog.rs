@@ -7,7 +7,7 @@ mod stored;
 
 pub use self::code::{
     Code, SEQUENCE_DATA, extension_of, extension_owner, extensions, function, function_by_signature,
-    function_identity, function_signature, is_procedure, is_trigger, operator, operator_identity,
+    function_identity, function_signature, has_own_path, is_trigger, operator, operator_identity,
 };
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{

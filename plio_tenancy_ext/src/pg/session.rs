@@ -105,6 +105,12 @@ pub fn is_in_restricted_code() -> bool {
     is_in_definer_function() || unsafe { pg_sys::InSecurityRestrictedOperation() }
 }
 
+/// Whether a foreign key's own query is running: no other code has this security context (ri_triggers.c).
+pub fn is_in_foreign_key() -> bool {
+    // SAFETY: reads the security context.
+    unsafe { pg_sys::InNoForceRLSOperation() }
+}
+
 /// Whether the library is being loaded by the postmaster.
 pub fn is_postmaster_loading() -> bool {
     // SAFETY: reads a global.

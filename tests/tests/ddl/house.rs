@@ -67,7 +67,7 @@ const MISTAKES: &[&str] = &[
     "TRUNCATE plio.access, plio.shares",
     "WITH gone AS (DELETE FROM plio.access RETURNING 1) SELECT count(*) FROM gone",
     "MERGE INTO plio.shares s USING (SELECT 1) x ON true WHEN MATCHED THEN DELETE",
-    "INSERT INTO plio.shares (schema_name, mode) VALUES ('x', 'read') ON CONFLICT (schema_name, relation_name) DO UPDATE SET mode = 'read'",
+    "INSERT INTO plio.shares (schema_name, mode) VALUES ('x', 'read') ON CONFLICT (schema_name, relation_name, is_function) DO UPDATE SET mode = 'read'",
     "DO $$ BEGIN DELETE FROM plio.access; END $$",
     // What a sequence has given out is never given out again.
     "SELECT setval('plio.tenants_tenant_id_seq', 1)",

@@ -143,7 +143,14 @@ fn a_tenants_code_has_no_rights_of_an_administrators() {
     admin.batch_execute("SELECT tenant_acme.set_path()").unwrap();
     assert_eq!(value(&mut admin, "SELECT current_setting('search_path')"), path);
     // A procedure could end the transaction, and go on as the administrator.
-    expect_sqlstate(admin.batch_execute("CALL tenant_acme.ends()"), "55000");
+    for call in ["CALL tenant_acme.ends()", "DO $$ BEGIN CALL tenant_acme.ends(); END $$"] {
+        expect_sqlstate(admin.batch_execute(call), "2D000");
+        assert_eq!(value(&mut admin, "SELECT current_user::text"), superuser, "{call}");
+    }
+    // Names are found as inside the tenant.
+    admin.batch_execute("SET search_path = tenant_bravo").unwrap();
+    assert_eq!(value(&mut admin, "SELECT tenant_acme.peek()"), "canary-acme");
+    admin.batch_execute("CALL tenant_acme.tidy(); RESET search_path").unwrap();
     // Other tenants stay the administrator's to reach.
     assert_eq!(value(&mut admin, "SELECT count(*) FROM tenant_bravo.users"), "3");
 }

@@ -32,10 +32,39 @@ pub fn is_trigger(function: Oid) -> bool {
     unsafe { pg_sys::get_func_rettype(function) == pg_sys::TRIGGEROID }
 }
 
-/// Whether a function is a procedure.
-pub fn is_procedure(function: Oid) -> bool {
-    // SAFETY: the caller names a function that is there.
-    unsafe { pg_sys::get_func_prokind(function) as u8 == pg_sys::PROKIND_PROCEDURE }
+/// Whether a function has a SET clause for the search_path.
+pub fn has_own_path(function: Oid) -> bool {
+    // SAFETY: any oid may be asked for; proconfig is an array of texts or null, which is read before the tuple is released.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::PROCOID as i32;
+        let tuple = pg_sys::SearchSysCache1(cache, function.into());
+        if tuple.is_null() {
+            return false;
+        }
+        let mut is_null = true;
+        let settings =
+            pg_sys::SysCacheGetAttr(cache, tuple, pg_sys::Anum_pg_proc_proconfig as i16, &mut is_null);
+        let mut has_path = false;
+        if !is_null {
+            let (mut texts, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
+            pg_sys::deconstruct_array(
+                settings.cast_mut_ptr(),
+                pg_sys::TEXTOID,
+                -1,
+                false,
+                b'i' as std::ffi::c_char,
+                &mut texts,
+                &mut nulls,
+                &mut count,
+            );
+            has_path = std::slice::from_raw_parts(texts, count as usize).iter().any(|text| {
+                let setting = pg_sys::text_to_cstring(text.cast_mut_ptr());
+                std::ffi::CStr::from_ptr(setting).to_bytes().starts_with(b"search_path=")
+            });
+        }
+        pg_sys::ReleaseSysCache(tuple);
+        has_path
+    }
 }
 
 /// `pg_get_sequence_data(regclass)`, which shows a sequence's values in a row; there from 18 on.
