@@ -170,12 +170,12 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
 /// # Safety
 /// `statement` is an AlterTableStmt.
 pub unsafe fn only_tunes(statement: *const pg_sys::AlterTableStmt) -> bool {
-    use pg_sys::AlterTableType::{AT_ResetRelOptions, AT_SetRelOptions};
+    use pg_sys::AlterTableType as Kind;
     // SAFETY: the caller's promise; `cmds` is a list of AlterTableCmd nodes (parsenodes.h).
     let commands = unsafe { nodes::pointers::<pg_sys::AlterTableCmd>((*statement).cmds) };
     // SAFETY: as above.
     let tunes = |command: &*mut pg_sys::AlterTableCmd| unsafe {
-        matches!((**command).subtype, AT_SetRelOptions | AT_ResetRelOptions)
+        matches!((**command).subtype, Kind::AT_SetRelOptions | Kind::AT_ResetRelOptions)
     };
     !commands.is_empty() && commands.iter().all(tunes)
 }
