@@ -22,7 +22,9 @@ DROP FUNCTION plio.unassign_role(text);
 ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
     ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
 -- Functions can be shared.
-ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
+ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false,
+    DROP CONSTRAINT shares_name_key,
+    ADD CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name, is_function);
 
 -- Access is the role's, by its oid in this cluster.
 CREATE FUNCTION plio."_cluster"() RETURNS bigint
@@ -553,8 +555,8 @@ AS $health$
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
                              CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
-               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
-                   s.schema_name, s.relation_name)
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L AND is_function = %L; RESET plio.enforcement',
+                   s.schema_name, s.relation_name, s.is_function)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name

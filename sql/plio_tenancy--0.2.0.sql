@@ -94,7 +94,7 @@ CREATE TABLE plio.shares (
     shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
     shared_by     text NOT NULL DEFAULT SESSION_USER,
     is_function   boolean NOT NULL DEFAULT false,
-    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
+    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name, is_function)
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
 COMMENT ON TABLE plio.shares IS 'What tenants may reach outside their own schema; written by plio.share() and plio.unshare()';
@@ -1100,8 +1100,8 @@ AS $health$
         SELECT 'warning', 'stale_share', format('%s is shared but does not exist',
                    concat_ws('.', quote_ident(s.schema_name),
                              CASE WHEN s.is_function THEN s.relation_name ELSE quote_ident(s.relation_name) END)),
-               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L; RESET plio.enforcement',
-                   s.schema_name, s.relation_name)
+               format('SET plio.enforcement = off; DELETE FROM plio.shares WHERE schema_name = %L AND relation_name IS NOT DISTINCT FROM %L AND is_function = %L; RESET plio.enforcement',
+                   s.schema_name, s.relation_name, s.is_function)
           FROM plio.shares s
          WHERE NOT EXISTS (SELECT 1 FROM pg_namespace n
                              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name

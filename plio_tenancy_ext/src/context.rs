@@ -10,6 +10,7 @@ mod asking;
 pub mod calls;
 pub mod changed;
 pub mod deferred;
+pub mod lent;
 pub mod listening;
 pub mod prepared;
 pub mod random;
@@ -53,6 +54,7 @@ pub fn on_commit() {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     upkeep::leave();
+    lent::on_transaction_end();
     calls::on_transaction_end();
     temporary::on_transaction_end(is_commit);
     cache::forget_renaming();

@@ -258,6 +258,9 @@ pub enum Error {
     /// Another management function's transaction goes on.
     #[error("another transaction is changing the registry of tenants")]
     RegistryInUse { holders: Option<String> },
+    /// Other transactions hold tables of the extension, which its update alters.
+    #[error("extension \"plio_tenancy\" is in use")]
+    ExtensionInUse { holders: Option<String> },
     /// Alone in autocommit.
     #[error("plio.set_tenant can only be used in a transaction block")]
     OutsideTransaction,
@@ -312,7 +315,9 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::PartialReport { missing, .. } => Some(missing.clone()),
-            Self::InUse { holders, .. } | Self::RegistryInUse { holders } => holders.clone(),
+            Self::InUse { holders, .. }
+            | Self::RegistryInUse { holders }
+            | Self::ExtensionInUse { holders } => holders.clone(),
             _ => None,
         }
     }
@@ -329,8 +334,9 @@ impl Error {
 
     /// Raises it as a PostgreSQL error; a refusal is kept and logged before.
     pub fn raise(self) -> ! {
-        if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) {
-            // The context lines would quote the statement that was refused, a foreign key's own among them.
+        if matches!(self, Self::Denied { why: Why::OtherTenant, .. }) || pg::session::is_in_foreign_key() {
+            // The context lines would quote the statement that was refused; a foreign key's names a table that the session's
+            // own statement does not.
             pg::forget_error_context();
         }
         refusals::note(&self, Outcome::Raised);

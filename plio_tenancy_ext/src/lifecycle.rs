@@ -13,7 +13,7 @@ use crate::context;
 use crate::error::{Error, Result};
 use crate::monitor;
 use crate::pg::jsonb::Jsonb;
-use crate::pg::{catalog, quote_identifier, session};
+use crate::pg::{catalog, guc, quote_identifier, session};
 use crate::tenant::{Org, Status, ensure_schema_name};
 use crate::{registry, shares};
 use pgrx::pg_sys::{self, Oid};
@@ -65,6 +65,21 @@ pub fn prepare(function: &'static str) -> Result<()> {
     registry::ensure_same_version()?;
     locks::limit_waits();
     Ok(())
+}
+
+/// An update of the extension begins: it waits no longer than management does. Gives the level of settings in which the limit
+/// holds.
+///
+/// # Errors
+/// 55006.
+pub fn begin_update() -> Result<i32> {
+    if catalog::extension_oid(registry::EXTENSION).is_none() {
+        return Ok(0);
+    }
+    locks::extensions_tables()?;
+    let level = guc::new_level();
+    locks::limit_waits();
+    Ok(level)
 }
 
 /// Creates registry row, role and schema; gives the schema's name.

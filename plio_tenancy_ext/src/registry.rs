@@ -11,7 +11,7 @@ pub mod ties;
 mod writes;
 
 pub use self::owners::{
-    OwnedBy, default_privileges, everything_in, extension_tables_closed_to, forget_owners,
+    OwnedBy, default_privileges, everything_in, extension_relations_closed_to, forget_owners,
     granted_usage_before, may_become, objects_with_other_owners, owned_objects, owners_before, owners_of,
     remember_owners, shares_without_grants, strength_of, tables_with_unforced_policies, update_role,
 };
@@ -315,4 +315,16 @@ fn change(statement: &str, arguments: &[DatumWithOid<'_>]) -> SpiResult<()> {
 /// Runs a statement of ours without parameters (DDL).
 pub fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(bug)
+}
+
+/// The extension's own tables and views, as PostgreSQL's catalog of dependencies knows them.
+pub fn tables() -> Result<Vec<Oid>> {
+    let query = "
+        SELECT pg_catalog.array_agg(c.oid ORDER BY c.oid) FROM pg_catalog.pg_depend d
+          JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind IN ('r', 'v')
+          JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid AND x.extname = 'plio_tenancy'
+         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'
+           AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass";
+    let found = session::as_superuser(|| Spi::get_one::<Vec<Oid>>(query));
+    Ok(found.map_err(bug)?.unwrap_or_default())
 }

@@ -128,7 +128,7 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
 }
 
 /// Whoever may write what an extension trusts (pg_cron's jobs, say, which it runs as any role) is as strong as its owner. So a
-/// plain administrator shares the tables of a stronger role's extension to read only, unless he may open them himself.
+/// plain administrator shares the tables and sequences of a stronger role's extension to read only, unless he may open them himself.
 fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     let caller = session::outer_user();
     if catalog::is_superuser(caller) {
@@ -142,7 +142,7 @@ fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     if mode == ShareMode::Read {
         return Ok(());
     }
-    for object in registry::extension_tables_closed_to(schema, relation, caller)? {
+    for object in registry::extension_relations_closed_to(schema, relation, caller)? {
         if registry::strength_of(object.owner_oid)?.is_some() {
             return Err(Error::TakenFromStronger { what: object.what, owner: object.owner });
         }

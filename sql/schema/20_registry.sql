@@ -49,7 +49,7 @@ CREATE TABLE plio.shares (
     shared_at     timestamptz NOT NULL DEFAULT pg_catalog.now(),
     shared_by     text NOT NULL DEFAULT SESSION_USER,
     is_function   boolean NOT NULL DEFAULT false,
-    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name)
+    CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name, is_function)
 );
 REVOKE ALL ON plio.shares FROM PUBLIC;
 COMMENT ON TABLE plio.shares IS 'What tenants may reach outside their own schema; written by plio.share() and plio.unshare()';

@@ -327,3 +327,83 @@ fn what_is_shared_and_not_granted_is_found_and_granted_again() {
     assert_eq!(granted(&mut admin, "public.things"), "DELETE INSERT REFERENCES SELECT UPDATE");
     assert_eq!(granted(&mut admin, "lookup.more"), "REFERENCES SELECT");
 }
+
+/// What lies in another session's temporary schema goes with that session.
+#[test]
+fn another_sessions_temporary_table_is_not_shared() {
+    let fixture = two_tenants("temporary", "");
+    let mut owner = fixture.db.superuser();
+    owner.batch_execute("CREATE TEMP TABLE t (x int); CREATE TEMP SEQUENCE s").unwrap();
+    owner.batch_execute("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'").unwrap();
+    let schema: String =
+        owner.query_one("SELECT pg_my_temp_schema()::regnamespace::text", &[]).unwrap().get(0);
+    let mut admin = fixture.db.superuser();
+    for object in ["", ".t", ".s", ".f()"] {
+        for client in [&mut admin, &mut owner] {
+            let share = format!("SELECT plio.share('{schema}{object}', 'read')");
+            let error = expect_sqlstate(client.batch_execute(&share), "22023");
+            assert!(error.message().contains("cannot be shared with tenants"), "{share}: {error:?}");
+        }
+    }
+    // The control: the same in a schema of the application's.
+    admin.batch_execute("CREATE TABLE public.t (x int); SELECT plio.share('public.t', 'read')").unwrap();
+}
+
+/// In a schema that is shared to write, what an extension makes or brings along keeps the extension's own grants.
+#[test]
+fn an_extensions_relations_are_not_opened_by_their_schemas_share() {
+    let fixture = two_tenants(
+        "members",
+        "CREATE SCHEMA lookup; SELECT plio.share('lookup', 'write'); CREATE EXTENSION pg_buffercache SCHEMA lookup;
+         CREATE TABLE lookup.made (x int); CREATE TABLE public.moved (x int); CREATE TABLE public.member (x int);
+         ALTER EXTENSION pg_buffercache ADD TABLE public.member;
+         ALTER TABLE public.moved SET SCHEMA lookup; ALTER TABLE public.member SET SCHEMA lookup",
+    );
+    let mut admin = fixture.db.superuser();
+    for own in ["lookup.made", "lookup.moved"] {
+        assert_eq!(granted(&mut admin, own), "DELETE INSERT REFERENCES SELECT UPDATE", "{own}");
+    }
+    for member in ["lookup.pg_buffercache", "lookup.member"] {
+        assert_eq!(granted(&mut admin, member), "-", "{member}");
+    }
+}
+
+/// A table may have the very name that a function has with its arguments: each is shared, renamed and dropped by itself.
+#[test]
+fn a_table_with_the_name_of_a_function_is_another_share() {
+    let fixture = two_tenants(
+        "namesakes",
+        "CREATE ROLE namesake_owner; GRANT CREATE ON SCHEMA public TO namesake_owner; SET ROLE namesake_owner;
+         CREATE FUNCTION public.f(integer) RETURNS int LANGUAGE sql AS 'SELECT 7'; RESET ROLE;
+         CREATE TABLE public.\"f(integer)\" AS SELECT 1 AS x",
+    );
+    let mut admin = fixture.db.superuser();
+    let mut app = fixture.db.connect(&fixture.app);
+    let (call, read) = ("SELECT public.f(1)", "SELECT x FROM public.\"f(integer)\"");
+    let (function, table) = ("public.f(integer)", "public.\"f(integer)\"");
+    assert_all(&mut app, &[], &[call, read]);
+    admin.batch_execute(&format!("SELECT plio.share('{table}', 'write')")).unwrap();
+    assert_all(&mut app, &[read], &[call]);
+    admin.batch_execute(&format!("SELECT plio.share('{function}', 'read')")).unwrap();
+    assert_all(&mut app, &[read, call, "UPDATE public.\"f(integer)\" SET x = 2"], &[]);
+    admin.batch_execute(&format!("SELECT plio.unshare('{function}')")).unwrap();
+    assert_all(&mut app, &[read], &[call]);
+    admin.batch_execute(&format!("SELECT plio.share('{function}', 'read')")).unwrap();
+    admin.batch_execute("ALTER TABLE public.\"f(integer)\" RENAME TO g").unwrap();
+    assert_all(&mut app, &[call, "SELECT x FROM public.g"], &[]);
+    admin.batch_execute("DROP TABLE public.g").unwrap();
+    assert_all(&mut app, &[call], &[]);
+    admin
+        .batch_execute("DROP FUNCTION public.f; DROP OWNED BY namesake_owner; DROP ROLE namesake_owner")
+        .unwrap();
+    assert_eq!(
+        admin
+            .query(
+                "SELECT FROM plio.shares WHERE schema_name = 'public' AND relation_name <> 'countries'",
+                &[]
+            )
+            .unwrap()
+            .len(),
+        0
+    );
+}

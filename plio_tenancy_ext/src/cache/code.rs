@@ -47,7 +47,7 @@ pub fn forget() {
 }
 
 /// What [`remember`] wants to know of the time before the look-up.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Before(u32);
 
 /// A look-up is about to begin.

@@ -34,12 +34,23 @@ pub struct Touched {
     pub is_created: bool,
 }
 
+/// What a utility statement is, as far as the extension's own objects are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum Kind {
+    /// It drops whatever depends on a schema, an extension or an owner.
+    WideDrop,
+    /// It sets storage parameters, and does nothing else.
+    Tuning,
+    /// Any other.
+    Other,
+}
+
 /// A running utility statement.
 struct Frame {
     /// The level of subtransactions that it runs at.
     level: i32,
-    /// It drops what depends on a schema, an extension or an owner.
-    is_wide_drop: bool,
+    kind: Kind,
     done: Done,
 }
 
@@ -48,10 +59,10 @@ thread_local! {
 }
 
 /// A utility statement begins; gives its place for [`leave`].
-pub fn enter(is_wide_drop: bool) -> usize {
+pub fn enter(kind: Kind) -> usize {
     let level = session::nest_level();
     FRAMES.with_borrow_mut(|frames| {
-        frames.push(Frame { level, is_wide_drop, done: Done::default() });
+        frames.push(Frame { level, kind, done: Done::default() });
         frames.len() - 1
     })
 }
@@ -88,9 +99,9 @@ pub fn forget_aborted() {
     FRAMES.with_borrow_mut(|frames| frames.retain(|frame| frame.level < level));
 }
 
-/// Whether the statement drops whatever depends on a schema, an extension or an owner.
-pub fn is_wide_drop() -> bool {
-    FRAMES.with_borrow(|frames| frames.last().is_some_and(|frame| frame.is_wide_drop))
+/// What the running statement is; `None` when it began before the hooks were there.
+pub fn kind() -> Option<Kind> {
+    FRAMES.with_borrow(|frames| frames.last().map(|frame| frame.kind))
 }
 
 /// Notes that the running statement created or altered an object.

@@ -86,7 +86,9 @@ impl Error {
             | Self::ReportInDefiner
             | Self::CursorsInReport
             | Self::ManagementInTenant { .. } => Code::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            Self::InUse { .. } | Self::RegistryInUse { .. } => Code::ERRCODE_OBJECT_IN_USE,
+            Self::InUse { .. } | Self::RegistryInUse { .. } | Self::ExtensionInUse { .. } => {
+                Code::ERRCODE_OBJECT_IN_USE
+            }
             Self::TooManyLocks { .. } => Code::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
             Self::Encoding => Code::ERRCODE_FEATURE_NOT_SUPPORTED,
             Self::OutsideTransaction => Code::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,

@@ -182,7 +182,7 @@ impl Error {
             Self::InUse { .. } => {
                 "Wait until the transactions in this tenant have ended; lock_timeout says how long to wait.".to_owned()
             }
-            Self::RegistryInUse { .. } => {
+            Self::RegistryInUse { .. } | Self::ExtensionInUse { .. } => {
                 "Wait until that transaction has ended; lock_timeout says how long to wait.".to_owned()
             }
             Self::OutsideTransaction => "Use BEGIN first; alone, it would have no effect.".to_owned(),

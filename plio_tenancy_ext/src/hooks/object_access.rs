@@ -322,9 +322,9 @@ fn ensure_still_open() -> Result<()> {
 pub fn ensure_code(schema: Oid) -> Result<()> {
     ensure_still_open()?;
     let active = context::active_schema();
-    let place = cache::place_of_schema(schema, active);
+    let place = cache::place_of_schema(schema, active.or_else(context::lent::schema));
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
-    match policy::decide_code(cache::actor(context::upkeep::actor()), context, place) {
+    match policy::decide_code(context::lent::actor(), context, place) {
         Verdict::Allow => {
             cache::remember_neutral(schema);
             Ok(())

@@ -3,7 +3,8 @@
 //!
 //! While a query is planned each call of such a function gets the checked one's oid; so does an operator that stands for one.
 //! That is done whatever tenant is set, and without one: a plan that is kept may run anywhere, and the checked function judges
-//! where it runs. The arguments of CALL and EXECUTE, which no planner sees, are exchanged in a copy of the statement. Bodies of
+//! where it runs. A call that leaves an argument to its default gets the default first, as the planner would add it later. The
+//! arguments of CALL and EXECUTE and ALTER COLUMN .. USING, which no planner sees, are exchanged in a copy of the statement. Bodies of
 //! SQL functions that name such a function are kept from being inlined ([`holds_replaced`]), since what the planner inlines is
 //! not seen here; run as functions, they are planned by themselves. What is left (defaults and checks that COPY or ALTER TABLE
 //! evaluates, checks of domains, functions inside an aggregate, the protocol's function call) announces itself to the object
@@ -118,6 +119,7 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, nothing: *mut c_void) 
                 match tag {
                     NodeTag::T_FuncExpr => {
                         exchange(&raw mut (*node.cast::<pg_sys::FuncExpr>()).funcid);
+                        add_defaults(node.cast());
                         wrap_sequence(node.cast());
                     }
                     // These three are one struct (primnodes.h).
@@ -138,6 +140,31 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, nothing: *mut c_void) 
                 }
                 raw::expression_tree_walker(node, Some(walk), nothing)
             }
+        }
+    }
+}
+
+/// Gives a call the defaults of the arguments that it leaves out, if they may call a function that is exchanged.
+unsafe fn add_defaults(call: *mut pg_sys::FuncExpr) {
+    // SAFETY: the caller passes a call, whose arguments are a list or NIL.
+    unsafe {
+        let given = if (*call).args.is_null() { 0 } else { (*(*call).args).length };
+        if (*call).funcid.to_u32() >= FIRST_NORMAL_OID && catalog::argument_count((*call).funcid) > given {
+            expand_defaults(call);
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn expand_defaults(call: *mut pg_sys::FuncExpr) {
+    // SAFETY: the caller passes a call that may be changed.
+    unsafe {
+        let function = (*call).funcid;
+        let names_any = |defaults: &str| {
+            FUNCTIONS.iter().any(|exchanged| defaults.contains(&format!("funcid {exchanged} ")))
+        };
+        if catalog::argument_defaults(function).is_some_and(|defaults| names_any(&defaults)) {
+            (*call).args = catalog::with_defaults(function, (*call).args, (*call).funcresulttype);
         }
     }
 }
@@ -248,7 +275,8 @@ pub fn holds_replaced(function: Oid) -> bool {
     }
 }
 
-/// The statement as it is to run: a copy in which the arguments of CALL or EXECUTE call the checked functions, or itself.
+/// The statement as it is to run: a copy in which the arguments of CALL or EXECUTE, or what follows USING in ALTER COLUMN, call
+/// the checked functions; or itself.
 ///
 /// # Safety
 /// `planned` holds a utility statement; `query` is its text.
@@ -265,9 +293,24 @@ pub unsafe fn with_checked_arguments(
                 let execute = execute_in(statement);
                 !execute.is_null() && names_replaced((*execute).params.cast(), std::ptr::null_mut())
             }
+            NodeTag::T_AlterTableStmt => conversions(statement.cast())
+                .any(|conversion| names_replaced(conversion, std::ptr::null_mut())),
             _ => false,
         };
         if is_interesting { checked_copy(planned, query) } else { planned }
+    }
+}
+
+/// What follows USING in the ALTER COLUMN .. TYPE of an ALTER TABLE, as the grammar made it.
+unsafe fn conversions(statement: *const pg_sys::AlterTableStmt) -> impl Iterator<Item = *mut pg_sys::Node> {
+    // SAFETY: the caller passes an AlterTableStmt that stays; its commands are AlterTableCmd nodes, of which this kind has a
+    // ColumnDef.
+    unsafe {
+        nodes::pointers::<pg_sys::AlterTableCmd>((*statement).cmds)
+            .iter()
+            .filter(|command| (***command).subtype == pg_sys::AlterTableType::AT_AlterColumnType)
+            .map(|command| (*(**command).def.cast::<pg_sys::ColumnDef>()).raw_default)
+            .filter(|conversion| !conversion.is_null())
     }
 }
 
@@ -323,12 +366,28 @@ unsafe extern "C-unwind" fn checked_copy(
         let statement = (*copy).utilityStmt;
         if nodes::tag(statement) == NodeTag::T_CallStmt {
             walk((*statement.cast::<pg_sys::CallStmt>()).funcexpr.cast(), std::ptr::null_mut());
-        } else {
-            let state = pg_sys::make_parsestate(std::ptr::null_mut());
-            (*state).p_sourcetext = query;
-            exchange_raw((*execute_in(statement)).params.cast(), state.cast());
-            pg_sys::free_parsestate(state);
+            return copy;
         }
+        let state = pg_sys::make_parsestate(std::ptr::null_mut());
+        (*state).p_sourcetext = query;
+        if nodes::tag(statement) == NodeTag::T_AlterTableStmt {
+            let table = (*statement.cast::<pg_sys::AlterTableStmt>()).relation;
+            let lock = pg_sys::AccessShareLock as i32;
+            let relation = pg_sys::relation_openrv_extended(table, lock, true);
+            if !relation.is_null() {
+                let none = std::ptr::null_mut();
+                let item = pg_sys::addRangeTableEntryForRelation(state, relation, lock, none, false, true);
+                pg_sys::addNSItemToQuery(state, item, false, true, true);
+                conversions(statement.cast()).for_each(|conversion| {
+                    exchange_raw(conversion, state.cast());
+                });
+                // Not kept: ALTER TABLE will lock more strongly, and two that did would wait for each other.
+                pg_sys::relation_close(relation, lock);
+            }
+        } else {
+            exchange_raw((*execute_in(statement)).params.cast(), state.cast());
+        }
+        pg_sys::free_parsestate(state);
         copy
     }
 }

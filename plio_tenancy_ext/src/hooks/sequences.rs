@@ -14,7 +14,7 @@ use crate::pg::catalog::{self, Default};
 use crate::pg::function::plain_function;
 use crate::pg::{FIRST_NORMAL_OID, borrowed, depend, nodes, raw, session};
 use crate::policy::{Access, Actor, Why};
-use crate::{cache, context, denial, one_layer};
+use crate::{cache, context, denial, house, one_layer};
 use pgrx::pg_sys::{self, NodeTag, Oid};
 use pgrx::prelude::*;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::Relaxed};
@@ -70,7 +70,7 @@ pub fn leave_utility(outer: Outer) {
 /// # Errors
 /// 42501, 55000.
 pub fn on_raw_call(function: Oid) -> Result<()> {
-    if !context::is_active() && cache::actor(session::outer_user()) == Actor::Administrator {
+    if !context::is_active() && context::lent::actor() == Actor::Administrator {
         return Ok(());
     }
     if !cache::has_tenants() {
@@ -207,6 +207,25 @@ fn checked(function: u32, sequence: Oid) {
     }
 }
 
+/// Refuses to set one of the extension's own sequences back.
+///
+/// # Safety
+/// `call` is the record of a call of the checked function of that number, whose arguments are not NULL.
+unsafe fn ensure_counts_on(function: u32, sequence: Oid, call: pg_sys::FunctionCallInfo) -> Result<()> {
+    // SAFETY: the caller's promise (one_layer.rs): a bigint follows the sequence, and in the longer form a boolean.
+    let next = unsafe {
+        let argument = |index| (*(*call).args.as_ptr().add(index)).value;
+        let value = argument(1).value() as i64;
+        match function {
+            one_layer::SETVAL => value.saturating_add(1),
+            one_layer::SETVAL3 if argument(2).value() & 1 != 0 => value.saturating_add(1),
+            one_layer::SETVAL3 => value,
+            _ => return Ok(()),
+        }
+    };
+    house::ensure_counts_on(sequence, next)
+}
+
 /// Refuses what is no sequence: PostgreSQL's functions would lock it first, and keep the lock to the transaction's end.
 fn ensure_kind(oid: Oid) -> Result<()> {
     if catalog::relation_kind(oid) == Some('S') {
@@ -227,7 +246,7 @@ unsafe fn is_known_in_reach(sequence: Oid) -> bool {
         let schema = raw::get_rel_namespace(sequence);
         let is_in_reach = match context::active_schema() {
             Some(active) => active == schema,
-            None => cache::is_known_neutral(schema),
+            None => cache::is_known_neutral(schema) && !cache::is_registry(schema),
         };
         is_in_reach && raw::get_rel_relkind(sequence) as u8 == pg_sys::RELKIND_SEQUENCE
     }
@@ -241,7 +260,7 @@ macro_rules! checked_function {
             unsafe {
                 let sequence = first_argument(call);
                 if !is_known_in_reach(sequence) {
-                    check($number, sequence);
+                    check($number, sequence, call);
                 }
                 $original(call)
             }
@@ -265,8 +284,12 @@ unsafe fn first_argument(call: pg_sys::FunctionCallInfo) -> Oid {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn check(function: u32, sequence: Oid) {
+unsafe extern "C-unwind" fn check(function: u32, sequence: Oid, call: pg_sys::FunctionCallInfo) {
     checked(function, sequence);
+    if is_judged() {
+        // SAFETY: the record of the call that is being judged; the function is strict.
+        or_raise(unsafe { ensure_counts_on(function, sequence, call) });
+    }
 }
 
 /// `pg_sequence_last_value` with its argument judged: null for what is out of reach, as for what one may not read, so
@@ -276,8 +299,7 @@ fn _sequence_last_value(sequence: Oid) -> Option<i64> {
     if !is_in_reach(sequence) {
         return None;
     }
-    // SAFETY: calls a function of PostgreSQL's with the argument that it takes; it may answer NULL.
-    unsafe { pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[Some(sequence.into())]) }
+    catalog::sequence_last_value(sequence)
 }
 
 /// The sequence, if its values may be read: the argument of a function that shows them in a row.

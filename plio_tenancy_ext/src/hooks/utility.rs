@@ -19,12 +19,12 @@ mod schemas;
 mod targets;
 
 use crate::context::calls;
-use crate::ddl::collected;
+use crate::ddl::collected::{self, Kind};
 use crate::denial::{self, Subject};
 use crate::error::{Result, or_raise};
-use crate::hooks::{folded, notify, replaced, running, sequences, settings};
-use crate::pg::{borrowed, deferred, nodes, owned, raw, session};
-use crate::registry::Installed;
+use crate::hooks::{folded, functions, notify, replaced, running, sequences, settings};
+use crate::pg::{borrowed, catalog, deferred, nodes, owned, raw, session};
+use crate::registry::{self, Installed};
 use crate::{access, cache, context, guc, hooks, lifecycle};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -80,9 +80,19 @@ unsafe extern "C-unwind" fn on_utility(
         let after = if is_followed_up(statement) { follow_up(statement) } else { After::Nothing };
         let table = sequences::enter_utility((*planned).utilityStmt);
         let counts = running::enter_utility(statement);
-        let place = collected::enter(is_wide_drop(statement));
+        let place = collected::enter(kind_of(statement));
         let calls = calls::enter(is_call_of_tenants(statement));
+        let limited = if is_own_update(statement) { begin_update() } else { 0 };
+        // As in a function: a procedure that runs as its owner ends no transaction.
+        let context = if is_call_as_owner(statement) {
+            pg_sys::ProcessUtilityContext::PROCESS_UTILITY_QUERY
+        } else {
+            context
+        };
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
+        if limited > 0 {
+            raw::AtEOXact_GUC(true, limited);
+        }
         calls::leave(calls);
         collected::leave(place);
         running::leave_utility(counts);
@@ -107,6 +117,38 @@ unsafe fn is_call_of_tenants(statement: *const pg_sys::Node) -> bool {
         let call = (*statement.cast::<pg_sys::CallStmt>()).funcexpr;
         !call.is_null() && context::active_schema() == Some(raw::get_func_namespace((*call).funcid))
     }
+}
+
+/// Whether the statement calls a procedure that will run with its owner's rights.
+unsafe fn is_call_as_owner(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        if nodes::tag(statement) != NodeTag::T_CallStmt {
+            return false;
+        }
+        let call = (*statement.cast::<pg_sys::CallStmt>()).funcexpr;
+        !call.is_null() && functions::runs_as_owner((*call).funcid)
+    }
+}
+
+/// Whether the statement is ALTER EXTENSION plio_tenancy UPDATE.
+unsafe fn is_own_update(statement: *const pg_sys::Node) -> bool {
+    // SAFETY: the caller passes a utility statement; its tag says what it is, and an extension's name is a C string.
+    unsafe {
+        nodes::tag(statement) == NodeTag::T_AlterExtensionStmt
+            && CStr::from_ptr((*statement.cast::<pg_sys::AlterExtensionStmt>()).extname)
+                == registry::EXTENSION
+    }
+}
+
+/// An update waits no longer than management does: first for the extension's tables, then for what else its script locks. Gives
+/// the level of settings that is to be closed after it, 0 where the update will be refused anyway.
+#[pg_guard]
+unsafe extern "C-unwind" fn begin_update() -> i32 {
+    if !session::is_in_progress() || !catalog::is_superuser(session::current_user()) {
+        return 0;
+    }
+    or_raise(lifecycle::begin_update())
 }
 
 /// What is to be done once the statement has run: plain data, copied from it before.
@@ -275,17 +317,19 @@ unsafe extern "C-unwind" fn before(
     }
 }
 
-/// Whether the statement drops whatever depends on a schema, an extension or an owner.
-unsafe fn is_wide_drop(statement: *const pg_sys::Node) -> bool {
+/// What the statement is to house.rs.
+unsafe fn kind_of(statement: *const pg_sys::Node) -> Kind {
     use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
     // SAFETY: the caller passes a utility statement; its tag says what it is.
     unsafe {
         match nodes::tag(statement) {
             NodeTag::T_DropStmt => {
                 let kind = (*statement.cast::<pg_sys::DropStmt>()).removeType;
-                kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA
+                if kind == OBJECT_EXTENSION || kind == OBJECT_SCHEMA { Kind::WideDrop } else { Kind::Other }
             }
-            tag => tag == NodeTag::T_DropOwnedStmt,
+            NodeTag::T_DropOwnedStmt => Kind::WideDrop,
+            NodeTag::T_AlterTableStmt if allowed::only_tunes(statement.cast()) => Kind::Tuning,
+            _ => Kind::Other,
         }
     }
 }

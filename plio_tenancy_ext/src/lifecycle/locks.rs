@@ -57,6 +57,25 @@ pub fn registry() -> Result<()> {
     Ok(())
 }
 
+/// What an update of the extension alters: its tables, all or none of them, and the registry.
+///
+/// # Errors
+/// 55006.
+pub fn extensions_tables() -> Result<()> {
+    registry()?;
+    let tables = registry::tables()?;
+    in_steps(
+        || {
+            tables.iter().for_each(|table| lock::table_exclusive(*table));
+            true
+        },
+        || {
+            let subjects: Vec<Subject> = tables.iter().map(|table| Subject::Table(*table)).collect();
+            Error::ExtensionInUse { holders: holders(&subjects) }
+        },
+    )
+}
+
 /// The tenant, locked exclusively to the end of the transaction, and the registry with it. A tenant whose schema is gone
 /// has nothing to lock.
 ///
@@ -85,24 +104,36 @@ pub fn tenant(org: &Org) -> Result<Rc<Tenant>> {
 /// 55000, 55006.
 pub fn schema(org: &Org, schema: Oid) -> Result<()> {
     let extension = extension()?;
-    let end = Instant::now() + limit();
-    let mut pause = PAUSES.0;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let is_locked = lock::attempt(STEP.min(left), || {
+    in_steps(
+        || {
             let is_free = lock::tenant_exclusive(schema);
             if is_free {
                 lock::registry(extension);
             }
             is_free
-        });
-        if is_locked {
+        },
+        || {
+            let subjects = [Subject::Tenant(schema), Subject::Registry(extension)];
+            Error::InUse { org: org.to_string(), holders: holders(&subjects) }
+        },
+    )
+}
+
+/// Takes locks in short steps, with pauses, until the limit: `take` says whether it got them all.
+///
+/// # Errors
+/// What `in_use` says.
+fn in_steps(take: impl Fn() -> bool, in_use: impl Fn() -> Error) -> Result<()> {
+    let end = Instant::now() + limit();
+    let mut pause = PAUSES.0;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if lock::attempt(STEP.min(left), &take) {
             session::accept_invalidations();
             return Ok(());
         }
         if Instant::now() + pause >= end {
-            let subjects = [Subject::Tenant(schema), Subject::Registry(extension)];
-            return Err(Error::InUse { org: org.to_string(), holders: holders(&subjects) });
+            return Err(in_use());
         }
         session::pause(pause);
         pause = (pause * 2).min(PAUSES.1);
@@ -125,7 +156,9 @@ const HOLDERS: &str = "
                     ELSE pg_catalog.format('process %s (role %s, in a transaction for %s s)', l.pid, a.usename,
                          pg_catalog.floor(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start))) END AS holder
           FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-         WHERE l.locktype = 'object' AND l.granted AND l.classid = $1 AND l.objid = $2 AND l.objsubid = $3
+         WHERE l.granted AND CASE l.locktype
+               WHEN 'object' THEN l.classid = $1 AND l.objid = $2 AND l.objsubid = $3
+               WHEN 'relation' THEN $1 = 'pg_catalog.pg_class'::pg_catalog.regclass AND l.relation = $2 END
            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
            AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
          ORDER BY a.xact_start LIMIT 3) h";
@@ -143,6 +176,7 @@ fn holders(subjects: &[Subject]) -> Option<String> {
         let found = session::as_superuser(|| Spi::get_one_with_args::<Vec<u8>>(HOLDERS, &arguments));
         found.ok().flatten().map(|text| String::from_utf8_lossy(&text).into_owned())
     };
-    let all: Vec<String> = subjects.iter().filter_map(found).collect();
+    let mut all: Vec<String> = subjects.iter().filter_map(found).collect();
+    all.dedup();
     (!all.is_empty()).then(|| format!("The lock is held by {}.", all.join(", ")))
 }

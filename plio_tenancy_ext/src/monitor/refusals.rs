@@ -100,6 +100,7 @@ pub fn kind(error: &Error) -> Option<Kind> {
         | Error::InDefinerFunction
         | Error::InUse { .. }
         | Error::RegistryInUse { .. }
+        | Error::ExtensionInUse { .. }
         | Error::OutsideTransaction
         | Error::NullArgument { .. }
         | Error::NotASequence { .. }

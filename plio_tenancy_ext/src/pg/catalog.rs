@@ -6,8 +6,9 @@ mod roles;
 mod stored;
 
 pub use self::code::{
-    Code, SEQUENCE_DATA, extension_of, extension_owner, extensions, function, function_by_signature,
-    function_identity, function_signature, is_trigger, operator, operator_identity,
+    Code, SEQUENCE_DATA, argument_count, argument_defaults, extension_of, extension_owner, extensions,
+    function, function_by_signature, function_identity, function_signature, has_own_path, is_trigger,
+    operator, operator_identity, with_defaults,
 };
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{
@@ -340,4 +341,10 @@ pub fn function_oid(name: &CStr, types: &[pg_sys::Oid], schema: pg_sys::Oid) -> 
 pub fn function_name(oid: pg_sys::Oid) -> Option<String> {
     // SAFETY: any oid may be asked for; NULL when there is none.
     unsafe { owned(pg_sys::get_func_name(oid)) }
+}
+
+/// What a sequence has given out last; `None` where that is nothing yet, or the current user may not know.
+pub fn sequence_last_value(sequence: pg_sys::Oid) -> Option<i64> {
+    // SAFETY: calls a function of PostgreSQL's with the argument that it takes; it may answer NULL.
+    unsafe { pgrx::direct_function_call::<i64>(pg_sys::pg_sequence_last_value, &[Some(sequence.into())]) }
 }

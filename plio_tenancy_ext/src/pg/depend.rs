@@ -52,7 +52,7 @@ pub const DEFAULT: u32 = 2604;
 const DEFAULT_BY_OID: u32 = 2657;
 const DEFAULT_BY_TABLE: u32 = 2656;
 /// pg_publication_rel, and its index on the oid; column 3 is prrelid.
-const PUBLICATION_TABLE: u32 = 6106;
+pub const PUBLICATION_TABLE: u32 = 6106;
 const PUBLICATION_TABLE_BY_OID: u32 = 6112;
 
 /// Whether what such a catalog lists is code inside a relation: rules, defaults, triggers, policies.

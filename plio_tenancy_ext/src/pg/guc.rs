@@ -140,10 +140,15 @@ pub fn limit_waits(longest: &CStr) {
     }
 }
 
+/// Opens a level of settings, which the caller closes.
+pub fn new_level() -> i32 {
+    // SAFETY: counts the level; after an error the transaction's abort closes it.
+    unsafe { pg_sys::NewGUCNestLevel() }
+}
+
 /// Runs `f` with its waits for locks limited.
 pub fn with_limited_waits<R>(longest: &CStr, f: impl FnOnce() -> R) -> R {
-    // SAFETY: the nest level is closed below; after an error the transaction's abort closes it.
-    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    let level = new_level();
     limit_waits(longest);
     let result = f();
     // SAFETY: closes the level opened above.

@@ -21,14 +21,17 @@ pub enum Subject {
     Tenant(Oid),
     /// The registry, known by the extension.
     Registry(Oid),
+    /// A table of the extension's: PostgreSQL's own lock on it.
+    Table(Oid),
 }
 
 impl Subject {
-    /// `classid` and `objid` in `pg_locks`.
+    /// `classid` and `objid` in `pg_locks`; of a table, whose lock has neither, what they would be.
     pub fn address(self) -> (Oid, Oid) {
         match self {
             Self::Tenant(schema) => (pg_sys::NamespaceRelationId, schema),
             Self::Registry(extension) => (pg_sys::ExtensionRelationId, extension),
+            Self::Table(table) => (pg_sys::RelationRelationId, table),
         }
     }
 
@@ -65,6 +68,12 @@ pub fn tenant_exclusive(schema: Oid) -> bool {
 pub fn relation_shared(relation: pg_sys::Oid) {
     // SAFETY: any oid may be locked; released when the (sub)transaction ends.
     unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessShareLock as i32) };
+}
+
+/// The lock of whoever alters a table, to the end of the (sub)transaction; waits, bounded by lock_timeout.
+pub fn table_exclusive(table: pg_sys::Oid) {
+    // SAFETY: any oid may be locked; released when the (sub)transaction ends.
+    unsafe { pg_sys::LockRelationOid(table, pg_sys::AccessExclusiveLock as i32) };
 }
 
 /// Keeps other administrators from changing the registry until this transaction ends; waits, bounded by lock_timeout.

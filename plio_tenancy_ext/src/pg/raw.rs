@@ -70,6 +70,8 @@ unsafe extern "C-unwind" {
     pub fn get_rel_namespace(relid: pg_sys::Oid) -> pg_sys::Oid;
     /// lsyscache.c: a relation's kind, NUL when there is none.
     pub fn get_rel_relkind(relid: pg_sys::Oid) -> c_char;
+    /// guc.c: closes a level of settings.
+    pub fn AtEOXact_GUC(is_commit: bool, level: c_int);
     /// sequence.c: `nextval(regclass)`.
     pub fn nextval_oid(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
     /// sequence.c: `currval(regclass)`.

@@ -31,6 +31,12 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
+/// The user whose privileges are in force.
+pub fn current_user() -> pg_sys::Oid {
+    // SAFETY: as above.
+    unsafe { raw::GetUserId() }
+}
+
 /// How deep in subtransactions we are; 1 in none.
 pub fn nest_level() -> i32 {
     // SAFETY: reads the transaction state.
@@ -104,6 +110,12 @@ pub fn is_in_definer_function() -> bool {
 pub fn is_in_restricted_code() -> bool {
     // SAFETY: reads the security context.
     is_in_definer_function() || unsafe { pg_sys::InSecurityRestrictedOperation() }
+}
+
+/// Whether a foreign key's own query is running: no other code has this security context (ri_triggers.c).
+pub fn is_in_foreign_key() -> bool {
+    // SAFETY: reads the security context.
+    unsafe { pg_sys::InNoForceRLSOperation() }
 }
 
 /// Whether the library is being loaded by the postmaster.
@@ -315,6 +327,40 @@ fn as_user<R>(as_whom: pg_sys::Oid, flags: u32, f: impl FnOnce() -> R) -> R {
     };
     super::guc::set_until_level_ends(c"search_path", c"pg_catalog, pg_temp");
     f()
+}
+
+/// The user and the level of settings that were in force before [`become_restricted`].
+pub struct Before {
+    user: pg_sys::Oid,
+    security: i32,
+    level: i32,
+}
+
+/// Becomes another user as core does for others' code in maintenance, with a level of settings of its own, until
+/// [`become_again`].
+pub fn become_restricted(user: pg_sys::Oid) -> Before {
+    let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+    let mut before = Before { user: pg_sys::InvalidOid, security: 0, level: 0 };
+    // SAFETY: reads, then sets, the current user; an abort undoes both.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut before.user, &mut before.security);
+        before.level = pg_sys::NewGUCNestLevel();
+        pg_sys::SetUserIdAndSecContext(user, before.security | restricted as i32);
+    }
+    before
+}
+
+/// Puts back what was in force before. After an error the settings are the (sub)transaction's to undo.
+pub fn become_again(before: Before, is_error: bool) {
+    // SAFETY: a level that is new says whether the one that was opened then is still there: a function's own SET clause closes
+    // it as well (fmgr.c). Undoing settings calls their assign hooks, which do not fail.
+    unsafe {
+        if !is_error {
+            let level = pg_sys::NewGUCNestLevel();
+            pg_sys::AtEOXact_GUC(false, level.min(before.level));
+        }
+        pg_sys::SetUserIdAndSecContext(before.user, before.security);
+    }
 }
 
 /// What to call when transactions of this process begin and end. Only the first may raise.

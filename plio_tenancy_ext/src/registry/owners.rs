@@ -104,12 +104,17 @@ pub fn everything_in(schema: Oid) -> Result<Vec<OwnedBy>> {
 }
 
 /// The relations of extensions in a schema, or one of them, that the role may not open to be written.
-pub fn extension_tables_closed_to(schema: &str, relation: Option<&str>, role: Oid) -> Result<Vec<OwnedBy>> {
+pub fn extension_relations_closed_to(
+    schema: &str,
+    relation: Option<&str>,
+    role: Oid,
+) -> Result<Vec<OwnedBy>> {
     let query = "
         SELECT pg_catalog.format('relation %I.%I', n.nspname, c.relname), c.relowner, pg_catalog.pg_get_userbyid(c.relowner)::text
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.oid = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND ($2::text IS NULL OR c.relname = $2)
-           AND NOT pg_catalog.has_table_privilege($3, c.oid, 'INSERT WITH GRANT OPTION')
+         WHERE n.oid = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND ($2::text IS NULL OR c.relname = $2)
+           AND NOT CASE c.relkind WHEN 'S' THEN pg_catalog.has_sequence_privilege($3, c.oid, 'USAGE WITH GRANT OPTION')
+                        ELSE pg_catalog.has_table_privilege($3, c.oid, 'INSERT WITH GRANT OPTION') END
            AND EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
                         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')";
     let oid = crate::pg::catalog::schema_oid(schema).unwrap_or(Oid::INVALID);

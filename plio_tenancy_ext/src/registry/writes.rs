@@ -122,7 +122,7 @@ pub fn upsert_share(
 ) -> Result<()> {
     change(
         "INSERT INTO plio.shares (schema_name, relation_name, mode, is_function) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (schema_name, relation_name) DO UPDATE SET mode = excluded.mode",
+         ON CONFLICT (schema_name, relation_name, is_function) DO UPDATE SET mode = excluded.mode",
         &[schema_name.into(), relation_name.into(), mode.as_str().into(), is_function.into()],
     )
     .map_err(bug)
@@ -130,8 +130,10 @@ pub fn upsert_share(
 
 /// Takes a share back; true when there was one.
 pub fn delete_share(schema_name: &str, relation_name: Option<&str>, is_function: bool) -> Result<bool> {
-    let query = "WITH gone AS (DELETE FROM plio.shares
-                       WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2 AND is_function = $3 RETURNING 1)
+    // As for rename_share().
+    let query = "WITH gone AS (DELETE FROM plio.shares s
+                       WHERE schema_name = $1 AND relation_name IS NOT DISTINCT FROM $2
+                         AND COALESCE((pg_catalog.to_jsonb(s) ->> 'is_function')::boolean, false) = $3 RETURNING 1)
          SELECT count(*) FROM gone";
     let arguments = [schema_name.into(), relation_name.into(), is_function.into()];
     let count = changing(|| Spi::get_one_with_args::<i64>(query, &arguments));
@@ -151,16 +153,27 @@ pub fn function_of_text(text: &str) -> Result<Option<pgrx::pg_sys::Oid>> {
 pub fn rename_share(old: &ShareRow, schema_name: &str, relation_name: Option<&str>) -> Result<()> {
     let old_relation = old.relation_name.as_deref();
     let statement = match relation_name {
+        // 0.1.0's table, over which this library works until the update, has no column is_function.
         Some(_) => {
-            "UPDATE plio.shares SET schema_name = $3, relation_name = $4 WHERE schema_name = $1 AND relation_name = $2"
+            "UPDATE plio.shares s SET schema_name = $3, relation_name = $4
+              WHERE schema_name = $1 AND relation_name = $2
+                AND COALESCE((pg_catalog.to_jsonb(s) ->> 'is_function')::boolean, false) = $5"
         }
         None => {
-            "UPDATE plio.shares SET schema_name = $3 WHERE schema_name = $1 AND $2::text IS NULL AND $4::text IS NULL"
+            "UPDATE plio.shares SET schema_name = $3
+              WHERE schema_name = $1 AND $2::text IS NULL AND $4::text IS NULL AND $5 IS NOT NULL"
         }
     };
+    let (old_schema, is_function) = (old.schema_name.as_str(), old.is_function);
     change(
         statement,
-        &[old.schema_name.as_str().into(), old_relation.into(), schema_name.into(), relation_name.into()],
+        &[
+            old_schema.into(),
+            old_relation.into(),
+            schema_name.into(),
+            relation_name.into(),
+            is_function.into(),
+        ],
     )
     .map_err(bug)
 }

@@ -19,7 +19,9 @@ DROP FUNCTION plio.unassign_role(text);
 ALTER TABLE plio.tenants DROP CONSTRAINT tenants_status_check,
     ADD CONSTRAINT tenants_status_check CHECK (status IN ('active', 'suspended', 'dropping'));
 -- Functions can be shared.
-ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false;
+ALTER TABLE plio.shares ADD COLUMN is_function boolean NOT NULL DEFAULT false,
+    DROP CONSTRAINT shares_name_key,
+    ADD CONSTRAINT shares_name_key UNIQUE NULLS NOT DISTINCT (schema_name, relation_name, is_function);
 
 -- Access is the role's, by its oid in this cluster.
 CREATE FUNCTION plio."_cluster"() RETURNS bigint

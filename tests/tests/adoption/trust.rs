@@ -225,7 +225,8 @@ fn a_plain_administrator_opens_no_stronger_roles_extension_to_be_written() {
     admin
         .batch_execute(
             "CREATE SCHEMA jobs; CREATE EXTENSION hstore SCHEMA jobs; CREATE TABLE jobs.job (command text); CREATE TABLE jobs.note (x int);
-             ALTER EXTENSION hstore ADD TABLE jobs.job; CREATE TABLE public.note (x int)",
+             ALTER EXTENSION hstore ADD TABLE jobs.job; CREATE TABLE public.note (x int);
+             CREATE SEQUENCE jobs.number; ALTER EXTENSION hstore ADD SEQUENCE jobs.number; CREATE SEQUENCE jobs.free",
         )
         .unwrap();
     for object in ["jobs.job", "jobs"] {
@@ -236,6 +237,9 @@ fn a_plain_administrator_opens_no_stronger_roles_extension_to_be_written() {
             &["jobs.job", "postgres"],
         );
     }
+    let write = "SELECT plio.share('jobs.number', 'write')";
+    refused(&mut dba, write, "42501", &["jobs.number", "postgres"]);
+    dba.batch_execute("SELECT plio.share('jobs.number', 'read'), plio.share('jobs.free', 'write')").unwrap();
     dba.batch_execute(
         "SELECT plio.share('jobs.job', 'read'), plio.share('jobs', 'read'), plio.share('jobs.note', 'write'),
                 plio.share('public.note', 'write'), plio.share('public.plans', 'write')",
@@ -243,4 +247,7 @@ fn a_plain_administrator_opens_no_stronger_roles_extension_to_be_written() {
     .unwrap();
     admin.batch_execute(&format!("GRANT INSERT ON jobs.job TO {role} WITH GRANT OPTION")).unwrap();
     dba.batch_execute("SELECT plio.share('jobs.job', 'write')").unwrap();
+    refused(&mut dba, write, "42501", &["jobs.number", "postgres"]);
+    admin.batch_execute(&format!("GRANT USAGE ON SEQUENCE jobs.number TO {role} WITH GRANT OPTION")).unwrap();
+    dba.batch_execute(write).unwrap();
 }

@@ -67,8 +67,28 @@ const MISTAKES: &[&str] = &[
     "TRUNCATE plio.access, plio.shares",
     "WITH gone AS (DELETE FROM plio.access RETURNING 1) SELECT count(*) FROM gone",
     "MERGE INTO plio.shares s USING (SELECT 1) x ON true WHEN MATCHED THEN DELETE",
-    "INSERT INTO plio.shares (schema_name, mode) VALUES ('x', 'read') ON CONFLICT (schema_name, relation_name) DO UPDATE SET mode = 'read'",
+    "INSERT INTO plio.shares (schema_name, mode) VALUES ('x', 'read') ON CONFLICT (schema_name, relation_name, is_function) DO UPDATE SET mode = 'read'",
     "DO $$ BEGIN DELETE FROM plio.access; END $$",
+    // What a sequence has given out is never given out again.
+    "SELECT setval('plio.tenants_tenant_id_seq', 1)",
+    "SELECT setval('plio.history_history_id_seq', 1, false)",
+    "ALTER TABLE plio.tenants REPLICA IDENTITY FULL",
+    "ALTER TABLE plio.tenants SET (fillfactor = 50), ADD COLUMN x int",
+    "ALTER VIEW plio.denials SET (security_invoker = true)",
+    "CREATE STATISTICS public.s ON org, status FROM plio.tenants",
+    "CREATE PUBLICATION p FOR TABLE plio.tenants",
+    "CREATE PUBLICATION p FOR TABLES IN SCHEMA plio",
+    "CREATE PUBLICATION p; ALTER PUBLICATION p ADD TABLE plio.access",
+    "CREATE PUBLICATION p; ALTER PUBLICATION p SET TABLES IN SCHEMA plio",
+    "CREATE USER MAPPING FOR {app} SERVER plio_tenants",
+    "CREATE SERVER s FOREIGN DATA WRAPPER plio_tenants",
+    "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION plio._on_ddl_command_end()",
+    "GRANT UPDATE (settings, status) ON plio.tenants TO {app}",
+    "GRANT UPDATE (settings), DELETE ON plio.tenants TO {app}",
+    "GRANT INSERT (settings) ON plio.tenants TO {app}",
+    "GRANT UPDATE (org) ON plio.access TO {app}",
+    "GRANT UPDATE ON SEQUENCE plio.tenants_tenant_id_seq TO {app}",
+    "CREATE TABLE plio_reports.x (a int)",
 ];
 
 /// What a DBA, an application or a restore does.
@@ -80,6 +100,17 @@ const LEGITIMATE: &[&str] = &[
     "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA plio TO {app}",
     "GRANT ALL ON plio.tenants TO {super}",
     "REVOKE EXECUTE ON FUNCTION plio.set_tenant(text) FROM PUBLIC",
+    "GRANT UPDATE (settings) ON plio.tenants TO {app}",
+    "GRANT SELECT, UPDATE (settings) ON TABLE plio.tenants TO {app}",
+    "CREATE PUBLICATION p FOR ALL TABLES",
+    "CREATE PUBLICATION p FOR TABLE public.countries; DROP PUBLICATION p",
+    "CREATE STATISTICS public.s ON code, name FROM public.countries; DROP STATISTICS public.s",
+    "ALTER TABLE plio.denials_history SET (autovacuum_vacuum_scale_factor = 0.01, fillfactor = 90)",
+    "ALTER TABLE plio.denials_history RESET (autovacuum_vacuum_scale_factor)",
+    // What a restore does with the numbers, and with the tables of report views.
+    "SELECT setval('plio.tenants_tenant_id_seq', (SELECT last_value + 5 FROM plio.tenants_tenant_id_seq), true)",
+    "SELECT setval('plio.history_history_id_seq', (SELECT last_value FROM plio.history_history_id_seq), true)",
+    "CREATE FOREIGN TABLE plio_reports.x (org text, id bigint) SERVER plio_tenants OPTIONS (table_name 'users')",
     "COMMENT ON EXTENSION plio_tenancy IS 'x'",
     "COMMENT ON TABLE plio.tenants IS 'x'",
     "ANALYZE plio.history",
@@ -134,6 +165,25 @@ fn nobody_changes_what_is_the_extensions_own() {
         }
         admin.batch_execute("ROLLBACK").unwrap();
     }
+}
+
+/// What does not run in a transaction; and what a grant of the one column that is the application's is good for.
+#[test]
+fn maintenance_and_the_settings_stay_open() {
+    let fixture = Cluster::shared().database("house_open").two_tenants();
+    let mut admin = fixture.db.superuser();
+    for statement in ["VACUUM plio.tenants", "VACUUM (FULL, ANALYZE) plio.history", "REINDEX SCHEMA plio"] {
+        admin.batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+    let app = &fixture.app;
+    admin
+        .batch_execute(&format!(
+            "GRANT USAGE ON SCHEMA plio TO {app}; GRANT SELECT, UPDATE (settings) ON plio.tenants TO {app}"
+        ))
+        .unwrap();
+    let mut client = fixture.db.connect(app);
+    client.batch_execute("UPDATE plio.tenants SET settings = '{\"plan\": 2}' WHERE org = 'acme'").unwrap();
+    expect_sqlstate(client.batch_execute("UPDATE plio.tenants SET status = 'suspended'"), "42501");
 }
 
 /// ALTER EXTENSION .. UPDATE changes all of it, with enforcement on and tenants there.

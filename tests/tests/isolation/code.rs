@@ -267,6 +267,22 @@ fn foreign_keys_and_cascades_stop_at_the_boundary() {
     drop(acme);
     let mut bravo = Judge::inside(&mut app, "bravo").silent_about(&["canary-acme", "acme"]);
     bravo.refused("DELETE FROM users WHERE id = 1", "42501");
+    drop(bravo);
+    // Without a tenant the query of the foreign key's own, which names the tenant's table, is not quoted either.
+    unguarded(
+        &world.db,
+        &format!(
+            "CREATE TABLE public.links (theirs bigint REFERENCES tenant_bravo.users);
+             INSERT INTO tenant_bravo.cascading VALUES (2);
+             GRANT INSERT ON public.links TO {app}; GRANT SELECT, UPDATE, DELETE ON public.plans TO {app}",
+            app = world.app
+        ),
+    );
+    let mut nobody = Judge::outside(&mut app).silent_about(&["canary", "acme", "bravo"]);
+    nobody.refused("INSERT INTO public.links VALUES (1)", "55000");
+    nobody.refused("INSERT INTO public.links VALUES (99)", "55000");
+    nobody.refused("DELETE FROM public.plans WHERE id = 2", "55000");
+    nobody.refused("UPDATE public.plans SET id = 12 WHERE id = 2", "55000");
 }
 
 /// A procedure that commits: the tenant ends with its transaction, and the next statement has none.

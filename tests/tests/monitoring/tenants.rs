@@ -144,6 +144,23 @@ fn sizes_rows_and_scans_are_each_tenants_own() {
     assert_eq!(first::<i64>(&mut admin, "SELECT count(*) FROM plio.tenant_sizes('nobody')"), 0);
 }
 
+// A migration holds a table of the tenant's: whoever asks for sizes waits 5 s at most.
+#[test]
+fn sizes_wait_no_longer_than_their_limit() {
+    let fixture = two_tenants("sizes_wait");
+    let mut holder = fixture.db.connect(&fixture.app);
+    holder.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); LOCK TABLE users").unwrap();
+    let mut auditor = fixture.db.connect(&auditor(&fixture.db));
+    let start = std::time::Instant::now();
+    plio_tests::expect_sqlstate(auditor.batch_execute("SELECT FROM plio.tenant_sizes('acme')"), "55P03");
+    let waited = start.elapsed().as_secs();
+    assert!((4..20).contains(&waited), "{waited} s");
+    // Others' sizes, and the tenant's own once the table is free.
+    assert_eq!(first::<i64>(&mut auditor, "SELECT count(*) FROM plio.tenant_sizes('bravo')"), 1);
+    holder.batch_execute("COMMIT").unwrap();
+    assert_eq!(first::<i64>(&mut auditor, "SELECT count(*) FROM plio.tenant_sizes('acme')"), 1);
+}
+
 // Where there are more tenants than counters, those are counted together, and health() says so.
 #[test]
 fn more_tenants_than_counters_are_counted_together() {

@@ -5,6 +5,7 @@ mod definer;
 mod elsewhere;
 mod large_objects;
 mod leftovers;
+mod lent;
 mod maintenance;
 mod open;
 mod prepared;

@@ -3,7 +3,7 @@
 //! The library comes first, with a package; the SQL objects follow with ALTER EXTENSION UPDATE. So the library of today must
 //! judge over the SQL objects of each release.
 
-use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, first, refused};
+use plio_tests::{Cluster, Db, SUPERUSER, TwoTenants, assert_refusal, expect_sqlstate, first, refused};
 use postgres::{Client, NoTls};
 use std::collections::BTreeMap;
 use std::thread;
@@ -172,5 +172,59 @@ fn the_update_runs_beside_open_transactions_or_waits() {
         app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
         assert_eq!(first(&mut app, "SELECT name FROM users"), "canary-bravo");
         app.batch_execute("COMMIT").unwrap();
+    }
+}
+
+// A session reads a table or a view of the extension's and leaves its transaction open, as a backup does. An administrator
+// updates the extension: he waits no longer than the limit, is told who is in the way, and holds up nobody meanwhile.
+#[test]
+fn the_update_does_not_wait_without_end() {
+    for version in RELEASES {
+        let cluster = Cluster::start(&[]);
+        let fixture = released(&cluster, version);
+        let mut holder = fixture.db.superuser();
+        let mut admin = fixture.db.superuser();
+        let pid = first(&mut holder, "SELECT pg_backend_pid()::text");
+        for (held, limit, longest) in [
+            ("SELECT 1 FROM plio.tenants", "SET lock_timeout = '300ms'", 3),
+            ("SELECT 1 FROM plio.denials", "SET lock_timeout = '300ms'", 3),
+            ("SELECT 1 FROM plio.tenants", "RESET lock_timeout", 10),
+        ] {
+            holder.batch_execute(&format!("BEGIN; {held}")).unwrap();
+            admin.batch_execute(limit).unwrap();
+            let start = std::time::Instant::now();
+            let config = fixture.db.config(&fixture.app);
+            let newcomer = thread::spawn(move || {
+                let mut app = config.connect(NoTls).unwrap();
+                let mut slowest = Duration::ZERO;
+                for _ in 0..10 {
+                    let start = std::time::Instant::now();
+                    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme'); SELECT FROM users; COMMIT")
+                        .unwrap();
+                    slowest = slowest.max(start.elapsed());
+                    thread::sleep(Duration::from_millis(30));
+                }
+                slowest
+            });
+            let refused =
+                expect_sqlstate(admin.batch_execute("ALTER EXTENSION plio_tenancy UPDATE"), "55006");
+            assert_refusal(&refused, "55006", &["canary"]);
+            assert!(start.elapsed() < Duration::from_secs(longest), "{held}: {:?}", start.elapsed());
+            assert!(refused.detail().unwrap().contains(&format!("process {pid} ")), "{refused:?}");
+            assert!(newcomer.join().unwrap() < Duration::from_millis(1500), "{held}");
+            holder.batch_execute("COMMIT").unwrap();
+        }
+        // An administrator's transaction that goes on, too.
+        holder.batch_execute("BEGIN").unwrap();
+        if holder.batch_execute("SELECT plio.suspend_tenant('bravo')").is_ok() {
+            admin.batch_execute("SET lock_timeout = '300ms'").unwrap();
+            expect_sqlstate(admin.batch_execute("ALTER EXTENSION plio_tenancy UPDATE"), "55006");
+        }
+        holder.batch_execute("ROLLBACK").unwrap();
+        admin.batch_execute("SET lock_timeout = '7s'").unwrap();
+        update(&mut admin);
+        // The limit is the update's alone.
+        assert_eq!(first(&mut admin, "SELECT current_setting('lock_timeout')"), "7s");
+        assert_judges(&fixture);
     }
 }

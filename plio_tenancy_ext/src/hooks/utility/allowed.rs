@@ -101,7 +101,7 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
                 if let Some(table) =
                     nodes::relation_of((*statement.cast::<pg_sys::AlterTableStmt>()).relation)
                 {
-                    house::ensure_unchanged((pg_sys::RelationRelationId, table))?;
+                    house::ensure_table_unchanged(table, only_tunes(statement.cast()))?;
                 }
                 reach::ensure_alter_table(statement.cast())?;
                 ensure_keeps_owner(statement.cast(), is_active)
@@ -169,6 +169,21 @@ pub unsafe fn ensure_allowed(tag: NodeTag, statement: *mut pg_sys::Node) -> Resu
             _ => Ok(()),
         }
     }
+}
+
+/// Whether ALTER TABLE sets storage parameters, and does nothing else.
+///
+/// # Safety
+/// `statement` is an AlterTableStmt.
+pub unsafe fn only_tunes(statement: *const pg_sys::AlterTableStmt) -> bool {
+    use pg_sys::AlterTableType as Kind;
+    // SAFETY: the caller's promise; `cmds` is a list of AlterTableCmd nodes (parsenodes.h).
+    let commands = unsafe { nodes::pointers::<pg_sys::AlterTableCmd>((*statement).cmds) };
+    // SAFETY: as above.
+    let tunes = |command: &*mut pg_sys::AlterTableCmd| unsafe {
+        matches!((**command).subtype, Kind::AT_SetRelOptions | Kind::AT_ResetRelOptions)
+    };
+    !commands.is_empty() && commands.iter().all(tunes)
 }
 
 /// ALTER TABLE may do anything but give the table away.

@@ -4,7 +4,7 @@
 use crate::cache::{self, SchemaKind};
 use crate::error::{Error, Result};
 use crate::pg::{borrowed, catalog, nodes, session};
-use crate::{context, registry};
+use crate::{context, house, registry};
 use pgrx::pg_sys;
 
 /// Refuses expressions in an index that is built CONCURRENTLY, in a tenant without a role: when the event triggers could see
@@ -31,7 +31,7 @@ pub unsafe fn ensure_seen(statement: *const pg_sys::IndexStmt) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an event trigger that would call a tenant's function.
+/// Refuses an event trigger that would call a tenant's function, or one of the extension's own: it would judge twice.
 ///
 /// # Errors
 /// 42501.
@@ -41,9 +41,10 @@ pub unsafe fn ensure_seen(statement: *const pg_sys::IndexStmt) -> Result<()> {
 pub unsafe fn ensure_event_trigger(statement: *const pg_sys::CreateEventTrigStmt) -> Result<()> {
     // SAFETY: the caller's promise.
     let function = unsafe { nodes::function_without_arguments((*statement).funcname) };
-    match function.and_then(catalog::function_schema).map(cache::schema_kind) {
+    let Some(function) = function else { return Ok(()) };
+    match catalog::function_schema(function).map(cache::schema_kind) {
         Some(SchemaKind::Tenant) => Err(Error::Tie),
-        _ => Ok(()),
+        _ => house::ensure_unchanged((pg_sys::ProcedureRelationId, function)),
     }
 }
 

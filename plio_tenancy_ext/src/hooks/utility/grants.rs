@@ -23,7 +23,7 @@ pub unsafe fn ensure_grant(statement: *const pg_sys::GrantStmt) -> Result<()> {
     unsafe {
         let (kind, objects) = ((*statement).objtype, (*statement).objects);
         let is_named = (*statement).targtype == pg_sys::GrantTargetType::ACL_TARGET_OBJECT;
-        let mut schemas: Vec<Oid> = Vec::new();
+        let (mut schemas, mut relations): (Vec<Oid>, Vec<Oid>) = Default::default();
         match kind {
             _ if !is_named => schemas.extend(schemas_of(objects)),
             OBJECT_SCHEMA => {
@@ -35,6 +35,7 @@ pub unsafe fn ensure_grant(statement: *const pg_sys::GrantStmt) -> Result<()> {
                     if let Some(relation) = nodes::relation_of(*relation) {
                         ensure_access(relation, Access::Write)?;
                         schemas.extend(catalog::relation_schema(relation));
+                        relations.push(relation);
                     }
                 }
             }
@@ -48,7 +49,8 @@ pub unsafe fn ensure_grant(statement: *const pg_sys::GrantStmt) -> Result<()> {
         let relations_or_schema = matches!(kind, OBJECT_TABLE | OBJECT_SEQUENCE | OBJECT_SCHEMA);
         if (*statement).is_grant && relations_or_schema && !is_to_superusers((*statement).grantees) {
             let privileges = privileges((*statement).privileges);
-            schemas.iter().try_for_each(|schema| house::ensure_harmless_grant(*schema, &privileges))?;
+            let judge = |schema: &Oid| house::ensure_harmless_grant(*schema, &relations, &privileges);
+            schemas.iter().try_for_each(judge)?;
         }
     }
     Ok(())
@@ -90,8 +92,12 @@ unsafe fn privileges(given: *mut pg_sys::List) -> Privileges {
     // SAFETY: the caller passes a list of AccessPriv nodes; a name is NULL for ALL PRIVILEGES on columns.
     unsafe { nodes::pointers::<pg_sys::AccessPriv>(given) }
         .iter()
-        // SAFETY: as above.
-        .map(|privilege| unsafe { owned((**privilege).priv_name) })
+        // SAFETY: as above; the columns are String nodes.
+        .map(|privilege| unsafe {
+            let columns = nodes::pointers::<pg_sys::String>((**privilege).cols);
+            let columns = columns.iter().filter_map(|column| owned((**column).sval)).collect();
+            owned((**privilege).priv_name).map(|name| (name, columns))
+        })
         .collect()
 }
 

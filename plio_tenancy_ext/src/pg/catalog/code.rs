@@ -2,9 +2,9 @@
 
 use super::{split_qualified, valid};
 use crate::pg::scan::{self, Key};
-use crate::pg::{owned, quote_identifier};
+use crate::pg::{owned, quote_identifier, raw};
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::CString;
+use std::ffi::{CStr, CString, c_char};
 
 /// Who owns a function or an operator, and the schema that it lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,90 @@ pub fn operator(oid: Oid) -> Option<Code> {
 pub fn is_trigger(function: Oid) -> bool {
     // SAFETY: the caller names a function that is there.
     unsafe { pg_sys::get_func_rettype(function) == pg_sys::TRIGGEROID }
+}
+
+/// Whether a function has a SET clause for the search_path.
+pub fn has_own_path(function: Oid) -> bool {
+    with_row(function, |tuple| {
+        let (mut is_null, mut count) = (true, 0);
+        let (mut texts, mut nulls) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: a row of the cache; proconfig is an array of texts, none of them null, or null.
+        unsafe {
+            let settings = pg_sys::SysCacheGetAttr(
+                pg_sys::SysCacheIdentifier::PROCOID as i32,
+                tuple,
+                pg_sys::Anum_pg_proc_proconfig as i16,
+                &mut is_null,
+            );
+            if is_null {
+                return false;
+            }
+            let (array, text, align) = (settings.cast_mut_ptr(), pg_sys::TEXTOID, b'i' as c_char);
+            pg_sys::deconstruct_array(array, text, -1, false, align, &mut texts, &mut nulls, &mut count);
+            std::slice::from_raw_parts(texts, count as usize).iter().any(|text| {
+                let setting = pg_sys::text_to_cstring(text.cast_mut_ptr());
+                CStr::from_ptr(setting).to_bytes().starts_with(b"search_path=")
+            })
+        }
+    })
+    .unwrap_or(false)
+}
+
+/// How many arguments a function takes, those with a default included. Unguarded: a syscache look-up.
+pub fn argument_count(function: Oid) -> i32 {
+    // SAFETY: any oid may be asked for; a row of the cache begins with the fixed columns, and is released.
+    unsafe {
+        let tuple = raw::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
+        if tuple.is_null() {
+            return 0;
+        }
+        let row = (*tuple).t_data.cast::<u8>().add((*(*tuple).t_data).t_hoff.into());
+        let count = (*row.cast::<pg_sys::FormData_pg_proc>()).pronargs;
+        raw::ReleaseSysCache(tuple);
+        count.into()
+    }
+}
+
+/// The defaults of a function's arguments, as PostgreSQL keeps them.
+pub fn argument_defaults(function: Oid) -> Option<String> {
+    with_row(function, |tuple| {
+        let mut is_null = true;
+        // SAFETY: a row of the cache; the column is a text (pg_node_tree) or null.
+        unsafe {
+            let defaults = pg_sys::SysCacheGetAttr(
+                pg_sys::SysCacheIdentifier::PROCOID as i32,
+                tuple,
+                pg_sys::Anum_pg_proc_proargdefaults as i16,
+                &mut is_null,
+            );
+            if is_null { None } else { owned(pg_sys::text_to_cstring(defaults.cast_mut_ptr())) }
+        }
+    })
+    .flatten()
+}
+
+/// The arguments of a call, with the defaults of those that it leaves out.
+///
+/// # Safety
+/// The arguments are those of a call of that function, which has that result.
+pub unsafe fn with_defaults(function: Oid, given: *mut pg_sys::List, result: Oid) -> *mut pg_sys::List {
+    // SAFETY: the caller's promise; as the planner does (clauses.c).
+    with_row(function, |tuple| unsafe { pg_sys::expand_function_arguments(given, false, result, tuple) })
+        .unwrap_or(given)
+}
+
+/// Looks at a function's row.
+fn with_row<R>(function: Oid, look: impl FnOnce(pg_sys::HeapTuple) -> R) -> Option<R> {
+    // SAFETY: any oid may be asked for; the row is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
+        if tuple.is_null() {
+            return None;
+        }
+        let seen = look(tuple);
+        pg_sys::ReleaseSysCache(tuple);
+        Some(seen)
+    }
 }
 
 /// `pg_get_sequence_data(regclass)`, which shows a sequence's values in a row; there from 18 on.
