@@ -9,6 +9,7 @@
 
 use super::state;
 use crate::pg::guc::{self, Before};
+use crate::pg::session;
 use std::cell::{Cell, RefCell};
 
 /// A setting that was changed, under a state, and what it was.
@@ -41,13 +42,17 @@ pub fn note(name: &str) {
     });
 }
 
-/// The session's tenant is about to be left.
+/// The session's tenant is about to be left. Not as the tenant's role, which may be refused a value of before (`temp_tablespaces`).
 pub(super) fn put_back() {
     settle();
     let serial = state::current().serial;
     let changes: Vec<_> = CHANGES
         .with_borrow(|changes| changes.iter().filter(|change| change.serial == serial).cloned().collect());
-    changes.iter().for_each(|change| guc::put_back(&change.name, &change.before));
+    if !changes.is_empty() {
+        session::as_superuser(|| {
+            changes.iter().for_each(|change| guc::put_back(&change.name, &change.before));
+        });
+    }
 }
 
 /// The session's tenant has been entered once more: under a new state, with the same changes.
