@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use super::state;
+use crate::guc::locked_setting;
 use crate::pg::guc::{self, Before};
 use crate::pg::session;
 use std::cell::{Cell, RefCell};
@@ -26,9 +27,9 @@ thread_local! {
     static IS_OVERDUE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A statement is about to change a setting for the session.
+/// A statement is about to change a setting for the session. What the tenant locks is refused, and put back by nobody.
 pub fn note(name: &str) {
-    if !super::is_active() || super::is_locked() {
+    if !super::is_active() || super::is_locked() || locked_setting(name).is_some() {
         return;
     }
     settle();

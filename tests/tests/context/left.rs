@@ -413,6 +413,20 @@ fn settings_end_with_a_sessions_tenant() {
                 assert_eq!(text(&mut client, ALL_SETTINGS), before, "{set}: {leave}");
             }
         }
+        // What was refused is not put back.
+        client.batch_execute("SET plio.tenant = 'acme'; SET work_mem = '12MB'").unwrap();
+        for refused in [
+            "SELECT set_config('plio.tenant', 'bravo', false)",
+            "SELECT set_config('role', 'none', false)",
+            "SET plio.enforcement = off",
+            "SET plio.allow_partial_reports = on",
+            "SET no_such_setting = 1",
+            "SELECT set_config('search_path', 'tenant_bravo', false)",
+        ] {
+            client.batch_execute(refused).expect_err(refused);
+        }
+        client.batch_execute("RESET plio.tenant").unwrap();
+        assert_eq!(text(&mut client, ALL_SETTINGS), before);
         // What a savepoint took back is not put back.
         client
             .batch_execute(
