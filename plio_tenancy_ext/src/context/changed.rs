@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 
 use super::state;
+use crate::guc::locked_setting;
 use crate::pg::guc::{self, Before};
+use crate::pg::session;
 use std::cell::{Cell, RefCell};
 
 /// A setting that was changed, under a state, and what it was.
@@ -25,9 +27,9 @@ thread_local! {
     static IS_OVERDUE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A statement is about to change a setting for the session.
+/// A statement is about to change a setting for the session. What the tenant locks is refused, and put back by nobody.
 pub fn note(name: &str) {
-    if !super::is_active() || super::is_locked() {
+    if !super::is_active() || super::is_locked() || locked_setting(name).is_some() {
         return;
     }
     settle();
@@ -41,13 +43,17 @@ pub fn note(name: &str) {
     });
 }
 
-/// The session's tenant is about to be left.
+/// The session's tenant is about to be left. Not as the tenant's role, which may be refused a value of before (`temp_tablespaces`).
 pub(super) fn put_back() {
     settle();
     let serial = state::current().serial;
     let changes: Vec<_> = CHANGES
         .with_borrow(|changes| changes.iter().filter(|change| change.serial == serial).cloned().collect());
-    changes.iter().for_each(|change| guc::put_back(&change.name, &change.before));
+    if !changes.is_empty() {
+        session::as_superuser(|| {
+            changes.iter().for_each(|change| guc::put_back(&change.name, &change.before));
+        });
+    }
 }
 
 /// The session's tenant has been entered once more: under a new state, with the same changes.

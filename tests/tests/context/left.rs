@@ -413,6 +413,20 @@ fn settings_end_with_a_sessions_tenant() {
                 assert_eq!(text(&mut client, ALL_SETTINGS), before, "{set}: {leave}");
             }
         }
+        // What was refused is not put back.
+        client.batch_execute("SET plio.tenant = 'acme'; SET work_mem = '12MB'").unwrap();
+        for refused in [
+            "SELECT set_config('plio.tenant', 'bravo', false)",
+            "SELECT set_config('role', 'none', false)",
+            "SET plio.enforcement = off",
+            "SET plio.allow_partial_reports = on",
+            "SET no_such_setting = 1",
+            "SELECT set_config('search_path', 'tenant_bravo', false)",
+        ] {
+            client.batch_execute(refused).expect_err(refused);
+        }
+        client.batch_execute("RESET plio.tenant").unwrap();
+        assert_eq!(text(&mut client, ALL_SETTINGS), before);
         // What a savepoint took back is not put back.
         client
             .batch_execute(
@@ -437,6 +451,29 @@ fn settings_end_with_a_sessions_tenant() {
             assert_eq!(text(&mut client, "SHOW work_mem").as_deref(), Some("4MB"));
         }
     }
+}
+
+// The tenant's role may not use what the session uses without it.
+#[test]
+fn a_setting_that_the_tenant_could_not_make_comes_back() {
+    let fixture = two_tenants("tablespace");
+    let space = format!("{}_space", fixture.app);
+    let mut admin = fixture.db.superuser();
+    admin.batch_execute("SET allow_in_place_tablespaces = on").unwrap();
+    admin.batch_execute(&format!("CREATE TABLESPACE {space} LOCATION ''")).unwrap();
+    admin.batch_execute(&format!("GRANT CREATE ON TABLESPACE {space} TO {}", fixture.app)).unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute(&format!("SET temp_tablespaces = {space}")).unwrap();
+    for leave in ["RESET plio.tenant", "SET plio.tenant = 'bravo'"] {
+        app.batch_execute("SET plio.tenant = 'acme'").unwrap();
+        let own = app.batch_execute(&format!("SET temp_tablespaces = {space}"));
+        assert_eq!(own.is_ok(), LAYERS == Layers::One);
+        app.batch_execute("SET temp_tablespaces = ''").unwrap();
+        app.batch_execute(leave).unwrap();
+        assert_eq!(text(&mut app, "SHOW temp_tablespaces"), Some(space.clone()), "{leave}");
+        app.batch_execute("RESET plio.tenant").unwrap();
+    }
+    admin.batch_execute(&format!("DROP TABLESPACE {space}")).unwrap();
 }
 
 // Who knows the state of random() knows what comes next.
