@@ -31,12 +31,6 @@ pub fn session_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetSessionUserId() }
 }
 
-/// The user whose privileges are in force.
-pub fn current_user() -> pg_sys::Oid {
-    // SAFETY: as above.
-    unsafe { raw::GetUserId() }
-}
-
 /// How deep in subtransactions we are; 1 in none.
 pub fn nest_level() -> i32 {
     // SAFETY: reads the transaction state.
