@@ -33,8 +33,9 @@ GRANT USAGE ON SCHEMA lookup TO PUBLIC;
 ALTER FUNCTION public.peek_definer(text) OWNER TO the_gadget;
 ALTER FUNCTION public.peek_pinned() OWNER TO the_gadget;
 ALTER FUNCTION public.write_definer(text) OWNER TO the_gadget;
--- Shared to write, and the attacker may truncate it: every tenant's members refer to it.
-CREATE TABLE public.people (id int PRIMARY KEY, name text);
+-- Shared to write, and the attacker may truncate it: every tenant's members refer to it. What a tenant writes there everybody
+-- reads: so it takes no canaries.
+CREATE TABLE public.people (id int PRIMARY KEY, name text CHECK (name !~ '[0-9]{12}'));
 INSERT INTO public.people SELECT i, 'somebody' FROM generate_series(1, 9) i;
 GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES ON public.people TO the_attacker;
 -- Deferred, and what it writes is found by the path of whoever is inside when it fires.

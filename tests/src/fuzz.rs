@@ -41,4 +41,4 @@ pub use session::{Session, Stint};
 pub use summary::Summary;
 pub use surface::{Surface, run as run_surface};
 pub use watch::watch;
-pub use world::{Guard, Tenants, World};
+pub use world::{Guard, Loading, Tenants, World};

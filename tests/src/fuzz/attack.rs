@@ -20,7 +20,7 @@ use crate::fuzz::scene::Author;
 use crate::fuzz::session::{Session, Stint};
 use crate::fuzz::summary::Summary;
 use crate::fuzz::watch::watch;
-use crate::fuzz::world::{Guard, ORGS, Tenants, World, run as execute};
+use crate::fuzz::world::{Guard, Loading, ORGS, Tenants, World, run as execute};
 use crate::{Cluster, Db};
 
 /// Settings of the cluster that is attacked: the log says what the server itself has to say, not each refused statement.
@@ -49,6 +49,8 @@ pub struct Attack {
     pub tenants: Tenants,
     /// What stands in the attacker's way.
     pub guard: Guard,
+    /// How the library is loaded.
+    pub loading: Loading,
     /// Ends the run once a leak and a change were found: for the control.
     pub stops_when_proven: bool,
     /// Lines on stderr.
@@ -65,6 +67,7 @@ impl Attack {
             stint: 12_000,
             tenants: Tenants::OwnRole,
             guard: Guard::On,
+            loading: Loading::Session,
             stops_when_proven: false,
             shows_progress: false,
         }
@@ -77,7 +80,7 @@ impl Attack {
 /// When the server does not do what the attack's own preparations need.
 pub fn run(attack: &Attack) -> Summary {
     let began = Instant::now();
-    let cluster = Cluster::start(CONF);
+    let cluster = Cluster::start(&[CONF, attack.loading.conf()].concat());
     let world = World::build(&cluster, Canaries::unknown(), attack.tenants, attack.guard);
     let mut run = Run::new(attack, &world);
     let mut shown = 0;

@@ -145,7 +145,9 @@ impl Session {
             let sent = format!("[{before}] {text}");
             self.remember(&sent);
             let answer = wire.receive()?;
-            summary.count(*counts, answer.failure.as_ref().map_or("00000", |failure| &failure.code));
+            let code = answer.failure.as_ref().map_or("00000", |failure| &failure.code);
+            summary.count(*counts, code);
+            self.recall(code);
             let leaks = oracle::leaks(world, stint, &before, &text, &answer);
             if !leaks.is_empty() {
                 let what = format!("{leaks:?} in {}", excerpt(answer.bytes));
@@ -268,9 +270,17 @@ impl Session {
         self.before.push_back(sent.chars().take(600).collect());
     }
 
+    /// What came of the statement that was remembered last.
+    fn recall(&mut self, code: &str) {
+        if let Some(last) = self.before.back_mut().filter(|_| code != "00000") {
+            last.push_str("  -> ");
+            last.push_str(code);
+        }
+    }
+
     fn finding(&self, kind: Kind, what: String, statement: &str) -> Finding {
         let before = self.before.iter().take(self.before.len().saturating_sub(1)).cloned().collect();
-        Finding { kind, what, statement: statement.to_owned(), before }
+        Finding { kind, what: format!("{}: {what}", self.role), statement: statement.to_owned(), before }
     }
 
     /// Sends one statement outside of any scene: the tenant in force afterwards, or the error.
@@ -285,6 +295,7 @@ impl Session {
         self.remember(&format!("[{}] {sql}", wire.tenant()));
         wire.send(&[Request::Simple(sql.to_owned())])?;
         let answer = wire.receive()?;
+        self.recall(answer.failure.as_ref().map_or("00000", |failure| &failure.code));
         let said = match answer.failure {
             Some(failure) => Err(failure),
             None => Ok(answer.tenant.to_owned()),

@@ -26,6 +26,26 @@ pub enum Tenants {
     Adopted,
 }
 
+/// How the library comes into the server's processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loading {
+    /// By the database's `session_preload_libraries`, which CREATE EXTENSION sets.
+    #[default]
+    Session,
+    /// By `shared_preload_libraries`, too.
+    Shared,
+}
+
+impl Loading {
+    /// The lines of postgresql.conf.
+    pub fn conf(self) -> &'static [&'static str] {
+        match self {
+            Self::Session => &[],
+            Self::Shared => &["shared_preload_libraries = 'plio_tenancy'"],
+        }
+    }
+}
+
 /// Whether anything stands in the attacker's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {

@@ -28,6 +28,13 @@ impl Move {
             Self::Enter(sql, _) | Self::Own(sql) | Self::Shared(sql, _) | Self::Other(sql) => sql,
         }
     }
+
+    /// Whether it is judged in the tenant that is in force, and then shows no row that says which tenant that is by number.
+    pub fn is_judged(&self) -> bool {
+        let relations = ["mark", "journal", "later", "more", "public.sh"];
+        let (Self::Shared(sql, _) | Self::Other(sql)) = self else { return false };
+        relations.iter().any(|relation| sql.contains(relation))
+    }
 }
 
 /// The next step of a session: `status` is its transaction's, `tenant` the one in force.

@@ -26,6 +26,9 @@ const REMEMBERED: usize = 60;
 const CATALOGS: [&str; 6] =
     ["pg_authid", "pg_auth_members", "plio.tenants", "plio.access", "plio.shares", "pg_namespace"];
 
+/// What a change ends with that somebody's lock was in the way of.
+const WAITED: [&str; 4] = ["55P03", "55006", "40P01", "57014"];
+
 /// A session of the application.
 #[derive(Debug)]
 struct Player {
@@ -84,7 +87,7 @@ impl Stage {
             execute(
                 &mut admin,
                 &format!(
-                    "ALTER ROLE {name} SET lock_timeout = '1s'; ALTER ROLE {name} SET statement_timeout = '8s'"
+                    "ALTER ROLE {name} SET lock_timeout = '300ms'; ALTER ROLE {name} SET statement_timeout = '8s'"
                 ),
             );
             if pairs.guard == Guard::Off {
@@ -105,7 +108,7 @@ impl Stage {
         };
         let players = vec![player(0), player(1), player(0)];
         let (mut manager, elsewhere) = (wire(SUPERUSER, db.name()), wire(SUPERUSER, "postgres"));
-        let settle = [Request::Simple("SET lock_timeout = '1s'".to_owned())];
+        let settle = [Request::Simple("SET lock_timeout = '400ms'".to_owned())];
         manager.send(&settle).and_then(|()| manager.receive().map(drop)).expect("the manager's connection");
         let staller = wire(SUPERUSER, db.name());
         let canary = crate::fuzz::canary::Canaries::unknown();
@@ -196,11 +199,9 @@ impl Stage {
         player.is_block = status != b'I';
         if !player.is_block || after != tenant || code != "00000" {
             player.judged = None;
-        } else if matches!(said, Move::Shared(..)) && !after.is_empty() {
+        } else if said.is_judged() && !after.is_empty() {
             // It shows no tenant's rows, but what it admitted goes on to the end of the block.
             player.judged = player.judged.or(Some(since));
-        } else if said.sql().starts_with("ROLLBACK") {
-            player.judged = None;
         }
         if !player.is_block {
             player.inside = None;
@@ -213,6 +214,10 @@ impl Stage {
             player.inside = number.map(|number| (number, since));
         }
         self.remember(&format!("session {at}"), &format!("-> {code} [{after}] {}", answer_text(&code)));
+        if !found.is_empty() {
+            self.remember("registry", &self.registry());
+            self.remember("model", &format!("from {since} on: {:?}", self.model.versions_from(since)));
+        }
         for (kind, what) in found {
             summary.find(self.finding(kind, format!("session {at}: {}: {what}", said.sql())));
         }
@@ -274,8 +279,7 @@ impl Stage {
             }
             Some(failure) => {
                 self.remember("management", &format!("-> {} {}", failure.code, failure.message));
-                let waited = ["55P03", "55006", "40P01", "57014"];
-                if is_strange(&failure) || !waited.contains(&failure.code.as_str()) {
+                if is_strange(&failure) || !WAITED.contains(&failure.code.as_str()) {
                     summary.find(self.finding(Kind::Internal, format!("management: {failure:?}")));
                 }
                 self.undo()?;
@@ -298,10 +302,16 @@ impl Stage {
             "SET lock_timeout = '30s'".to_owned(),
             format!("SELECT plio.drop_tenant('{org}', '{org}')"),
             format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
-            "SET lock_timeout = '1s'".to_owned(),
+            "SET lock_timeout = '400ms'".to_owned(),
         ] {
-            self.manager.send(&[Request::Simple(sql)])?;
-            self.manager.receive()?;
+            // A session may wait for what this one holds: the look for deadlocks ends one of them.
+            for _ in 0..20 {
+                self.manager.send(&[Request::Simple(sql.clone())])?;
+                let code = self.manager.receive()?.failure.map(|failure| failure.code);
+                if !code.is_some_and(|code| WAITED.contains(&code.as_str())) {
+                    break;
+                }
+            }
         }
         Ok(())
     }
@@ -330,7 +340,7 @@ impl Stage {
             "ROLLBACK".to_owned()
         } else {
             let catalog = CATALOGS[random.below(CATALOGS.len())];
-            format!("BEGIN; SET LOCAL lock_timeout = '500ms'; LOCK TABLE {catalog} IN ACCESS EXCLUSIVE MODE")
+            format!("BEGIN; SET LOCAL lock_timeout = '200ms'; LOCK TABLE {catalog} IN ACCESS EXCLUSIVE MODE")
         };
         self.stalls = !self.stalls;
         self.staller.send(&[Request::Simple(sql.clone())])?;
@@ -409,6 +419,17 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// What stands in the registry, for a finding; empty when it is locked just now.
+    fn registry(&self) -> String {
+        let mut admin = administrator_of(&self.db);
+        let query = "SELECT concat_ws(' ', 'tenant', tenant_id, org, schema_name, status) FROM plio.tenants
+                     UNION ALL SELECT 'access ' || a::text FROM plio.access a UNION ALL SELECT 'share ' || s::text FROM plio.shares s
+                     UNION ALL SELECT concat_ws(' ', 'role', oid, rolname) FROM pg_roles WHERE rolname ~ '^(one|other)_'";
+        let _ = admin.batch_execute("SET lock_timeout = '200ms'");
+        let rows = admin.query(query, &[]).unwrap_or_default();
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("; ")
     }
 
     /// Rows of one tenant in another's tables; locks and prepared transactions left behind.
