@@ -289,5 +289,7 @@ fn is_fair(text: &str) -> bool {
     let is_stored = may_enter(text) && stores.iter().any(|word| lower.contains(word));
     let limits = ["timeout", "pg_sleep", "terminate", "pg_cancel"];
     let is_kept = (lower.contains("set_config") || lower.contains("notify")) && lower.contains("select m");
-    !is_stored && !is_kept && !limits.iter().any(|word| lower.contains(word))
+    // Roles are known by the names that the grammar gives them.
+    let makes_role = ["create role", "create user", "create group"].iter().any(|words| lower.contains(words));
+    !is_stored && !is_kept && !makes_role && !limits.iter().any(|word| lower.contains(word))
 }

@@ -282,35 +282,55 @@ impl Stage {
                 if is_strange(&failure) || !WAITED.contains(&failure.code.as_str()) {
                     summary.find(self.finding(Kind::Internal, format!("management: {failure:?}")));
                 }
-                self.undo()?;
+                self.undo(summary)?;
                 self.finish(false, summary);
                 Ok(())
             }
         }
     }
 
-    /// A change of several messages that failed on its way leaves no half of it: a tenant whose making failed is dropped.
-    fn undo(&mut self) -> io::Result<()> {
+    /// A change of several messages that failed on its way leaves no half of it: a tenant whose making failed is dropped. Everybody
+    /// goes out for that.
+    fn undo(&mut self, summary: &mut Summary) -> io::Result<()> {
         let Some((change, _)) = &self.change else { return Ok(()) };
         if change.messages.len() < 2 {
             return Ok(());
         }
         let made = change.next.tenants.last().map(|tenant| (tenant.org.clone(), tenant.schema.clone()));
         let Some((org, schema)) = made else { return Ok(()) };
+        if self.stall_waits {
+            self.hear_staller(LIMIT)?;
+        }
+        if self.stalls {
+            self.stalls = false;
+            self.staller.send(&[Request::Simple("ROLLBACK".to_owned())])?;
+            self.staller.receive()?;
+        }
         for sql in [
             "ROLLBACK".to_owned(),
-            "SET lock_timeout = '30s'".to_owned(),
             format!("SELECT plio.drop_tenant('{org}', '{org}')"),
             format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
-            "SET lock_timeout = '400ms'".to_owned(),
         ] {
-            // A session may wait for what this one holds: the look for deadlocks ends one of them.
-            for _ in 0..20 {
+            // A session may wait for what this one holds, or hold what this one waits for.
+            for _ in 0..100 {
+                self.leave_blocks(summary)?;
                 self.manager.send(&[Request::Simple(sql.clone())])?;
                 let code = self.manager.receive()?.failure.map(|failure| failure.code);
                 if !code.is_some_and(|code| WAITED.contains(&code.as_str())) {
                     break;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for nothing ends his transaction.
+    fn leave_blocks(&mut self, summary: &mut Summary) -> io::Result<()> {
+        for at in 0..self.players.len() {
+            if self.players[at].waits.is_none() && self.players[at].wire.status() != b'I' {
+                self.say(at, Move::Other("ROLLBACK".to_owned()), MOMENT, summary)?;
+            } else {
+                self.hear(at, Duration::from_micros(200), summary)?;
             }
         }
         Ok(())
@@ -387,11 +407,7 @@ impl Stage {
             if self.stalls && !self.stall_waits {
                 self.stall(random)?;
             }
-            for at in 0..self.players.len() {
-                if self.players[at].waits.is_none() && self.players[at].wire.status() != b'I' {
-                    self.say(at, Move::Other("ROLLBACK".to_owned()), MOMENT, summary)?;
-                }
-            }
+            self.leave_blocks(summary)?;
             self.poll(MOMENT, summary)?;
             let is_open = self.players.iter().any(|player| player.wire.status() != b'I');
             if !waits(self) && !is_open {
