@@ -21,7 +21,7 @@ use crate::fuzz::session::{Session, Stint};
 use crate::fuzz::summary::Summary;
 use crate::fuzz::watch::watch;
 use crate::fuzz::world::{Guard, Loading, ORGS, Tenants, World, run as execute};
-use crate::{Cluster, Db};
+use crate::{Cluster, Db, SUPERUSER};
 
 /// Settings of the cluster that is attacked: the log says what the server itself has to say, not each refused statement.
 pub const CONF: &[&str] = &["log_min_messages = 'log'", "log_checkpoints = off", "max_worker_processes = 4"];
@@ -112,7 +112,11 @@ pub fn administrator(world: &World) -> Client {
 /// # Panics
 /// When it is refused.
 pub fn administrator_of(db: &Db) -> Client {
-    let mut admin = db.superuser();
+    // After a crash, which the server's log tells of, it must come up first.
+    let mut admin = db.try_connect(SUPERUSER).unwrap_or_else(|_| {
+        db.cluster().wait_ready();
+        db.superuser()
+    });
     execute(&mut admin, "SET statement_timeout = '20s'");
     admin
 }

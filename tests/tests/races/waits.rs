@@ -219,7 +219,10 @@ fn a_lock_on_a_tenants_table_is_not_prepared() {
         // The control: the same is prepared where it locked nothing of a tenant's, or no more.
         for harmless in [
             format!("SELECT pg_get_viewdef({neutral}); SELECT 1 FROM public.listed"),
-            format!("SAVEPOINT s; {}; ROLLBACK TO s", look.replace("SAVEPOINT s; ", "").replace("; RELEASE s", "")),
+            format!(
+                "SAVEPOINT s; {}; ROLLBACK TO s",
+                look.replace("SAVEPOINT s; ", "").replace("; RELEASE s", "")
+            ),
         ] {
             carol.batch_execute(&format!("BEGIN; {harmless}")).unwrap();
             carol.batch_execute(&format!("PREPARE TRANSACTION '{name}'")).unwrap();
