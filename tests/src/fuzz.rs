@@ -33,6 +33,7 @@ mod world;
 
 pub use attack::{Attack, run};
 pub use canary::{Canaries, Owner};
+pub use cast::{Part, TURNS};
 pub use integrity::{carried, left_behind, rights};
 pub use oracle::{Finding, Kind};
 pub use pairs::{Pairs, run as run_pairs};

@@ -72,6 +72,11 @@ impl Attack {
             shows_progress: false,
         }
     }
+
+    /// A short one: each of the cast has its turn.
+    pub fn of_all_parts(seed: u64, statements: usize) -> Self {
+        Self { stint: statements.div_ceil(TURNS.len()), ..Self::new(seed, statements) }
+    }
 }
 
 /// Starts a cluster, attacks, and says what was found.
@@ -172,6 +177,7 @@ impl<'a> Run<'a> {
     fn stint(&mut self, summary: &mut Summary) {
         let is_guarded = self.attack.guard == Guard::On;
         let part = if is_guarded { TURNS[summary.stints % TURNS.len()] } else { Part::Mallory };
+        summary.parts.push(part);
         if part == Part::Administrator {
             self.stint_of_an_administrator(summary);
             self.read_log(summary);
@@ -221,6 +227,7 @@ impl<'a> Run<'a> {
             integrity::carried(&mut self.admin, self.world)
                 .into_iter()
                 .for_each(|what| find(Kind::Carry, what));
+            probes::strange_triggers(self.world).into_iter().for_each(|what| find(Kind::Rights, what));
             probes::planted_code(self.world).into_iter().for_each(|what| find(Kind::Carry, what));
             probes::audit_and_report(&mut self.admin).into_iter().for_each(|what| find(Kind::Defect, what));
             if let Some(listeners) = &mut listeners {

@@ -90,6 +90,8 @@ pub fn stale_admission(
         "RESET ROLE".to_owned(),
         format!("SET plio.tenant = '{org}'"),
         "SELECT count(*) FROM users".to_owned(),
+        "CLOSE ALL".to_owned(),
+        "DECLARE held CURSOR WITH HOLD FOR SELECT * FROM users".to_owned(),
     ];
     for sql in &prepare {
         if session.ask(world, sql).is_err() {
@@ -99,6 +101,12 @@ pub fn stale_admission(
     // Somebody else may be in it just now.
     if admin.batch_execute(&format!("SET lock_timeout = '300ms'; {}", closing.close)).is_err() {
         return found;
+    }
+    // No statement is planned or run for that: the protocol hands on what is stored.
+    if let Ok((_, seen)) = session.ask_for(world, Request::Held("held"))
+        && seen.contains(&Owner::Tenant(0))
+    {
+        found.push(format!("after {} is done: rows of a held cursor", closing.close));
     }
     let tries = [
         "SELECT count(*) FROM users".to_owned(),
@@ -163,6 +171,41 @@ pub fn planted_code(world: &World) -> Option<String> {
         }
     }
     None
+}
+
+/// What a superuser changes in the tenants without entering them: code of theirs that runs then as the superuser.
+pub fn strange_triggers(world: &World) -> Vec<String> {
+    let mut admin = world.db.superuser();
+    let tables = "SELECT DISTINCT format('%I.%I', n.nspname, c.relname), (SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum LIMIT 1)
+                    FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace AND n.nspname = ANY ($1)
+                   WHERE NOT tgisinternal AND relkind IN ('r', 'p') ORDER BY 1";
+    let tables = admin.query(tables, &[&SCHEMAS.to_vec()]).unwrap_or_default();
+    let mut found = Vec::new();
+    for row in &tables {
+        let (table, column): (String, Option<String>) = (row.get(0), row.get(1));
+        let column = column.unwrap_or_else(|| "id".to_owned());
+        let changes = [
+            format!("UPDATE {table} SET {column} = {column}"),
+            format!("INSERT INTO {table} ({column}) SELECT {column} FROM {table} LIMIT 1"),
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table} CASCADE"),
+        ];
+        for change in changes {
+            let attempt = format!(
+                "BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; SELECT set_config('fuzz.caught', '', true); {change}; SET CONSTRAINTS ALL IMMEDIATE"
+            );
+            if admin.batch_execute(&attempt).is_ok() {
+                let caught =
+                    admin.query_one("SELECT coalesce(current_setting('fuzz.caught', true), '')", &[]);
+                let caught: String = caught.map(|row| row.get(0)).unwrap_or_default();
+                if caught.split(' ').next() == Some(crate::SUPERUSER) {
+                    found.push(format!("{change} without a tenant ran code of the attackers as {caught}"));
+                }
+            }
+            let _ = admin.batch_execute("ROLLBACK");
+        }
+    }
+    found
 }
 
 /// Whether nobody but the owner of coral's schema has a function that sets what tells.

@@ -72,7 +72,9 @@ impl Author<'_> {
         };
         // COPY FROM STDIN in the extended protocol would swallow the Sync.
         let is_simple = kind <= 68 || copies_in(&text);
-        let request = if kind > 96 {
+        let request = if kind == 99 {
+            Request::Held(self.random.word(&["c1", "c2", "h"]))
+        } else if kind > 96 {
             Request::Bound(NAMES[self.random.below(NAMES.len())], self.parameters("$1"))
         } else if is_simple && kind <= 78 {
             Request::Simple(text)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use crate::Cluster;
+use crate::fuzz::canary::Owner;
 use crate::fuzz::oracle::{self, Finding, Kind};
 use crate::fuzz::scene::Step;
 use crate::fuzz::summary::Summary;
@@ -288,20 +289,33 @@ impl Session {
     /// # Errors
     /// The connection is gone.
     pub fn ask(&mut self, world: &World, sql: &str) -> io::Result<Result<String, Failure>> {
+        Ok(self.ask_for(world, Request::Simple(sql.to_owned()))?.0)
+    }
+
+    /// The same for any request, and whose canaries came back.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn ask_for(
+        &mut self,
+        world: &World,
+        request: Request,
+    ) -> io::Result<(Result<String, Failure>, Vec<Owner>)> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
             None => self.connect(world)?,
         };
-        self.remember(&format!("[{}] {sql}", wire.tenant()));
-        wire.send(&[Request::Simple(sql.to_owned())])?;
+        self.remember(&format!("[{}] {}", wire.tenant(), request.text()));
+        wire.send(&[request])?;
         let answer = wire.receive()?;
         self.recall(answer.failure.as_ref().map_or("00000", |failure| &failure.code));
+        let seen = world.canaries.seen(answer.bytes).collect();
         let said = match answer.failure {
             Some(failure) => Err(failure),
             None => Ok(answer.tenant.to_owned()),
         };
         self.wire = Some(wire);
-        Ok(said)
+        Ok((said, seen))
     }
 
     fn lost(&mut self, world: &World, error: &io::Error, summary: &mut Summary) {

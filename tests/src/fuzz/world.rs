@@ -134,7 +134,7 @@ impl World {
             run(
                 &mut admin,
                 &format!(
-                    "GRANT SELECT, REFERENCES ON public.countries, lookup.codes TO {name}; GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON public.board TO {name}"
+                    "GRANT SELECT, REFERENCES ON public.countries, lookup.codes TO {name}; GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON public.board, public.tally TO {name}"
                 ),
             );
         }
@@ -154,6 +154,7 @@ impl World {
         run(
             admin,
             "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i;
+             DELETE FROM public.tally WHERE id > 2; UPDATE public.tally SET word = 'b';
              DELETE FROM public.people p WHERE id > 3 OR name <> 'somebody';
              INSERT INTO public.people SELECT i, 'somebody' FROM generate_series(1, 9) i ON CONFLICT DO NOTHING",
         );

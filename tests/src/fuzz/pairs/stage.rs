@@ -23,8 +23,15 @@ const MOMENT: Duration = Duration::from_millis(15);
 const LIMIT: Duration = Duration::from_secs(20);
 const REMEMBERED: usize = 60;
 /// Catalogs that look-ups of ours read: locked up for a while.
-const CATALOGS: [&str; 6] =
-    ["pg_authid", "pg_auth_members", "plio.tenants", "plio.access", "plio.shares", "pg_namespace"];
+const CATALOGS: [&str; 7] = [
+    "pg_authid",
+    "pg_auth_members",
+    "plio.tenants",
+    "plio.access",
+    "plio.shares",
+    "pg_namespace",
+    "pg_extension",
+];
 
 /// What a change ends with that somebody's lock was in the way of.
 const WAITED: [&str; 4] = ["55P03", "55006", "40P01", "57014"];
@@ -145,7 +152,8 @@ impl Stage {
             self.poll(Duration::from_micros(200), summary)?;
             match random.below(100) {
                 0..=74 => self.play(random, summary)?,
-                75..=93 => self.manage(random, summary)?,
+                75..=91 => self.manage(random, summary)?,
+                92..=93 => self.overtake(random, summary)?,
                 _ => self.stall(random)?,
             }
         }
@@ -173,7 +181,11 @@ impl Stage {
     fn say(&mut self, at: usize, next: Move, limit: Duration, summary: &mut Summary) -> io::Result<()> {
         let player = &mut self.players[at];
         let tenant = player.wire.tenant().to_owned();
-        player.wire.send(&[Request::Simple(next.sql().to_owned())])?;
+        let request = match &next {
+            Move::Held => Request::Held("h"),
+            _ => Request::Simple(next.sql().to_owned()),
+        };
+        player.wire.send(&[request])?;
         let text = format!("[{tenant}] {}", next.sql());
         player.waits = Some((next, self.model.now(), tenant));
         let who = format!("session {at} (role {}, process {})", player.role, player.wire.process());
@@ -352,6 +364,57 @@ impl Stage {
                 summary.find(self.finding(Kind::Admission, what));
             }
         }
+    }
+
+    /// A look-up is overtaken: a tenant is being closed, not yet committed; a session that knows nothing yet asks for it, and waits
+    /// for a catalog, having read some of what the change changes; the change is committed, and the catalog let go. What the
+    /// session says next is judged by what is in force then: whatever it kept of its look-up must not count.
+    fn overtake(&mut self, random: &mut Random, summary: &mut Summary) -> io::Result<()> {
+        let at = random.below(self.players.len());
+        let is_idle = |player: &Player| player.waits.is_none() && player.wire.status() == b'I';
+        if self.change.is_some() || self.stalls || self.stall_waits || !is_idle(&self.players[at]) {
+            return Ok(());
+        }
+        let is_free = self.players.iter().all(is_idle);
+        let role = self.players[at].role;
+        let Some((change, org)) = moves::of_closing(random, self.model.last(), role, is_free) else {
+            return Ok(());
+        };
+        let cluster = self.db.cluster();
+        let name = &self.model.last().names[role];
+        self.players[at].wire = Wire::connect(cluster.socket_dir(), cluster.port(), name, self.db.name())?;
+        let sql = format!("BEGIN; {}", change.messages[0]);
+        self.remember("management", &sql);
+        self.model.expect(change.next.clone());
+        self.manager.send(&[Request::Simple(sql)])?;
+        if self.manager.receive()?.failure.is_some() {
+            self.manager.send(&[Request::Simple("ROLLBACK".to_owned())])?;
+            self.manager.receive()?;
+            self.model.settle(false);
+            return Ok(());
+        }
+        // The first enters one way or the other.
+        self.stall(random)?;
+        let enter = format!("SET plio.tenant = '{org}'");
+        self.say(at, Move::Enter(enter.clone(), org), MOMENT, summary)?;
+        let end = if self.pairs.lies { "ROLLBACK" } else { "COMMIT" };
+        self.remember("management", end);
+        self.manager.send(&[Request::Simple(end.to_owned())])?;
+        let is_done = self.manager.receive()?.failure.is_none();
+        self.model.settle(is_done);
+        if self.stall_waits {
+            self.hear_staller(LIMIT)?;
+        }
+        if self.stalls {
+            self.stall(random)?;
+        }
+        self.hear(at, LIMIT, summary)?;
+        if self.players[at].waits.is_none() {
+            for next in [Move::Own("SELECT who FROM mark".to_owned()), Move::Enter(enter, org)] {
+                self.say(at, next, LIMIT, summary)?;
+            }
+        }
+        Ok(())
     }
 
     /// A catalog is locked for a while.
