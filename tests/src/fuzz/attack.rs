@@ -246,7 +246,13 @@ impl<'a> Run<'a> {
         let name = self.world.cast.iter().find(|(other, _)| *other == part).map(|(_, name)| name);
         let name = name.unwrap_or(&self.world.attacker);
         if session.role() != name {
-            *session = if part == Part::Replicator { Session::replicating(name) } else { Session::new(name) };
+            // Sessions for replication load no `session_preload_libraries` (docs/guarantees.md, open).
+            let is_judged = self.attack.loading == Loading::Shared;
+            *session = if part == Part::Replicator && is_judged {
+                Session::replicating(name)
+            } else {
+                Session::new(name)
+            };
         }
         let granted = [part == Part::Replicator, false, false];
         let guest = Stint { granted, speaks_outside: true, owns: false, reads_all: false };

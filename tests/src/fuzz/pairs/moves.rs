@@ -32,11 +32,13 @@ impl Move {
         }
     }
 
-    /// Whether it is judged in the tenant that is in force, and then shows no row that says which tenant that is by number.
+    /// Whether it is judged in the tenant that is in force, and need not show a row that says which tenant that is by number: all
+    /// but what controls the transaction and its settings.
     pub fn is_judged(&self) -> bool {
-        let relations = ["mark", "journal", "later", "more", "public.sh"];
-        let (Self::Shared(sql, _) | Self::Other(sql)) = self else { return false };
-        relations.iter().any(|relation| sql.contains(relation))
+        let controls =
+            ["BEGIN", "SAVEPOINT", "ROLLBACK", "COMMIT", "SET ", "RESET", "DISCARD", "PREPARE TRANSACTION"];
+        !matches!(self, Self::Enter(..) | Self::Held)
+            && !controls.iter().any(|word| self.sql().starts_with(word))
     }
 }
 

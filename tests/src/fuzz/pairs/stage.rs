@@ -230,7 +230,9 @@ impl Stage {
         }
         self.remember(&format!("session {at}"), &format!("-> {code} [{after}] {}", answer_text(&code)));
         if !found.is_empty() {
-            self.remember("registry", &self.registry());
+            // A new connection would wait for a catalog that is locked.
+            let is_free = !self.stalls && !self.stall_waits;
+            self.remember("registry", &if is_free { self.registry() } else { String::new() });
             self.remember("model", &format!("from {since} on: {:?}", self.model.versions_from(since)));
         }
         for (kind, what) in found {
