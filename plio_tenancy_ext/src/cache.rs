@@ -279,7 +279,10 @@ fn look_up_reach(role: Oid) -> bool {
             .filter(|group| catalog::has_privileges_of(role, *group))
             .any(|group| catalog::relations_of(group).iter().any(is_tenants))
     };
-    !tenants.is_empty() && (catalog::reads_everything(role) || owns_any() || is_granted_any())
+    let is_open_to_everybody =
+        || catalog::is_any_open_to_everybody(|schema| schema_kind(schema) == SchemaKind::Tenant);
+    !tenants.is_empty()
+        && (catalog::reads_everything(role) || owns_any() || is_granted_any() || is_open_to_everybody())
 }
 
 /// Whether a role may enter the tenant: an administrator, or a role (or member of one) that was granted access.

@@ -363,7 +363,8 @@ fn lock_open(
         ensure_permitted(&tenant)?;
         Ok(tenant)
     };
-    let mut tenant = permitted()?;
+    // In a transaction that is open already, nothing has taken in yet what was granted or made since.
+    let mut tenant = permitted().or_else(|_| cache::settled(permitted))?;
     loop {
         let schema = tenant.schema.ok_or_else(|| lost("schema"))?;
         lock::tenant_shared(schema);

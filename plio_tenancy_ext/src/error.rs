@@ -25,8 +25,8 @@ pub enum Error {
     /// LOCK TABLE would hold up the other tenants.
     #[error("cannot lock what is shared with tenants in this mode while a tenant is active")]
     LockRefused,
-    /// PREPARE TRANSACTION would keep the tenant's lock for ever.
-    #[error("cannot prepare a transaction that was in a tenant")]
+    /// PREPARE TRANSACTION would keep the tenant's lock, or one on its tables, for ever.
+    #[error("cannot prepare a transaction that holds a lock on a tenant")]
     PrepareRefused,
     /// A server file, program or library named inside a tenant.
     #[error("access to the server's files is not allowed while a tenant is active")]

@@ -33,8 +33,9 @@ GRANT USAGE ON SCHEMA lookup TO PUBLIC;
 ALTER FUNCTION public.peek_definer(text) OWNER TO the_gadget;
 ALTER FUNCTION public.peek_pinned() OWNER TO the_gadget;
 ALTER FUNCTION public.write_definer(text) OWNER TO the_gadget;
--- Shared to write, and the attacker may truncate it: every tenant's members refer to it.
-CREATE TABLE public.people (id int PRIMARY KEY, name text);
+-- Shared to write, and the attacker may truncate it: every tenant's members refer to it. What a tenant writes there everybody
+-- reads: so it takes no canaries.
+CREATE TABLE public.people (id int PRIMARY KEY, name text CHECK (name !~ '[0-9]{12}'));
 INSERT INTO public.people SELECT i, 'somebody' FROM generate_series(1, 9) i;
 GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES ON public.people TO the_attacker;
 -- Deferred, and what it writes is found by the path of whoever is inside when it fires.
@@ -51,6 +52,16 @@ CREATE FUNCTION lookup.through() RETURNS text LANGUAGE plpgsql SET search_path =
 CREATE FUNCTION lookup.set_it(x oid) RETURNS bigint LANGUAGE sql AS 'SELECT setval(x::regclass, 5)';
 CREATE PROCEDURE lookup.take(x text) LANGUAGE plpgsql AS 'BEGIN NULL; END';
 CREATE DOMAIN lookup.checked AS int CHECK (VALUE > 0);
+-- Constants that a plan of the session keeps: in a domain, an index, a partitioned table and a check that all tenants share.
+-- ANALYZE and the like run it under a path of their own, on which there are no users.
+CREATE FUNCTION lookup.who() RETURNS text LANGUAGE plpgsql IMMUTABLE
+    AS 'BEGIN IF to_regclass(''users'') IS NULL THEN RETURN ''''; END IF; RETURN (SELECT min(name) FROM users); END';
+CREATE DOMAIN lookup.own_name AS text CHECK (VALUE IS NULL OR VALUE <= lookup.who() OR VALUE > lookup.who());
+CREATE DOMAIN lookup.own_word AS text DEFAULT 'x' CHECK (VALUE = 'x' OR VALUE = lookup.who());
+CREATE TABLE public.tally (id int, word text CHECK (word <> lookup.who()) CHECK (word !~ '[0-9]{12}'));
+CREATE INDEX tally_word ON public.tally ((word = lookup.who())) WHERE word <> lookup.who();
+INSERT INTO public.tally VALUES (1, 'a'), (2, 'b');
+SELECT plio.share('public.tally', 'write');
 SELECT plio.share('public.people', 'write');
 SELECT plio.share('public.countries', 'read');
 SELECT plio.share('public.board', 'write');

@@ -68,5 +68,10 @@ INSERT INTO heir_0 VALUES (1, 'heir @');
 INSERT INTO heir_1 VALUES (1, 'heir @');
 INSERT INTO anchored_0 VALUES (1, 'anchored @');
 INSERT INTO anchored_1 VALUES (1, 'anchored @');
+-- Another's trigger on what a cascade reaches.
+CREATE TRIGGER watch AFTER UPDATE OR DELETE ON members FOR EACH ROW EXECUTE FUNCTION on_write();
+-- Ends the transaction, and says so if it can go on.
+CREATE PROCEDURE roam(how text, what text) LANGUAGE plpgsql AS 'BEGIN
+    PERFORM 1 FROM users; IF how = ''COMMIT'' THEN COMMIT; ELSE ROLLBACK; END IF; EXECUTE what; PERFORM set_config(''fuzz.roamed'', how, false); END';
 CREATE PROCEDURE wander(x text) LANGUAGE plpgsql AS 'BEGIN PERFORM 1 FROM users; ROLLBACK; PERFORM length(x) FROM users; COMMIT; END';
 CREATE FUNCTION boom() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE query_canceled; END';

@@ -33,6 +33,7 @@ mod world;
 
 pub use attack::{Attack, run};
 pub use canary::{Canaries, Owner};
+pub use cast::{Part, TURNS};
 pub use integrity::{carried, left_behind, rights};
 pub use oracle::{Finding, Kind};
 pub use pairs::{Pairs, run as run_pairs};
@@ -41,4 +42,4 @@ pub use session::{Session, Stint};
 pub use summary::Summary;
 pub use surface::{Surface, run as run_surface};
 pub use watch::watch;
-pub use world::{Guard, Tenants, World};
+pub use world::{Guard, Loading, Tenants, World};

@@ -16,7 +16,7 @@ impl Error {
                 "Inside a tenant ACCESS SHARE is the strongest mode for what is shared to read, ROW EXCLUSIVE for what is shared to write."
                     .to_owned()
             }
-            Self::PrepareRefused => "Commit it, or prepare a transaction that was in no tenant.".to_owned(),
+            Self::PrepareRefused => "Commit it, or prepare a transaction that was in no tenant and holds no lock on a tenant's tables.".to_owned(),
             Self::ServerFileRefused => "Use COPY FROM STDIN or COPY TO STDOUT, or run it without a tenant.".to_owned(),
             Self::ConnectionRefused { .. } => {
                 "It connects elsewhere; a superuser can list it in plio.allowed_connections.".to_owned()

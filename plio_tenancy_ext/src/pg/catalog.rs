@@ -12,9 +12,9 @@ pub use self::code::{
 };
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{
-    ensure_may_execute, has_admin_option, has_privileges_of, is_member_of, is_named_in_schema_acl,
-    is_role_used_elsewhere, is_superuser, is_tenant_role, may_execute, may_set_role, reads_everything,
-    relations_of, role_name, role_oid, with_groups,
+    ensure_may_execute, has_admin_option, has_privileges_of, is_any_open_to_everybody, is_member_of,
+    is_named_in_schema_acl, is_role_used_elsewhere, is_superuser, is_tenant_role, may_execute, may_set_role,
+    reads_everything, relations_of, role_name, role_oid, with_groups,
 };
 pub use self::stored::{
     C_LANGUAGE, Default, SQL_LANGUAGE, SqlBody, defaults, has_plain_types_only, language_of, sql_body,

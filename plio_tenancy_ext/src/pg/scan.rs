@@ -62,6 +62,21 @@ impl Row {
         self.datum(attribute).map(|datum| char::from(datum.value() as u8))
     }
 
+    /// Whether column `attribute` (from 1), an access list, lets everybody read. No role stands for everybody: `pg_shdepend` has
+    /// no row for it.
+    pub fn lets_everybody_read(&self, attribute: usize) -> bool {
+        self.datum(attribute).is_some_and(|datum| {
+            // SAFETY: the caller names a column of type aclitem[], per the catalog's own definition. PUBLIC's oid is 0 (acl.h), and
+            // who asks as 0 is nobody else: no owner, no member.
+            unsafe {
+                let list = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
+                let public = pg_sys::InvalidOid;
+                let select = pg_sys::AclMode::from(pg_sys::ACL_SELECT);
+                pg_sys::aclmask(list.cast(), public, public, select, pg_sys::AclMaskHow::ACLMASK_ANY) != 0
+            }
+        })
+    }
+
     /// Whether the table has so many columns.
     pub fn has_column(&self, attribute: usize) -> bool {
         self.values.len() >= attribute

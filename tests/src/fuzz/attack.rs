@@ -20,8 +20,8 @@ use crate::fuzz::scene::Author;
 use crate::fuzz::session::{Session, Stint};
 use crate::fuzz::summary::Summary;
 use crate::fuzz::watch::watch;
-use crate::fuzz::world::{Guard, ORGS, Tenants, World, run as execute};
-use crate::{Cluster, Db};
+use crate::fuzz::world::{Guard, Loading, ORGS, Tenants, World, run as execute};
+use crate::{Cluster, Db, SUPERUSER};
 
 /// Settings of the cluster that is attacked: the log says what the server itself has to say, not each refused statement.
 pub const CONF: &[&str] = &["log_min_messages = 'log'", "log_checkpoints = off", "max_worker_processes = 4"];
@@ -49,6 +49,8 @@ pub struct Attack {
     pub tenants: Tenants,
     /// What stands in the attacker's way.
     pub guard: Guard,
+    /// How the library is loaded.
+    pub loading: Loading,
     /// Ends the run once a leak and a change were found: for the control.
     pub stops_when_proven: bool,
     /// Lines on stderr.
@@ -65,9 +67,15 @@ impl Attack {
             stint: 12_000,
             tenants: Tenants::OwnRole,
             guard: Guard::On,
+            loading: Loading::Session,
             stops_when_proven: false,
             shows_progress: false,
         }
+    }
+
+    /// A short one: each of the cast has its turn.
+    pub fn of_all_parts(seed: u64, statements: usize) -> Self {
+        Self { stint: statements.div_ceil(TURNS.len()), ..Self::new(seed, statements) }
     }
 }
 
@@ -77,7 +85,7 @@ impl Attack {
 /// When the server does not do what the attack's own preparations need.
 pub fn run(attack: &Attack) -> Summary {
     let began = Instant::now();
-    let cluster = Cluster::start(CONF);
+    let cluster = Cluster::start(&[CONF, attack.loading.conf()].concat());
     let world = World::build(&cluster, Canaries::unknown(), attack.tenants, attack.guard);
     let mut run = Run::new(attack, &world);
     let mut shown = 0;
@@ -109,7 +117,11 @@ pub fn administrator(world: &World) -> Client {
 /// # Panics
 /// When it is refused.
 pub fn administrator_of(db: &Db) -> Client {
-    let mut admin = db.superuser();
+    // After a crash, which the server's log tells of, it must come up first.
+    let mut admin = db.try_connect(SUPERUSER).unwrap_or_else(|_| {
+        db.cluster().wait_ready();
+        db.superuser()
+    });
     execute(&mut admin, "SET statement_timeout = '20s'");
     admin
 }
@@ -165,6 +177,7 @@ impl<'a> Run<'a> {
     fn stint(&mut self, summary: &mut Summary) {
         let is_guarded = self.attack.guard == Guard::On;
         let part = if is_guarded { TURNS[summary.stints % TURNS.len()] } else { Part::Mallory };
+        summary.parts.push(part);
         if part == Part::Administrator {
             self.stint_of_an_administrator(summary);
             self.read_log(summary);
@@ -214,6 +227,7 @@ impl<'a> Run<'a> {
             integrity::carried(&mut self.admin, self.world)
                 .into_iter()
                 .for_each(|what| find(Kind::Carry, what));
+            probes::strange_triggers(self.world).into_iter().for_each(|what| find(Kind::Rights, what));
             probes::planted_code(self.world).into_iter().for_each(|what| find(Kind::Carry, what));
             probes::audit_and_report(&mut self.admin).into_iter().for_each(|what| find(Kind::Defect, what));
             if let Some(listeners) = &mut listeners {
@@ -232,7 +246,13 @@ impl<'a> Run<'a> {
         let name = self.world.cast.iter().find(|(other, _)| *other == part).map(|(_, name)| name);
         let name = name.unwrap_or(&self.world.attacker);
         if session.role() != name {
-            *session = if part == Part::Replicator { Session::replicating(name) } else { Session::new(name) };
+            // Sessions for replication load no `session_preload_libraries` (docs/guarantees.md, open).
+            let is_judged = self.attack.loading == Loading::Shared;
+            *session = if part == Part::Replicator && is_judged {
+                Session::replicating(name)
+            } else {
+                Session::new(name)
+            };
         }
         let granted = [part == Part::Replicator, false, false];
         let guest = Stint { granted, speaks_outside: true, owns: false, reads_all: false };

@@ -11,7 +11,8 @@ use crate::fuzz::world::{SCHEMAS, Tenants, World, schema};
 /// The rows of each aspect, sorted.
 pub type Snapshot = Vec<(&'static str, Vec<String>)>;
 
-/// Catalogs of the cluster and the database, whoever works in it. `relpages` and the like belong to autovacuum.
+/// Catalogs of the cluster and the database, whoever works in it. `relpages` and the like belong to autovacuum; what a trusted
+/// extension brings belongs to a superuser, and is the attackers' own doing where they own the extension.
 const COMMON: &[(&str, &str)] = &[
     ("registry", "SELECT t::text FROM plio.tenants t UNION ALL SELECT (to_jsonb(a) - 'granted_at')::text FROM plio.access a UNION ALL SELECT s::text FROM plio.shares s"),
     ("history", "SELECT h::text FROM plio.history h WHERE actor <> 'postgres'"),
@@ -29,7 +30,9 @@ const COMMON: &[(&str, &str)] = &[
         UNION ALL SELECT p::text FROM pg_publication p UNION ALL SELECT p::text FROM pg_parameter_acl p"),
     ("objects of public, lookup, plio and pg_catalog", "SELECT concat_ws(' ', c.oid, relname, relowner, relacl, relkind, reltype, relfilenode, reloptions, relrowsecurity)
         FROM pg_class c WHERE relnamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace) AND NOT relowner = ANY (@cast)
-        UNION ALL SELECT concat_ws(' ', p.oid::regprocedure, md5(p::text)) FROM pg_proc p WHERE pronamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace) AND NOT proowner = ANY (@cast)"),
+          AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extowner = ANY (@cast) WHERE d.classid = c.tableoid AND d.objid = c.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')
+        UNION ALL SELECT concat_ws(' ', p.oid::regprocedure, md5(p::text)) FROM pg_proc p WHERE pronamespace IN ('public'::regnamespace, 'lookup'::regnamespace, 'plio'::regnamespace, 'pg_catalog'::regnamespace) AND NOT proowner = ANY (@cast)
+          AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extowner = ANY (@cast) WHERE d.classid = p.tableoid AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e')"),
     ("rows of public and lookup", "SELECT t::text FROM public.countries t UNION ALL SELECT t::text FROM lookup.codes t"),
 ];
 
@@ -41,7 +44,8 @@ const OF_TENANT: &[(&str, &str)] = &[
     ("a tenant's defaults", "SELECT a::text FROM pg_attrdef a JOIN pg_class c ON c.oid = adrelid AND relnamespace = @"),
     ("a tenant's constraints", "SELECT concat_ws(' ', k.oid, conname, conrelid, confrelid, convalidated) FROM pg_constraint k WHERE connamespace = @ OR confrelid IN (SELECT oid FROM pg_class WHERE relnamespace = @)"),
     ("a tenant's indexes", "SELECT i::text FROM pg_index i JOIN pg_class c ON c.oid = indrelid AND relnamespace = @"),
-    ("a tenant's triggers, rules and policies", "SELECT t::text FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid AND relnamespace = @
+    // REINDEX CONCURRENTLY of a table that another's foreign key refers to gives its index another oid.
+    ("a tenant's triggers, rules and policies", "SELECT (to_jsonb(t) - 'tgconstrindid')::text FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid AND relnamespace = @
         UNION ALL SELECT r::text FROM pg_rewrite r JOIN pg_class c ON c.oid = ev_class AND relnamespace = @
         UNION ALL SELECT p::text FROM pg_policy p JOIN pg_class c ON c.oid = polrelid AND relnamespace = @"),
     ("a tenant's inheritance", "SELECT i::text FROM pg_inherits i JOIN pg_class c ON c.oid IN (inhrelid, inhparent) AND relnamespace = @"),
@@ -201,7 +205,7 @@ pub fn left_behind(admin: &mut Client, world: &World) -> Result<Vec<String>, pos
                     AND (l.locktype = 'object' AND l.classid = 'pg_extension'::regclass AND l.objsubid = 1
                          OR l.locktype = 'object' AND l.classid = 'pg_namespace'::regclass AND l.objid = (SELECT oid FROM pg_namespace WHERE nspname = $1)
                          OR l.locktype = 'relation' AND l.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'plio'::regnamespace) AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')))
-         UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner), gid FROM pg_prepared_xacts x
+         UNION ALL SELECT concat('prepared transaction ', gid, ' of ', owner, ': ', (SELECT string_agg(concat_ws(' ', l.locktype, l.mode, l.relation::regclass, l.classid::regclass, l.objid), ', ') FROM pg_locks l WHERE l.pid IS NULL)), gid FROM pg_prepared_xacts x
           WHERE database = current_database() AND EXISTS (SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
                         WHERE l.pid IS NULL AND n.nspname = ANY (ARRAY['tenant_acme', 'tenant_bravo', $1])
                         UNION ALL SELECT FROM pg_locks l WHERE l.pid IS NULL AND l.objsubid = 1 AND l.classid IN ('pg_namespace'::regclass, 'pg_extension'::regclass))",

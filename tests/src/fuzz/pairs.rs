@@ -18,7 +18,7 @@ use crate::fuzz::oracle::{self, Kind};
 use crate::fuzz::pairs::stage::Stage;
 use crate::fuzz::random::Random;
 use crate::fuzz::summary::Summary;
-use crate::fuzz::world::{Guard, Tenants};
+use crate::fuzz::world::{Guard, Loading, Tenants};
 
 /// What to do.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,8 @@ pub struct Pairs {
     pub steps: usize,
     /// How the tenants are made.
     pub tenants: Tenants,
+    /// How the library is loaded.
+    pub loading: Loading,
     /// Off: the control in which foreign rows are seen.
     pub guard: Guard,
     /// The other control: management says that it has closed a tenant, and has not.
@@ -48,6 +50,7 @@ impl Pairs {
             seed,
             steps,
             tenants,
+            loading: Loading::Session,
             guard: Guard::On,
             lies: false,
             renames_roles: true,
@@ -68,7 +71,7 @@ const SCENES: usize = 60;
 /// When the server does not do what the preparations need.
 pub fn run(pairs: &Pairs) -> Summary {
     let began = Instant::now();
-    let cluster = Cluster::start(&[CONF, &["deadlock_timeout = '100ms'"]].concat());
+    let cluster = Cluster::start(&[CONF, pairs.loading.conf(), &["deadlock_timeout = '100ms'"]].concat());
     let mut random = Random::new(pairs.seed);
     let mut summary = Summary { seed: pairs.seed, ..Summary::default() };
     let (mut shown, mut log_read) = (0, 0);

@@ -11,7 +11,7 @@ use crate::Cluster;
 use crate::fuzz::canary::Owner;
 use crate::fuzz::session::Session;
 use crate::fuzz::wire::{Request, Wire};
-use crate::fuzz::world::{ORGS, VICTIM, World};
+use crate::fuzz::world::{ORGS, SCHEMAS, VICTIM, World};
 
 /// An administrator who waits this long for what no attacker may hold waits for good.
 const PATIENCE: &str = "1500ms";
@@ -85,9 +85,13 @@ pub fn stale_admission(
     let org = ORGS[0];
     let prepare = [
         "ROLLBACK".to_owned(),
+        // In a tenant the role that entered it is locked.
+        "RESET plio.tenant".to_owned(),
         "RESET ROLE".to_owned(),
         format!("SET plio.tenant = '{org}'"),
         "SELECT count(*) FROM users".to_owned(),
+        "CLOSE ALL".to_owned(),
+        "DECLARE held CURSOR WITH HOLD FOR SELECT * FROM users".to_owned(),
     ];
     for sql in &prepare {
         if session.ask(world, sql).is_err() {
@@ -97,6 +101,12 @@ pub fn stale_admission(
     // Somebody else may be in it just now.
     if admin.batch_execute(&format!("SET lock_timeout = '300ms'; {}", closing.close)).is_err() {
         return found;
+    }
+    // No statement is planned or run for that: the protocol hands on what is stored.
+    if let Ok((_, seen)) = session.ask_for(world, Request::Held("held"))
+        && seen.contains(&Owner::Tenant(0))
+    {
+        found.push(format!("after {} is done: rows of a held cursor", closing.close));
     }
     let tries = [
         "SELECT count(*) FROM users".to_owned(),
@@ -120,7 +130,15 @@ pub fn stale_admission(
         }
         return found;
     }
-    match session.ask(world, &format!("SET plio.tenant = '{org}'")) {
+    // Somebody else may be changing the tenant just now, and the attacker's own limit is short.
+    let mut entered = session.ask(world, &format!("SET plio.tenant = '{org}'"));
+    for _ in 0..50 {
+        if !matches!(&entered, Ok(Err(failure)) if failure.code == "55P03") {
+            break;
+        }
+        entered = session.ask(world, &format!("SET plio.tenant = '{org}'"));
+    }
+    match entered {
         Ok(Err(failure)) if failure.code != "42P01" => {
             found.push(format!("after {} is done: {failure:?}", closing.open));
         }
@@ -130,6 +148,9 @@ pub fn stale_admission(
 }
 
 /// What an honest application in coral runs: every function that somebody may have planted another for.
+///
+/// In an adopted tenant the role that owns its schema is trusted (docs/guarantees.md, "code of strangers"), which is the attacker's
+/// own there: its functions count only where the tenant has a role.
 pub fn planted_code(world: &World) -> Option<String> {
     let mut teller = world.db.try_connect(&world.teller).ok()?;
     teller.batch_execute(&format!("SET plio.tenant = '{}'", ORGS[VICTIM])).ok()?;
@@ -145,11 +166,53 @@ pub fn planted_code(world: &World) -> Option<String> {
         let caught =
             teller.query_one("SELECT coalesce(current_setting('fuzz.caught', true), '')", &[]).ok()?;
         let caught: String = caught.get(0);
-        if !caught.is_empty() {
+        if !caught.is_empty() && !is_of_the_schemas_owner(world) {
             return Some(format!("{call} in coral ran code of the attackers as {caught}"));
         }
     }
     None
+}
+
+/// What a superuser changes in the tenants without entering them: code of theirs that runs then as the superuser.
+pub fn strange_triggers(world: &World) -> Vec<String> {
+    let mut admin = world.db.superuser();
+    let tables = "SELECT DISTINCT format('%I.%I', n.nspname, c.relname), (SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum LIMIT 1)
+                    FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace AND n.nspname = ANY ($1)
+                   WHERE NOT tgisinternal AND relkind IN ('r', 'p') ORDER BY 1";
+    let tables = admin.query(tables, &[&SCHEMAS.to_vec()]).unwrap_or_default();
+    let mut found = Vec::new();
+    for row in &tables {
+        let (table, column): (String, Option<String>) = (row.get(0), row.get(1));
+        let column = column.unwrap_or_else(|| "id".to_owned());
+        let changes = [
+            format!("UPDATE {table} SET {column} = {column}"),
+            format!("INSERT INTO {table} ({column}) SELECT {column} FROM {table} LIMIT 1"),
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table} CASCADE"),
+        ];
+        for change in changes {
+            let attempt = format!(
+                "BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '1s'; SELECT set_config('fuzz.caught', '', true); {change}; SET CONSTRAINTS ALL IMMEDIATE"
+            );
+            if admin.batch_execute(&attempt).is_ok() {
+                let caught =
+                    admin.query_one("SELECT coalesce(current_setting('fuzz.caught', true), '')", &[]);
+                let caught: String = caught.map(|row| row.get(0)).unwrap_or_default();
+                if caught.split(' ').next() == Some(crate::SUPERUSER) {
+                    found.push(format!("{change} without a tenant ran code of the attackers as {caught}"));
+                }
+            }
+            let _ = admin.batch_execute("ROLLBACK");
+        }
+    }
+    found
+}
+
+/// Whether nobody but the owner of coral's schema has a function that sets what tells.
+fn is_of_the_schemas_owner(world: &World) -> bool {
+    let query = "SELECT bool_and(proowner = (SELECT nspowner FROM pg_namespace WHERE nspname = $1)) FROM pg_proc WHERE prosrc LIKE '%fuzz.caught%'";
+    let owned = world.db.superuser().query_one(query, &[&SCHEMAS[VICTIM]]);
+    owned.is_ok_and(|row| row.get::<_, Option<bool>>(0) == Some(true))
 }
 
 /// Two who listen: in coral, and without a tenant.

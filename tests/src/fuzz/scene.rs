@@ -72,7 +72,9 @@ impl Author<'_> {
         };
         // COPY FROM STDIN in the extended protocol would swallow the Sync.
         let is_simple = kind <= 68 || copies_in(&text);
-        let request = if kind > 96 {
+        let request = if kind == 99 {
+            Request::Held(self.random.word(&["c1", "c2", "h"]))
+        } else if kind > 96 {
             Request::Bound(NAMES[self.random.below(NAMES.len())], self.parameters("$1"))
         } else if is_simple && kind <= 78 {
             Request::Simple(text)
@@ -289,5 +291,7 @@ fn is_fair(text: &str) -> bool {
     let is_stored = may_enter(text) && stores.iter().any(|word| lower.contains(word));
     let limits = ["timeout", "pg_sleep", "terminate", "pg_cancel"];
     let is_kept = (lower.contains("set_config") || lower.contains("notify")) && lower.contains("select m");
-    !is_stored && !is_kept && !limits.iter().any(|word| lower.contains(word))
+    // Roles are known by the names that the grammar gives them.
+    let makes_role = ["create role", "create user", "create group"].iter().any(|words| lower.contains(words));
+    !is_stored && !is_kept && !makes_role && !limits.iter().any(|word| lower.contains(word))
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use crate::Cluster;
+use crate::fuzz::canary::Owner;
 use crate::fuzz::oracle::{self, Finding, Kind};
 use crate::fuzz::scene::Step;
 use crate::fuzz::summary::Summary;
@@ -43,6 +44,8 @@ pub struct Session {
     replicates: bool,
     /// The last entry was refused: no tenant may be in force until the next.
     is_out: bool,
+    /// A tenant was in force in this scene.
+    was_in: bool,
     /// The driver's statement was prepared in this scene.
     has_prepared: bool,
     /// Who the session said it was when no tenant was set.
@@ -59,6 +62,7 @@ impl Session {
             parsed: HashMap::new(),
             replicates: false,
             is_out: false,
+            was_in: false,
             has_prepared: false,
             who: None,
         }
@@ -100,6 +104,7 @@ impl Session {
         self.who = None;
         self.has_prepared = false;
         self.is_out = false;
+        self.was_in = false;
         while !rest.is_empty() {
             let alone = usize::from(rest[0].0.goes_alone());
             let until = rest.iter().position(|(request, _)| request.goes_alone()).unwrap_or(rest.len());
@@ -145,7 +150,9 @@ impl Session {
             let sent = format!("[{before}] {text}");
             self.remember(&sent);
             let answer = wire.receive()?;
-            summary.count(*counts, answer.failure.as_ref().map_or("00000", |failure| &failure.code));
+            let code = answer.failure.as_ref().map_or("00000", |failure| &failure.code);
+            summary.count(*counts, code);
+            self.recall(answer.failure.as_ref());
             let leaks = oracle::leaks(world, stint, &before, &text, &answer);
             if !leaks.is_empty() {
                 let what = format!("{leaks:?} in {}", excerpt(answer.bytes));
@@ -180,8 +187,12 @@ impl Session {
             strange.push((Kind::Refusal, "a backtrace".to_owned()));
         }
         // Of what the first tenant left, the second says; of settings, who is outside. A refused switch is no switch.
-        let asked_in = if text.contains("kept:setting") { "" } else { ORGS[1] };
-        if let Some(what) = oracle::kept(text, answer).filter(|_| before == asked_in) {
+        let asks_outside = text.contains("kept:setting") || text.contains("kept:left");
+        let asked_in = if asks_outside { "" } else { ORGS[1] };
+        // What was set where the tenant had not been entered at all is the session's own.
+        let is_own = text.contains("kept:left") && !self.was_in;
+        self.was_in |= !answer.tenant.is_empty();
+        if let Some(what) = oracle::kept(text, answer).filter(|_| before == asked_in && !is_own) {
             strange.push((Kind::Carry, format!("kept: {what}")));
         }
         if let Some(who) = oracle::who(text, answer).filter(|_| before.is_empty()) {
@@ -193,8 +204,16 @@ impl Session {
             }
             self.who = Some(who);
         }
-        if text.to_ascii_lowercase().contains(" role ") {
+        if text.to_ascii_lowercase().contains(" role") {
             self.who = None;
+        }
+        // The client itself leaves a session's tenant whenever it likes, but for the limits on its own statements and locks.
+        let is_cut_off = |failure: &Failure| ["57014", "55P03", "40P01"].contains(&failure.code.as_str());
+        if let Some(failure) = answer.failure.as_ref().filter(|failure| !is_cut_off(failure))
+            && text == "RESET plio.tenant"
+            && answer.status == b'I'
+        {
+            strange.push((Kind::Refusal, format!("not left: {} {}", failure.code, failure.message)));
         }
         // A session's tenant: refused outside a transaction, so nothing is rolled back to.
         if oracle::is_refused_entry(text) && answer.status == b'I' {
@@ -268,9 +287,20 @@ impl Session {
         self.before.push_back(sent.chars().take(600).collect());
     }
 
+    /// What came of the statement that was remembered last.
+    fn recall(&mut self, failure: Option<&Failure>) {
+        let (Some(last), Some(failure)) = (self.before.back_mut(), failure) else { return };
+        last.push_str("  -> ");
+        last.push_str(&failure.code);
+        if failure.file.ends_with(".rs") {
+            last.push(' ');
+            last.push_str(&failure.message);
+        }
+    }
+
     fn finding(&self, kind: Kind, what: String, statement: &str) -> Finding {
         let before = self.before.iter().take(self.before.len().saturating_sub(1)).cloned().collect();
-        Finding { kind, what, statement: statement.to_owned(), before }
+        Finding { kind, what: format!("{}: {what}", self.role), statement: statement.to_owned(), before }
     }
 
     /// Sends one statement outside of any scene: the tenant in force afterwards, or the error.
@@ -278,19 +308,33 @@ impl Session {
     /// # Errors
     /// The connection is gone.
     pub fn ask(&mut self, world: &World, sql: &str) -> io::Result<Result<String, Failure>> {
+        Ok(self.ask_for(world, Request::Simple(sql.to_owned()))?.0)
+    }
+
+    /// The same for any request, and whose canaries came back.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn ask_for(
+        &mut self,
+        world: &World,
+        request: Request,
+    ) -> io::Result<(Result<String, Failure>, Vec<Owner>)> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
             None => self.connect(world)?,
         };
-        self.remember(&format!("[{}] {sql}", wire.tenant()));
-        wire.send(&[Request::Simple(sql.to_owned())])?;
+        self.remember(&format!("[{}] {}", wire.tenant(), request.text()));
+        wire.send(&[request])?;
         let answer = wire.receive()?;
+        self.recall(answer.failure.as_ref());
+        let seen = world.canaries.seen(answer.bytes).collect();
         let said = match answer.failure {
             Some(failure) => Err(failure),
             None => Ok(answer.tenant.to_owned()),
         };
         self.wire = Some(wire);
-        Ok(said)
+        Ok((said, seen))
     }
 
     fn lost(&mut self, world: &World, error: &io::Error, summary: &mut Summary) {

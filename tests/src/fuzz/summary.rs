@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use crate::fuzz::cast::Part;
 use crate::fuzz::oracle::{Finding, Kind};
 
 /// How many findings of a kind are kept; all are counted.
@@ -26,6 +27,8 @@ pub struct Summary {
     pub took: Duration,
     /// How many stints there were, after each of which the tenants were compared.
     pub stints: usize,
+    /// Who took the second connection, stint for stint.
+    pub parts: Vec<Part>,
     /// How many functions could be called.
     pub functions: usize,
 }

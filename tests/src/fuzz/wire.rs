@@ -15,6 +15,8 @@ pub enum Request {
     Extended(&'static str, String, Vec<Option<String>>),
     /// Bind and Execute of a statement parsed before.
     Bound(&'static str, Vec<Option<String>>),
+    /// Execute of a portal that is there: a cursor that SQL declared.
+    Held(&'static str),
     /// The protocol's function call: an oid, and arguments as texts.
     Function(u32, Vec<String>),
     /// Several statements before one Sync: a transaction of its own unless one is open.
@@ -28,6 +30,7 @@ impl Request {
             Self::Simple(sql) => sql.clone(),
             Self::Extended(name, sql, parameters) => format!("/* extended {name} {parameters:?} */ {sql}"),
             Self::Bound(name, parameters) => format!("/* bound {name} {parameters:?} */"),
+            Self::Held(portal) => format!("/* execute */ {portal}"),
             Self::Function(oid, arguments) => format!("/* function call */ {oid} {arguments:?}"),
             Self::Pipeline(statements) => format!("/* pipeline */ {}", statements.join("; ")),
         }
@@ -41,7 +44,7 @@ impl Request {
             Self::Extended(_, _, parameters) | Self::Bound(_, parameters) => {
                 parameters.iter().flatten().any(|value| value.len() > LARGE)
             }
-            Self::Function(..) => false,
+            Self::Function(..) | Self::Held(_) => false,
             Self::Pipeline(statements) => statements.iter().any(|sql| sql.len() > LARGE),
         }
     }
@@ -56,6 +59,10 @@ impl Request {
             }
             Self::Bound(name, parameters) => {
                 bind_and_execute(out, name, parameters);
+                message(out, b'S', |_| ());
+            }
+            Self::Held(portal) => {
+                execute(out, portal);
                 message(out, b'S', |_| ());
             }
             Self::Function(oid, arguments) => message(out, b'F', |body| {
@@ -110,8 +117,12 @@ fn bind_and_execute(out: &mut Vec<u8>, name: &str, parameters: &[Option<String>]
         }
         body.extend(0u16.to_be_bytes());
     });
+    execute(out, "");
+}
+
+fn execute(out: &mut Vec<u8>, portal: &str) {
     message(out, b'E', |body| {
-        text(body, "");
+        text(body, portal);
         body.extend(0u32.to_be_bytes());
     });
 }

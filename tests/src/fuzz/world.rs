@@ -26,6 +26,26 @@ pub enum Tenants {
     Adopted,
 }
 
+/// How the library comes into the server's processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loading {
+    /// By the database's `session_preload_libraries`, which CREATE EXTENSION sets.
+    #[default]
+    Session,
+    /// By `shared_preload_libraries`, too.
+    Shared,
+}
+
+impl Loading {
+    /// The lines of postgresql.conf.
+    pub fn conf(self) -> &'static [&'static str] {
+        match self {
+            Self::Session => &[],
+            Self::Shared => &["shared_preload_libraries = 'plio_tenancy'"],
+        }
+    }
+}
+
 /// Whether anything stands in the attacker's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
@@ -114,7 +134,7 @@ impl World {
             run(
                 &mut admin,
                 &format!(
-                    "GRANT SELECT, REFERENCES ON public.countries, lookup.codes TO {name}; GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON public.board TO {name}"
+                    "GRANT SELECT, REFERENCES ON public.countries, lookup.codes TO {name}; GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON public.board, public.tally TO {name}"
                 ),
             );
         }
@@ -134,6 +154,7 @@ impl World {
         run(
             admin,
             "DELETE FROM public.board; INSERT INTO public.board SELECT i, i FROM generate_series(1, 5) i;
+             DELETE FROM public.tally WHERE id > 2; UPDATE public.tally SET word = 'b';
              DELETE FROM public.people p WHERE id > 3 OR name <> 'somebody';
              INSERT INTO public.people SELECT i, 'somebody' FROM generate_series(1, 9) i ON CONFLICT DO NOTHING",
         );

@@ -149,6 +149,62 @@ fn what_a_session_keeps_is_found() {
 }
 
 #[test]
+fn a_procedure_that_goes_on_after_its_tenant_is_found() {
+    let (world, mut admin) = world();
+    let roams = |procedure: &str| {
+        let call = format!(
+            "DO $d$BEGIN PERFORM plio.set_tenant('acme'); CALL {procedure}('COMMIT', 'SELECT 1'); END$d$"
+        );
+        let asks =
+            "SELECT 'kept:setting roamed ' || x FROM current_setting('fuzz.roamed', true) x WHERE x <> ''";
+        play(&world, vec![simple(&call), simple(asks)])
+    };
+    let refused = roams("roam");
+    assert_eq!(refused.count_of(Kind::Carry), 0, "{refused}");
+    assert_eq!(refused.outcomes.get("55000"), Some(&1), "{refused}");
+    // A superuser's own procedure does the same, and may go on.
+    run(
+        &mut admin,
+        "CREATE PROCEDURE lookup.roam(how text, what text) LANGUAGE plpgsql
+             AS 'BEGIN PERFORM 1 FROM users; COMMIT; EXECUTE what; PERFORM set_config(''fuzz.roamed'', how, false); END'",
+    );
+    let found = roams("lookup.roam");
+    assert_eq!(found.count_of(Kind::Carry), 1, "{found}");
+}
+
+#[test]
+fn a_tenants_trigger_that_a_superuser_fires_is_found() {
+    let (world, mut admin) = world();
+    run(
+        &mut admin,
+        "BEGIN; SELECT plio.set_tenant('acme');
+         CREATE OR REPLACE FUNCTION on_write() RETURNS trigger LANGUAGE plpgsql
+             AS $$BEGIN PERFORM set_config('fuzz.caught', current_user || ' ' || session_user, true); RETURN NEW; END$$; COMMIT",
+    );
+    assert_eq!(probes::strange_triggers(&world), Vec::<String>::new());
+    run(&mut admin, &format!("ALTER DATABASE {} SET plio.enforcement = off", world.db.name()));
+    assert!(!probes::strange_triggers(&world).is_empty());
+}
+
+#[test]
+fn rows_that_execute_brings_of_a_held_cursor_are_seen() {
+    let (world, _admin) = world();
+    let held = |org: &str| {
+        vec![
+            simple(&format!("SET plio.tenant = '{org}'")),
+            simple("DECLARE h CURSOR WITH HOLD FOR SELECT name FROM users"),
+            Request::Held("h"),
+        ]
+    };
+    let mut session = Session::new(&world.attacker);
+    for request in held("acme") {
+        let (said, seen) = session.ask_for(&world, request.clone()).unwrap();
+        assert_eq!(said.unwrap(), "acme");
+        assert_eq!(seen.contains(&Owner::Tenant(0)), matches!(request, Request::Held(_)), "{request:?}");
+    }
+}
+
+#[test]
 fn a_statement_that_a_cancel_does_not_end_is_found() {
     let (world, mut admin) = world();
     run(&mut admin, &format!("ALTER ROLE {} SET statement_timeout = 0", world.attacker));

@@ -4,7 +4,7 @@ mod controls;
 mod pairs;
 
 use plio_tests::Cluster;
-use plio_tests::fuzz::{self, Attack, Finding, Guard, Kind, Summary, Surface, Tenants};
+use plio_tests::fuzz::{self, Attack, Finding, Guard, Kind, Part, Summary, Surface, TURNS, Tenants};
 
 /// Statements in `make test`; PLIO_FUZZ_STATEMENTS says otherwise.
 const STATEMENTS: usize = 12_000;
@@ -22,11 +22,18 @@ fn assert_clean(summary: &Summary) {
     assert!(summary.found.keys().all(|kind| *kind == Kind::Internal), "{summary}");
 }
 
+/// Each role had its turn.
+#[track_caller]
+fn assert_whole_cast(summary: &Summary) {
+    let is_missing = |part: &&Part| !summary.parts.contains(part);
+    assert_eq!(TURNS.iter().find(is_missing), None, "{:?}", summary.parts);
+}
+
 #[test]
 fn a_random_attack_finds_no_way_out() {
-    let attack = Attack { stint: 3000, ..Attack::new(20_261_125, statements()) };
-    let summary = fuzz::run(&attack);
+    let summary = fuzz::run(&Attack::of_all_parts(20_261_125, statements()));
     assert_clean(&summary);
+    assert_whole_cast(&summary);
     // It said something: most kinds of answers were seen, and hundreds of each of the two that matter.
     let count = |code| summary.outcomes.get(code).copied().unwrap_or(0);
     assert!(count("42501") > 300 && count("00000") > 3000, "{summary}");
@@ -37,14 +44,10 @@ fn a_random_attack_finds_no_way_out() {
 /// then nothing is left out of the comparison.
 #[test]
 fn a_random_attack_on_adopted_tenants_finds_no_way_out() {
-    let statements = statements() / 2;
-    let attack = Attack {
-        stint: statements.div_ceil(4).max(1000),
-        tenants: Tenants::Adopted,
-        ..Attack::new(20_261_126, statements)
-    };
+    let attack = Attack { tenants: Tenants::Adopted, ..Attack::of_all_parts(20_261_126, statements() / 2) };
     let summary = fuzz::run(&attack);
     assert_clean(&summary);
+    assert_whole_cast(&summary);
     let count = |code| summary.outcomes.get(code).copied().unwrap_or(0);
     assert!(count("42501") > 300 && count("00000") > 1500 && summary.stints >= 4, "{summary}");
 }

@@ -250,6 +250,16 @@ fn statistics_without_a_tenant() {
     crate::world::unguarded(&world.db, &format!("GRANT SELECT ON tenant_bravo.users TO {group}"));
     Judge::outside(&mut carol).refused("SELECT count(*) FROM pg_stats", "55000");
     crate::world::unguarded(&world.db, &format!("REVOKE SELECT ON tenant_bravo.users FROM {group}"));
+    // Everybody is no role: pg_shdepend says nothing of a grant to PUBLIC. The schema need not be open.
+    let mut nobody = world.db.connect(&world.db.login_role("nobody"));
+    for what in ["SELECT", "SELECT (id)"] {
+        crate::world::unguarded(&world.db, &format!("GRANT {what} ON tenant_bravo.users TO PUBLIC"));
+        for view in ["pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"] {
+            Judge::outside(&mut nobody).refused(&format!("SELECT count(*) FROM {view}"), "55000");
+        }
+        crate::world::unguarded(&world.db, &format!("REVOKE {what} ON tenant_bravo.users FROM PUBLIC"));
+        Judge::outside(&mut nobody).allowed("SELECT count(*) FROM pg_stats");
+    }
     Judge::outside(&mut carol)
         .gives("SELECT most_common_vals FROM pg_stats WHERE tablename = 'board'", &["{words}"]);
 }

@@ -136,6 +136,48 @@ fn a_committed_change_is_seen_by_a_transaction_that_began_before_it() {
     }
 }
 
+// app's transaction has begun, and was refused once; then access is granted, the tenant is renamed, made. The refusal that is
+// remembered counts no more.
+#[test]
+fn what_is_granted_counts_in_a_transaction_that_was_refused_before() {
+    let fixture = two_tenants("granted");
+    let mut admin = fixture.db.superuser();
+    let role = &fixture.carol;
+    for (change, org) in [
+        (format!("SELECT plio.grant_access('{role}', 'acme')"), "acme"),
+        ("SELECT plio.rename_tenant('acme', 'coral')".to_owned(), "coral"),
+        (format!("SELECT plio.create_tenant('delta'), plio.grant_access('{role}', 'delta')"), "delta"),
+    ] {
+        for begin in ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"] {
+            for enter in
+                ["SET LOCAL plio.tenant = '@'", "SET plio.tenant = '@'", "SELECT plio.set_tenant('@')"]
+            {
+                let enter = enter.replace('@', org);
+                let mut carol = fixture.db.connect(role);
+                carol.batch_execute(&format!("{begin}; SELECT 1; SAVEPOINT s")).unwrap();
+                refused(carol.batch_execute(&enter), "42501");
+                carol.batch_execute("ROLLBACK TO s").unwrap();
+                let mut other = fixture.db.superuser();
+                other.batch_execute(&change).unwrap();
+                carol
+                    .batch_execute(&enter)
+                    .unwrap_or_else(|error| panic!("{change}, {begin}, {enter}: {error:?}"));
+                carol.batch_execute("COMMIT").unwrap();
+                drop(carol);
+                let back = match org {
+                    "acme" => format!("SELECT plio.revoke_access('{role}', 'acme')"),
+                    "coral" => "SELECT plio.rename_tenant('coral', 'acme')".to_owned(),
+                    _ => "SELECT plio.drop_tenant('delta', 'delta')".to_owned(),
+                };
+                admin.batch_execute(&back).unwrap();
+            }
+        }
+        if org == "acme" {
+            admin.batch_execute(&change).unwrap();
+        }
+    }
+}
+
 // A session's tenant takes its lock with the first statement. A savepoint undoes that statement, and the lock with
 // it; then the change is committed; what app does next in its transaction must see it.
 #[test]

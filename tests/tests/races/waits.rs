@@ -190,6 +190,53 @@ fn what_was_in_a_tenant_is_not_prepared() {
     fixture.db.superuser().batch_execute("SELECT plio.suspend_tenant('acme')").unwrap();
 }
 
+// Functions that describe an object by its oid lock it, and ask nobody: what is prepared would keep that lock past every limit on
+// sessions. An administrator's transaction, and one on what is no tenant's, is prepared as before.
+#[test]
+fn a_lock_on_a_tenants_table_is_not_prepared() {
+    let fixture = two_tenants("described");
+    let mut admin = fixture.db.superuser();
+    admin
+        .batch_execute(
+            "BEGIN; SELECT plio.set_tenant('acme'); CREATE VIEW seen AS SELECT * FROM users; COMMIT;
+             CREATE TABLE public.list (i int); CREATE VIEW public.listed AS SELECT * FROM public.list;
+             GRANT SELECT ON public.listed TO PUBLIC",
+        )
+        .unwrap();
+    let oid = |admin: &mut Client, name: &str| first(admin, &format!("SELECT '{name}'::regclass::oid::text"));
+    let (view, table) = (oid(&mut admin, "tenant_acme.seen"), oid(&mut admin, "tenant_acme.users"));
+    let neutral = oid(&mut admin, "public.listed");
+    let name = &fixture.carol;
+    let mut carol = fixture.db.connect(name);
+    for look in [
+        format!("SELECT pg_get_viewdef({view})"),
+        format!("SELECT table_to_xmlschema({table}, true, false, '')"),
+        format!("SAVEPOINT s; SELECT pg_get_viewdef({view}); RELEASE s"),
+    ] {
+        carol.batch_execute(&format!("BEGIN; {look}")).unwrap();
+        refused(carol.batch_execute(&format!("PREPARE TRANSACTION '{name}'")), "42501");
+        carol.batch_execute("ROLLBACK").unwrap();
+        // The control: the same is prepared where it locked nothing of a tenant's, or no more.
+        for harmless in [
+            format!("SELECT pg_get_viewdef({neutral}); SELECT 1 FROM public.listed"),
+            format!(
+                "SAVEPOINT s; {}; ROLLBACK TO s",
+                look.replace("SAVEPOINT s; ", "").replace("; RELEASE s", "")
+            ),
+        ] {
+            carol.batch_execute(&format!("BEGIN; {harmless}")).unwrap();
+            carol.batch_execute(&format!("PREPARE TRANSACTION '{name}'")).unwrap();
+            let held = "SELECT count(*) FROM pg_locks WHERE pid IS NULL AND relation IN (SELECT oid FROM pg_class WHERE relnamespace::regnamespace::text IN ('plio', 'tenant_acme'))";
+            assert_eq!(admin.query_one(held, &[]).unwrap().get::<_, i64>(0), 0, "{harmless}");
+            carol.batch_execute(&format!("ROLLBACK PREPARED '{name}'")).unwrap();
+        }
+    }
+    let by_admin = format!("BEGIN; SELECT count(*) FROM tenant_acme.users; PREPARE TRANSACTION '{name}'");
+    admin.batch_execute(&by_admin).unwrap();
+    admin.batch_execute(&format!("ROLLBACK PREPARED '{name}'")).unwrap();
+    at_once(&mut admin, "ALTER TABLE tenant_acme.users ADD COLUMN more int");
+}
+
 // What is shared is locked as its use locks it: to read, or to write; through a view, and through a parent, as well.
 #[test]
 fn a_tenant_does_not_lock_what_is_shared_against_the_others() {

@@ -6,7 +6,7 @@ use crate::denial::{self, Subject};
 use crate::error::{Error, Result};
 use crate::hooks::check_perms::ensure_access_to_all;
 use crate::pg::{catalog, depend, lock, nodes, session};
-use crate::policy::{self, Access, MostLock};
+use crate::policy::{self, Access, Actor, MostLock, Place};
 use crate::{cache, context, registry};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -69,6 +69,9 @@ fn ensure_mode(relation: Oid, has_children: bool, mode: i32) -> Result<()> {
 /// Refuses PREPARE TRANSACTION where the transaction was in a tenant and holds its lock: nobody could change the tenant until
 /// somebody finishes what was prepared.
 ///
+/// So it does where an ordinary role's transaction holds a lock on a tenant's relation: `pg_get_viewdef(oid)` and its like take
+/// one without a tenant, and no timeout would end it.
+///
 /// # Errors
 /// 42501.
 ///
@@ -85,5 +88,24 @@ pub unsafe fn ensure_may_prepare(statement: *const pg_sys::TransactionStmt) -> R
     }
     let number = i32::from(lock::OURS);
     let held = session::as_superuser(|| Spi::get_one_with_args::<bool>(HELD, &[number.into()]));
-    if held.map_err(registry::bug)?.unwrap_or(false) { Err(Error::PrepareRefused) } else { Ok(()) }
+    let is_ordinary = cache::actor(context::upkeep::actor()) == Actor::Ordinary;
+    if held.map_err(registry::bug)?.unwrap_or(false) || is_ordinary && locks_tenants_relation()? {
+        return Err(Error::PrepareRefused);
+    }
+    Ok(())
+}
+
+/// Whether this transaction holds a lock on a relation of a tenant's. The registry is asked by the cache: a lock on its tables would
+/// be prepared, too.
+fn locks_tenants_relation() -> Result<bool> {
+    const LOCKED: &str = "
+        SELECT pg_catalog.array_agg(l.relation) FROM pg_catalog.pg_locks l
+          JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
+         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'";
+    let locked = session::as_superuser(|| Spi::get_one::<Vec<Oid>>(LOCKED)).map_err(registry::bug)?;
+    let is_tenants = |relation: Oid| {
+        catalog::relation_schema(relation)
+            .is_some_and(|schema| cache::place_of_relation(relation, schema, None) == Place::ForeignTenant)
+    };
+    Ok(locked.unwrap_or_default().into_iter().any(is_tenants))
 }

@@ -105,6 +105,28 @@ pub fn relations_of(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     found
 }
 
+/// Whether everybody may read one of these relations, or a column of one: `is_asked` says which, by their schema.
+pub fn is_any_open_to_everybody(is_asked: impl Fn(pg_sys::Oid) -> bool) -> bool {
+    let mut is_open = false;
+    scan::for_each_row(pg_sys::RelationRelationId, &Key::All, |row| {
+        is_open = is_open
+            || row.lets_everybody_read(pg_sys::Anum_pg_class_relacl as usize)
+                && row.oid(pg_sys::Anum_pg_class_relnamespace as usize).is_some_and(&is_asked);
+    });
+    if is_open {
+        return true;
+    }
+    scan::for_each_row(pg_sys::AttributeRelationId, &Key::All, |row| {
+        is_open = is_open
+            || row.lets_everybody_read(pg_sys::Anum_pg_attribute_attacl as usize)
+                && row
+                    .oid(pg_sys::Anum_pg_attribute_attrelid as usize)
+                    .and_then(super::relation_schema)
+                    .is_some_and(&is_asked);
+    });
+    is_open
+}
+
 /// A role, and all that it is a member of, in however many steps.
 pub fn with_groups(role: pg_sys::Oid) -> Vec<pg_sys::Oid> {
     let mut found = vec![role];

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
-use plio_tests::fuzz::{self, Attack, Guard, Pairs, Surface, Tenants};
+use plio_tests::fuzz::{self, Attack, Guard, Loading, Pairs, Surface, Tenants};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Configuration {
@@ -14,6 +14,14 @@ enum Configuration {
     OwnRole,
     /// Adopted schemas that belong to the attacker's role.
     Adopted,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Library {
+    /// Each session of the database takes it in.
+    Session,
+    /// The server takes it in when it starts.
+    Shared,
 }
 
 #[derive(Parser)]
@@ -35,12 +43,16 @@ struct Args {
     #[arg(long, value_enum, default_value_t = Configuration::OwnRole)]
     tenants: Configuration,
 
+    /// How the library is loaded.
+    #[arg(long, value_enum, default_value_t = Library::Session)]
+    loading: Library,
+
     /// The control: nothing is refused, and everything is granted to everybody.
     #[arg(long)]
     unguarded: bool,
 
     /// Calls plio's own functions instead, as every kind of role, on both kinds of tenants.
-    #[arg(long, conflicts_with_all = ["tenants", "unguarded", "connections"])]
+    #[arg(long, conflicts_with_all = ["tenants", "unguarded", "connections", "loading"])]
     surface: bool,
 
     /// Plays pairs of sessions instead, and management beside them, judged by a model: as many steps.
@@ -62,6 +74,10 @@ fn main() -> ExitCode {
             Configuration::OwnRole => Tenants::OwnRole,
             Configuration::Adopted => Tenants::Adopted,
         },
+        loading: match args.loading {
+            Library::Session => Loading::Session,
+            Library::Shared => Loading::Shared,
+        },
         guard: if args.unguarded { Guard::Off } else { Guard::On },
         shows_progress: true,
         ..Attack::new(seed, args.statements)
@@ -73,6 +89,7 @@ fn main() -> ExitCode {
     );
     let surface = Surface { seed, calls: args.statements, stint: 3000, shows_progress: true };
     let pairs = Pairs {
+        loading: attack.loading,
         guard: attack.guard,
         renames_roles: !args.roles_keep_names,
         shows_progress: true,

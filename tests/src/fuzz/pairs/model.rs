@@ -84,6 +84,11 @@ impl Model {
         &self.versions[self.now()]
     }
 
+    /// The versions from `since` on.
+    pub fn versions_from(&self, since: usize) -> &[Registry] {
+        &self.versions[since..]
+    }
+
     /// A change is under way.
     pub fn expect(&mut self, next: Registry) {
         self.coming = Some(next);

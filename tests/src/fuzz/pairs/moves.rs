@@ -17,6 +17,8 @@ pub enum Move {
     Own(String),
     /// Reads or writes the table in `public`.
     Shared(String, Shared),
+    /// Execute of the protocol, of a cursor that is there.
+    Held,
     /// Whatever else: BEGIN, COMMIT, another's schema, cursors, what is kept.
     Other(String),
 }
@@ -26,7 +28,17 @@ impl Move {
     pub fn sql(&self) -> &str {
         match self {
             Self::Enter(sql, _) | Self::Own(sql) | Self::Shared(sql, _) | Self::Other(sql) => sql,
+            Self::Held => "-- execute h",
         }
+    }
+
+    /// Whether it is judged in the tenant that is in force, and need not show a row that says which tenant that is by number: all
+    /// but what controls the transaction and its settings.
+    pub fn is_judged(&self) -> bool {
+        let controls =
+            ["BEGIN", "SAVEPOINT", "ROLLBACK", "COMMIT", "SET ", "RESET", "DISCARD", "PREPARE TRANSACTION"];
+        !matches!(self, Self::Enter(..) | Self::Held)
+            && !controls.iter().any(|word| self.sql().starts_with(word))
     }
 }
 
@@ -75,6 +87,7 @@ pub fn of_session(random: &mut Random, registry: &Registry, status: u8, tenant: 
         73 => other("DECLARE h CURSOR WITH HOLD FOR SELECT who FROM mark"),
         74 => other("CREATE TEMP TABLE kept AS SELECT who FROM mark"),
         75 => other("SELECT who FROM pg_temp.kept"),
+        76 if random.chance(50) => Move::Held,
         76 => other("FETCH ALL FROM h"),
         77 => other("SELECT plio.current_tenant(), plio.require_tenant()"),
         78 => other("SET CONSTRAINTS ALL IMMEDIATE"),
@@ -102,6 +115,27 @@ pub struct Change {
     pub closes: Vec<usize>,
     /// From another database.
     pub elsewhere: bool,
+}
+
+/// A change that closes a tenant to a role which may enter it now, and the org. Access alone is taken away where somebody may be
+/// inside, whom a suspension waits for.
+pub fn of_closing(
+    random: &mut Random,
+    registry: &Registry,
+    role: usize,
+    is_free: bool,
+) -> Option<(Change, &'static str)> {
+    let org = ORGS[random.below(ORGS.len())];
+    let number = registry.of(org).filter(|_| registry.admits(role, org))?.number;
+    let mut next = registry.clone();
+    let sql = if is_free && random.chance(50) {
+        next.tenants.iter_mut().filter(|tenant| tenant.number == number).for_each(|t| t.is_suspended = true);
+        format!("SELECT plio.suspend_tenant('{org}')")
+    } else {
+        next.access.remove(&(role, number));
+        format!("SELECT plio.revoke_access('{}', '{org}')", registry.names[role])
+    };
+    Some((Change { messages: vec![sql], next, closes: Vec::new(), elsewhere: false }, org))
 }
 
 /// The next step of management; `number` is a new tenant's.

@@ -9,7 +9,7 @@ use postgres::Client;
 use crate::fuzz::attack::{administrator_of, plain};
 use crate::fuzz::oracle::{Finding, Kind};
 use crate::fuzz::pairs::Pairs;
-use crate::fuzz::pairs::model::{Model, Shared};
+use crate::fuzz::pairs::model::{Model, Registry, Shared};
 use crate::fuzz::pairs::moves::{self, Change, Move};
 use crate::fuzz::random::Random;
 use crate::fuzz::summary::Summary;
@@ -23,8 +23,18 @@ const MOMENT: Duration = Duration::from_millis(15);
 const LIMIT: Duration = Duration::from_secs(20);
 const REMEMBERED: usize = 60;
 /// Catalogs that look-ups of ours read: locked up for a while.
-const CATALOGS: [&str; 6] =
-    ["pg_authid", "pg_auth_members", "plio.tenants", "plio.access", "plio.shares", "pg_namespace"];
+const CATALOGS: [&str; 7] = [
+    "pg_authid",
+    "pg_auth_members",
+    "plio.tenants",
+    "plio.access",
+    "plio.shares",
+    "pg_namespace",
+    "pg_extension",
+];
+
+/// What a change ends with that somebody's lock was in the way of.
+const WAITED: [&str; 4] = ["55P03", "55006", "40P01", "57014"];
 
 /// A session of the application.
 #[derive(Debug)]
@@ -84,7 +94,7 @@ impl Stage {
             execute(
                 &mut admin,
                 &format!(
-                    "ALTER ROLE {name} SET lock_timeout = '1s'; ALTER ROLE {name} SET statement_timeout = '8s'"
+                    "ALTER ROLE {name} SET lock_timeout = '300ms'; ALTER ROLE {name} SET statement_timeout = '8s'"
                 ),
             );
             if pairs.guard == Guard::Off {
@@ -105,7 +115,7 @@ impl Stage {
         };
         let players = vec![player(0), player(1), player(0)];
         let (mut manager, elsewhere) = (wire(SUPERUSER, db.name()), wire(SUPERUSER, "postgres"));
-        let settle = [Request::Simple("SET lock_timeout = '1s'".to_owned())];
+        let settle = [Request::Simple("SET lock_timeout = '400ms'".to_owned())];
         manager.send(&settle).and_then(|()| manager.receive().map(drop)).expect("the manager's connection");
         let staller = wire(SUPERUSER, db.name());
         let canary = crate::fuzz::canary::Canaries::unknown();
@@ -142,7 +152,8 @@ impl Stage {
             self.poll(Duration::from_micros(200), summary)?;
             match random.below(100) {
                 0..=74 => self.play(random, summary)?,
-                75..=93 => self.manage(random, summary)?,
+                75..=91 => self.manage(random, summary)?,
+                92..=93 => self.overtake(random, summary)?,
                 _ => self.stall(random)?,
             }
         }
@@ -170,7 +181,11 @@ impl Stage {
     fn say(&mut self, at: usize, next: Move, limit: Duration, summary: &mut Summary) -> io::Result<()> {
         let player = &mut self.players[at];
         let tenant = player.wire.tenant().to_owned();
-        player.wire.send(&[Request::Simple(next.sql().to_owned())])?;
+        let request = match &next {
+            Move::Held => Request::Held("h"),
+            _ => Request::Simple(next.sql().to_owned()),
+        };
+        player.wire.send(&[request])?;
         let text = format!("[{tenant}] {}", next.sql());
         player.waits = Some((next, self.model.now(), tenant));
         let who = format!("session {at} (role {}, process {})", player.role, player.wire.process());
@@ -196,11 +211,9 @@ impl Stage {
         player.is_block = status != b'I';
         if !player.is_block || after != tenant || code != "00000" {
             player.judged = None;
-        } else if matches!(said, Move::Shared(..)) && !after.is_empty() {
+        } else if said.is_judged() && !after.is_empty() {
             // It shows no tenant's rows, but what it admitted goes on to the end of the block.
             player.judged = player.judged.or(Some(since));
-        } else if said.sql().starts_with("ROLLBACK") {
-            player.judged = None;
         }
         if !player.is_block {
             player.inside = None;
@@ -208,11 +221,20 @@ impl Stage {
             // A savepoint may have taken the tenant back; its lock may be gone with it.
             player.inside = None;
         } else if is_done && player.inside.is_none() {
-            let last = self.model.last().of(&after).map(|tenant| tenant.number);
-            let number = seen.first().copied().or(last.filter(|_| is_strict));
+            // Where versions that it may have seen differ in who has the name, nothing says which tenant it is.
+            let named = |registry: &Registry| registry.of(&after).map(|tenant| tenant.number);
+            let last = named(self.model.last());
+            let is_one = !self.model.ever(since, |registry| named(registry) != last);
+            let number = seen.first().copied().or(last.filter(|_| is_strict && is_one));
             player.inside = number.map(|number| (number, since));
         }
         self.remember(&format!("session {at}"), &format!("-> {code} [{after}] {}", answer_text(&code)));
+        if !found.is_empty() {
+            // A new connection would wait for a catalog that is locked.
+            let is_free = !self.stalls && !self.stall_waits;
+            self.remember("registry", &if is_free { self.registry() } else { String::new() });
+            self.remember("model", &format!("from {since} on: {:?}", self.model.versions_from(since)));
+        }
         for (kind, what) in found {
             summary.find(self.finding(kind, format!("session {at}: {}: {what}", said.sql())));
         }
@@ -274,34 +296,59 @@ impl Stage {
             }
             Some(failure) => {
                 self.remember("management", &format!("-> {} {}", failure.code, failure.message));
-                let waited = ["55P03", "55006", "40P01", "57014"];
-                if is_strange(&failure) || !waited.contains(&failure.code.as_str()) {
+                if is_strange(&failure) || !WAITED.contains(&failure.code.as_str()) {
                     summary.find(self.finding(Kind::Internal, format!("management: {failure:?}")));
                 }
-                self.undo()?;
+                self.undo(summary)?;
                 self.finish(false, summary);
                 Ok(())
             }
         }
     }
 
-    /// A change of several messages that failed on its way leaves no half of it: a tenant whose making failed is dropped.
-    fn undo(&mut self) -> io::Result<()> {
+    /// A change of several messages that failed on its way leaves no half of it: a tenant whose making failed is dropped. Everybody
+    /// goes out for that.
+    fn undo(&mut self, summary: &mut Summary) -> io::Result<()> {
         let Some((change, _)) = &self.change else { return Ok(()) };
         if change.messages.len() < 2 {
             return Ok(());
         }
         let made = change.next.tenants.last().map(|tenant| (tenant.org.clone(), tenant.schema.clone()));
         let Some((org, schema)) = made else { return Ok(()) };
+        if self.stall_waits {
+            self.hear_staller(LIMIT)?;
+        }
+        if self.stalls {
+            self.stalls = false;
+            self.staller.send(&[Request::Simple("ROLLBACK".to_owned())])?;
+            self.staller.receive()?;
+        }
         for sql in [
             "ROLLBACK".to_owned(),
-            "SET lock_timeout = '30s'".to_owned(),
             format!("SELECT plio.drop_tenant('{org}', '{org}')"),
             format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
-            "SET lock_timeout = '1s'".to_owned(),
         ] {
-            self.manager.send(&[Request::Simple(sql)])?;
-            self.manager.receive()?;
+            // A session may wait for what this one holds, or hold what this one waits for.
+            for _ in 0..100 {
+                self.leave_blocks(summary)?;
+                self.manager.send(&[Request::Simple(sql.clone())])?;
+                let code = self.manager.receive()?.failure.map(|failure| failure.code);
+                if !code.is_some_and(|code| WAITED.contains(&code.as_str())) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for nothing ends his transaction.
+    fn leave_blocks(&mut self, summary: &mut Summary) -> io::Result<()> {
+        for at in 0..self.players.len() {
+            if self.players[at].waits.is_none() && self.players[at].wire.status() != b'I' {
+                self.say(at, Move::Other("ROLLBACK".to_owned()), MOMENT, summary)?;
+            } else {
+                self.hear(at, Duration::from_micros(200), summary)?;
+            }
         }
         Ok(())
     }
@@ -321,6 +368,57 @@ impl Stage {
         }
     }
 
+    /// A look-up is overtaken: a tenant is being closed, not yet committed; a session that knows nothing yet asks for it, and waits
+    /// for a catalog, having read some of what the change changes; the change is committed, and the catalog let go. What the
+    /// session says next is judged by what is in force then: whatever it kept of its look-up must not count.
+    fn overtake(&mut self, random: &mut Random, summary: &mut Summary) -> io::Result<()> {
+        let at = random.below(self.players.len());
+        let is_idle = |player: &Player| player.waits.is_none() && player.wire.status() == b'I';
+        if self.change.is_some() || self.stalls || self.stall_waits || !is_idle(&self.players[at]) {
+            return Ok(());
+        }
+        let is_free = self.players.iter().all(is_idle);
+        let role = self.players[at].role;
+        let Some((change, org)) = moves::of_closing(random, self.model.last(), role, is_free) else {
+            return Ok(());
+        };
+        let cluster = self.db.cluster();
+        let name = &self.model.last().names[role];
+        self.players[at].wire = Wire::connect(cluster.socket_dir(), cluster.port(), name, self.db.name())?;
+        let sql = format!("BEGIN; {}", change.messages[0]);
+        self.remember("management", &sql);
+        self.model.expect(change.next.clone());
+        self.manager.send(&[Request::Simple(sql)])?;
+        if self.manager.receive()?.failure.is_some() {
+            self.manager.send(&[Request::Simple("ROLLBACK".to_owned())])?;
+            self.manager.receive()?;
+            self.model.settle(false);
+            return Ok(());
+        }
+        // The first enters one way or the other.
+        self.stall(random)?;
+        let enter = format!("SET plio.tenant = '{org}'");
+        self.say(at, Move::Enter(enter.clone(), org), MOMENT, summary)?;
+        let end = if self.pairs.lies { "ROLLBACK" } else { "COMMIT" };
+        self.remember("management", end);
+        self.manager.send(&[Request::Simple(end.to_owned())])?;
+        let is_done = self.manager.receive()?.failure.is_none();
+        self.model.settle(is_done);
+        if self.stall_waits {
+            self.hear_staller(LIMIT)?;
+        }
+        if self.stalls {
+            self.stall(random)?;
+        }
+        self.hear(at, LIMIT, summary)?;
+        if self.players[at].waits.is_none() {
+            for next in [Move::Own("SELECT who FROM mark".to_owned()), Move::Enter(enter, org)] {
+                self.say(at, next, LIMIT, summary)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A catalog is locked for a while.
     fn stall(&mut self, random: &mut Random) -> io::Result<()> {
         if self.stall_waits {
@@ -330,7 +428,7 @@ impl Stage {
             "ROLLBACK".to_owned()
         } else {
             let catalog = CATALOGS[random.below(CATALOGS.len())];
-            format!("BEGIN; SET LOCAL lock_timeout = '500ms'; LOCK TABLE {catalog} IN ACCESS EXCLUSIVE MODE")
+            format!("BEGIN; SET LOCAL lock_timeout = '200ms'; LOCK TABLE {catalog} IN ACCESS EXCLUSIVE MODE")
         };
         self.stalls = !self.stalls;
         self.staller.send(&[Request::Simple(sql.clone())])?;
@@ -377,11 +475,7 @@ impl Stage {
             if self.stalls && !self.stall_waits {
                 self.stall(random)?;
             }
-            for at in 0..self.players.len() {
-                if self.players[at].waits.is_none() && self.players[at].wire.status() != b'I' {
-                    self.say(at, Move::Other("ROLLBACK".to_owned()), MOMENT, summary)?;
-                }
-            }
+            self.leave_blocks(summary)?;
             self.poll(MOMENT, summary)?;
             let is_open = self.players.iter().any(|player| player.wire.status() != b'I');
             if !waits(self) && !is_open {
@@ -409,6 +503,17 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// What stands in the registry, for a finding; empty when it is locked just now.
+    fn registry(&self) -> String {
+        let mut admin = administrator_of(&self.db);
+        let query = "SELECT concat_ws(' ', 'tenant', tenant_id, org, schema_name, status) FROM plio.tenants
+                     UNION ALL SELECT 'access ' || a::text FROM plio.access a UNION ALL SELECT 'share ' || s::text FROM plio.shares s
+                     UNION ALL SELECT concat_ws(' ', 'role', oid, rolname) FROM pg_roles WHERE rolname ~ '^(one|other)_'";
+        let _ = admin.batch_execute("SET lock_timeout = '200ms'");
+        let rows = admin.query(query, &[]).unwrap_or_default();
+        rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("; ")
     }
 
     /// Rows of one tenant in another's tables; locks and prepared transactions left behind.
