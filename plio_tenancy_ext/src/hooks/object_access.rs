@@ -5,8 +5,8 @@
 //! resolved before, nor anything given by oid: the executor's check and native privileges do. The previous hook
 //! comes first; ours can only refuse more.
 //!
-//! A schema that is merely on the search_path (`ereport_on_violation` false) is never dropped from it: the path is
-//! locked inside a tenant, and outside one a silent drop would make names fall through to `public`.
+//! A schema that is merely on the search_path (`ereport_on_violation` false) is never dropped from it: inside a tenant the path
+//! names no other tenant's schema (guc/locks.rs), and outside one a silent drop would make names fall through to `public`.
 
 mod objects;
 
