@@ -11,6 +11,8 @@ mod elsewhere;
 mod inside;
 #[path = "../paths/large_objects.rs"]
 mod large_objects;
+#[path = "../parallel.rs"]
+mod parallel;
 #[path = "../paths/protocol.rs"]
 mod protocol;
 #[path = "../races/main.rs"]
