@@ -41,6 +41,76 @@ ALTER TABLE plio.previous_owners ADD COLUMN owner_oid oid, ADD COLUMN cluster bi
 UPDATE plio.previous_owners p SET owner_oid = r.oid, cluster = plio._cluster()
   FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) p.owner_name;
 
+CREATE OR REPLACE FUNCTION plio._stray_members() RETURNS TABLE (group_name text, detail text, fix text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS $stray$
+    WITH RECURSIVE given AS MATERIALIZED (
+        SELECT m.roleid, g.rolname AS group_name, m.member, r.rolname AS member_name, r.rolsuper, m.admin_option,
+               m.grantor, o.rolname AS grantor_name, coalesce(o.rolsuper, true) AS is_by_superuser,
+               -- The columns are not there before 16.
+               coalesce((to_jsonb(m) ->> 'inherit_option')::boolean OR (to_jsonb(m) ->> 'set_option')::boolean, true) AS is_usable
+          FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
+          LEFT JOIN pg_roles o ON o.oid = m.grantor
+         WHERE g.rolname IN ('plio_admin', 'plio_auditor', 'plio_reporter', 'plio_tenant')
+    ),
+    chosen (roleid, member) AS (
+        SELECT roleid, member FROM given WHERE admin_option AND (rolsuper OR is_by_superuser AND is_usable)
+        UNION
+        SELECT g.roleid, g.member FROM given g JOIN chosen c ON c.roleid = g.roleid AND pg_has_role(g.grantor, c.member, 'MEMBER')
+         WHERE g.admin_option AND NOT g.is_by_superuser
+    )
+    SELECT g.group_name,
+           CASE WHEN NOT g.is_by_superuser THEN format('%I was made a member of %I by %I', g.member_name, g.group_name, g.grantor_name)
+                ELSE format('%I made the role %I, and may give it to itself and to others', g.member_name, g.group_name) END,
+           format('REVOKE %I FROM %I GRANTED BY %I CASCADE', g.group_name, g.member_name, g.grantor_name)
+      FROM given g
+     WHERE NOT g.rolsuper AND (g.admin_option OR g.group_name <> 'plio_tenant')
+       AND NOT (g.is_by_superuser AND (g.is_usable OR NOT g.admin_option))
+       AND (g.is_by_superuser
+            OR NOT EXISTS (SELECT FROM chosen c WHERE c.roleid = g.roleid AND pg_has_role(g.grantor, c.member, 'MEMBER')))
+$stray$;
+
+REVOKE ALL ON FUNCTION plio._stray_members() FROM PUBLIC;
+
+DO LANGUAGE plpgsql $roles$
+DECLARE
+    wanted text;
+    found record;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['plio_admin', 'plio_auditor', 'plio_reporter', 'plio_tenant'] LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
+            BEGIN
+                EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', wanted);
+                CONTINUE;
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+        SELECT pg_catalog.string_agg(s.detail, '; ') AS details, pg_catalog.string_agg(s.fix, '; ') AS fixes INTO found
+          FROM plio._stray_members() s WHERE s.group_name = wanted;
+        IF found.details IS NOT NULL THEN
+            RAISE EXCEPTION 'role "%" has members that no superuser chose', wanted
+                  USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = found.details || '.',
+                        HINT = pg_catalog.format('Where no other database has plio_tenancy, drop the role and what it owns. Otherwise: %s. To keep a member, GRANT it the role as a superuser.', found.fixes);
+        END IF;
+        IF EXISTS (SELECT 1 FROM pg_catalog.pg_roles r
+                    WHERE r.rolname = wanted
+                      AND (r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls)) THEN
+            RAISE EXCEPTION 'role "%" may log in, or has rights that a group of plio_tenancy must not have', wanted
+                  USING ERRCODE = 'object_not_in_prerequisite_state',
+                        HINT = pg_catalog.format('Where no other database has plio_tenancy, drop the role and what it owns. Otherwise: ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS.', wanted);
+        END IF;
+        IF EXISTS (SELECT 1 FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_shdepend d ON d.refobjid = r.oid
+                    WHERE r.rolname = wanted AND d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND d.deptype = 'o'
+                      AND d.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+                      AND d.classid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)) THEN
+            RAISE WARNING 'role "%" was there before plio_tenancy, and owns functions or operators', wanted
+                  USING HINT = pg_catalog.format('Where an administrator made them, all is well. Otherwise DROP OWNED BY %I: tenants'' sessions trust what it owns.', wanted);
+        END IF;
+    END LOOP;
+END
+$roles$;
+
 COMMENT ON COLUMN plio.tenants.status IS 'active: may be entered; suspended: kept, but closed; dropping: closed, and partly dropped already';
 
 COMMENT ON COLUMN plio.access.role_name IS 'The name of the role that may enter, and with it its members';
@@ -452,6 +522,8 @@ AS $health$
                format('CREATE ROLE %s NOLOGIN', wanted.name)
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
+        UNION ALL
+        SELECT 'critical', 'stray_member', format('%s, and no superuser chose that', m.detail), m.fix FROM plio._stray_members() m
         UNION ALL
         SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
                format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
@@ -1212,6 +1284,15 @@ AS $roles$
            format('%I is a member of plio_admin: it reaches every tenant, and needs no grant of access', m.member_name),
            format('REVOKE plio_admin FROM %I', m.member_name)
       FROM members m WHERE m.group_name = 'plio_admin'
+    UNION ALL
+    -- From 16 on whoever makes a role has ADMIN OPTION on it.
+    SELECT 'warning', 'administrator_maker', NULL, quote_ident(r.rolname),
+           format('%I has ADMIN OPTION on %I, by which it can make itself an administrator', r.rolname, g.rolname),
+           format('REVOKE ADMIN OPTION FOR %I FROM %I GRANTED BY %I CASCADE', g.rolname, r.rolname, pg_get_userbyid(a.grantor))
+      FROM pg_auth_members a JOIN pg_authid g ON g.oid = a.roleid JOIN pg_authid r ON r.oid = a.member,
+           CAST(to_regrole('plio_admin') AS oid) AS administrators
+     WHERE a.admin_option AND NOT r.rolsuper AND NOT g.rolsuper AND g.oid <> administrators
+       AND pg_has_role(g.oid, administrators, 'MEMBER') AND NOT pg_has_role(r.oid, administrators, 'USAGE')
     UNION ALL
     SELECT CASE WHEN m.group_name IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
                                       'pg_execute_server_program') THEN 'critical' ELSE 'warning' END,

@@ -1,4 +1,4 @@
-//! What a tenant's notification channels are called beneath: `plio:<tenant_id>:<channel>`. Pure.
+//! The internal name of a tenant's notification channel: `plio:<tenant_id>:<channel>`. Pure.
 //!
 //! Channels are the database's. Inside a tenant NOTIFY, LISTEN and UNLISTEN name the tenant's own, by this rule; the client
 //! reads and writes the plain name. The key of the registry stands in it, not the org: it is short, it is never used again,
@@ -11,7 +11,7 @@ use crate::tenant::{MAX_IDENTIFIER_BYTES, TenantId};
 /// What the names of all tenants' channels begin with.
 const PREFIX: &str = "plio:";
 
-/// Whether a name is, or may become, a tenant's: not to be used without a tenant.
+/// Whether a name is reserved for tenants' channels: it may not be used without a tenant.
 pub fn is_reserved(name: &str) -> bool {
     name.starts_with(PREFIX)
 }

@@ -258,7 +258,7 @@ pub fn confirm() -> Result<()> {
     Ok(())
 }
 
-/// Whether a session's tenant may be entered still; locks it. Autovacuum goes to where it belongs.
+/// Checks that a session's tenant may still be entered, and locks it. Autovacuum enters the tenant of its table instead.
 ///
 /// # Errors
 /// As [`confirm`].
@@ -286,7 +286,8 @@ fn ensure_may_set() -> Result<()> {
         return Err(Error::NotPreloaded);
     }
     cache::ensure_location()?;
-    // Core's maintenance runs others' code, too: an administrator's ANALYZE does not lead a tenant's function elsewhere.
+    // PostgreSQL's maintenance runs other people's code, too: a tenant's function that an administrator's ANALYZE runs enters
+    // no tenant.
     if session::is_in_restricted_code() {
         return Err(Error::InDefinerFunction);
     }

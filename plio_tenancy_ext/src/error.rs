@@ -34,7 +34,7 @@ pub enum Error {
     /// A foreign server, or an extension that opens connections, that nobody listed.
     #[error("cannot use \"{name}\" while a tenant is active")]
     ConnectionRefused { name: String },
-    /// The view of prepared statements, after work for another tenant.
+    /// The view pg_prepared_statements was read while it may show another tenant's statements.
     #[error("cannot list prepared statements that another tenant may have made")]
     PreparedTexts,
     /// LISTEN with `set_tenant`, whose tenant it would outlive.
@@ -46,13 +46,13 @@ pub enum Error {
     /// DEALLOCATE of what was not prepared inside this tenant.
     #[error("prepared statement \"{name}\" was not prepared by SQL in the active tenant")]
     ForeignStatement { name: String },
-    /// The names of channels, where the session listens for another tenant.
+    /// pg_listening_channels() was called while the session listens in another tenant.
     #[error("cannot list channels while the session listens in another tenant")]
     ForeignChannels,
-    /// A channel's name as tenants' have it beneath, without a tenant.
+    /// A channel name that is reserved for tenants was used without a tenant.
     #[error("channel names that begin with \"plio:\" are reserved")]
     ReservedChannel,
-    /// What is only reported: it would reach, or hear, the tenant alone.
+    /// Only reported, in report mode: LISTEN or NOTIFY, which would be for the tenant's sessions alone.
     #[error("{tag} while a tenant is active is for that tenant's sessions only")]
     ChannelOfTenant { tag: String },
     /// `pg_notify` where it was not exchanged for the checked form.
@@ -64,7 +64,7 @@ pub enum Error {
     /// A function on sequences where it was not exchanged for the checked form.
     #[error("cannot call {function}() here")]
     RawSequence { function: String, is_active: bool },
-    /// What is to be a sequence, and lies within reach, is none.
+    /// The argument of a function on sequences is within reach, and is not a sequence.
     #[error("{}", no_sequence_message(*.oid, .name.as_deref()))]
     NotASequence { oid: u32, name: Option<String> },
     /// A function or an operator of somebody who is not trusted inside the tenant.
@@ -97,7 +97,7 @@ pub enum Error {
     /// No such tenant.
     #[error("tenant \"{org}\" does not exist")]
     UnknownTenant { org: String },
-    /// No such thing to share or to grant to.
+    /// The object to share, or the role to grant to, does not exist.
     #[error("{kind} \"{name}\" does not exist")]
     UnknownObject { kind: &'static str, name: String },
     /// The org is taken.
@@ -136,19 +136,19 @@ pub enum Error {
     /// A group of the extension's, or a tenant's role, would be changed by somebody who may not.
     #[error("permission denied to change role \"{name}\" or its members")]
     ProtectedRole { name: String },
-    /// No legal org.
+    /// The name is not a legal org.
     #[error("invalid organization name: {}", org_fault(*.0))]
     BadOrg(OrgFault),
-    /// No legal schema name, or a reserved one.
+    /// The name is not a legal schema name, or it is reserved.
     #[error("{}", schema_fault(*.0))]
     BadSchemaName(SchemaNameFault),
     /// `require_tenant` with none.
     #[error("no tenant is set")]
     NoTenantSet,
-    /// Closed.
+    /// The tenant is suspended.
     #[error("tenant \"{org}\" is suspended")]
     Suspended { org: String },
-    /// Some of it is gone already.
+    /// The tenant is being dropped in steps; some of it is gone already.
     #[error("tenant \"{org}\" is being dropped")]
     BeingDropped { org: String, is_entering: bool },
     /// One transaction cannot lock all that the tenant holds.
@@ -169,7 +169,7 @@ pub enum Error {
     /// Part of the registry is missing.
     #[error("the registry of plio_tenancy cannot be read in this database")]
     RegistryBroken,
-    /// A session's tenant, after a change of it that was refused.
+    /// An earlier change of the session's tenant was refused: no tenant is in force until the next good one.
     #[error("no tenant is in force since plio.tenant could not be changed")]
     ChangeRefused,
     /// SET plio.tenant after SET LOCAL ROLE.
@@ -184,13 +184,13 @@ pub enum Error {
     /// A setting that the tenant locks.
     #[error("parameter \"{setting}\" is locked while a tenant is active")]
     LockedSetting { setting: &'static str },
-    /// A cursor would go on returning the rows of before.
+    /// An open cursor would go on returning rows of the previous tenant.
     #[error("cannot change the tenant while cursors are open")]
     OpenCursors,
-    /// The statement or the trigger that calls would go on with the tenant of before.
+    /// The calling statement or trigger would go on with the previous tenant.
     #[error("cannot change the tenant inside a query on tables, a prepared statement or a trigger")]
     InQuery,
-    /// A function's SET clause would take back half of it.
+    /// At the function's exit its SET clause would put back the path or the role while the tenant stays.
     #[error("cannot set a tenant inside a function with a SET clause for \"{setting}\"")]
     UnderFunctionSet { setting: &'static str },
     /// A session's tenant would change below a function.
@@ -199,13 +199,13 @@ pub enum Error {
     /// A tenant's procedure ended the transaction, and with it the tenant, that it was called in.
     #[error("the tenant has ended in a procedure that was called inside it")]
     TenantEnded,
-    /// A definer function's exit would take back the role; what runs in maintenance is not the session's.
+    /// A definer function's exit would put the role back. Code that runs in maintenance (ANALYZE, REFRESH) may not enter either.
     #[error("cannot set a tenant inside a security-definer function")]
     InDefinerFunction,
     /// A row of the history, or the history itself, would be changed.
     #[error("the history of plio_tenancy can only be appended to")]
     HistoryChange,
-    /// An object of the extension would no longer be its.
+    /// An object would be taken out of the extension.
     #[error("cannot take an object out of extension \"plio_tenancy\"")]
     ExtensionObject,
     /// An object of the extension would be changed by hand.
@@ -217,16 +217,16 @@ pub enum Error {
     /// Management inside a tenant.
     #[error("cannot run {function}() while a tenant is active")]
     ManagementInTenant { function: &'static str },
-    /// Reports are for reporters.
+    /// The role is neither a reporter nor an auditor.
     #[error("permission denied to report across tenants")]
     NotReporter,
     /// A definer function would lend its caller a reporter's view.
     #[error("cannot report across tenants inside a security-definer function")]
     ReportInDefiner,
-    /// The code of a tenant could fetch from them.
+    /// A report is asked for while cursors are open: a tenant's code could fetch from them.
     #[error("cannot report across tenants while cursors are open")]
     CursorsInReport,
-    /// What is not recorded does not happen.
+    /// A report in a read-only transaction: it could not be recorded in the history.
     #[error("cannot report across tenants in a read-only transaction")]
     ReportUnrecorded,
     /// A report's query made the transaction writable again.
@@ -261,7 +261,7 @@ pub enum Error {
     /// Other transactions hold tables of the extension, which its update alters.
     #[error("extension \"plio_tenancy\" is in use")]
     ExtensionInUse { holders: Option<String> },
-    /// Alone in autocommit.
+    /// set_tenant is the only statement of its transaction, so it would have no effect.
     #[error("plio.set_tenant can only be used in a transaction block")]
     OutsideTransaction,
     /// An argument is NULL.
@@ -276,7 +276,7 @@ pub enum Error {
     /// An event trigger's function called by hand.
     #[error("function was not fired by event trigger manager")]
     NotAnEventTrigger,
-    /// Ours.
+    /// A bug of this extension.
     #[error("internal error in plio_tenancy: {0}")]
     Bug(String),
 }

@@ -1,8 +1,8 @@
-//! The history of what administrators did: rows are added and nothing else, whoever asks.
+//! The two histories: `plio.history` (what administrators did) and `plio.denials_history`. Rows are only ever added; old
+//! denials are removed by the extension itself (monitor/flush/table.rs).
 //!
-//! Of two: what administrators did, and the denials that were written down; old denials may go (monitor/flush/table.rs).
-//! A trigger refuses UPDATE, DELETE and TRUNCATE in every process; the trigger and the tables are the extension's own objects,
-//! which house.rs protects. With `plio.enforcement = off` a superuser can do both.
+//! A trigger refuses UPDATE, DELETE and TRUNCATE in every process. The trigger and the tables are the extension's own objects,
+//! which house.rs protects. With `plio.enforcement = off` a superuser can change rows, trigger and tables.
 
 #![forbid(unsafe_code)]
 

@@ -193,7 +193,7 @@ pub fn rename(org: &Org, new_org: &Org) -> Result<()> {
     prepare("rename_tenant")?;
     let tenant = lock(org)?;
     if tenant.has_lost_role {
-        // Its row would name no role afterwards, as a tenant's with one layer does.
+        // The role is not found, so the renamed row would have none, as if the tenant had been adopted.
         return Err(Error::Broken { org: org.to_string(), what: "role" });
     }
     if new_org == org {

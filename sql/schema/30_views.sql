@@ -227,6 +227,8 @@ AS $health$
           FROM (VALUES ('plio_admin'), ('plio_auditor'), ('plio_reporter'), ('plio_tenant')) wanted (name)
          WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted.name)
         UNION ALL
+        SELECT 'critical', 'stray_member', format('%s, and no superuser chose that', m.detail), m.fix FROM plio._stray_members() m
+        UNION ALL
         SELECT 'warning', 'drop_unfinished', format('tenant "%s" is partly dropped', t.org),
                format('CALL plio.drop_tenant_in_steps(%L, %L)', t.org, t.org)
           FROM plio.tenants t WHERE t.status = 'dropping'

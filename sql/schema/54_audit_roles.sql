@@ -97,6 +97,15 @@ AS $roles$
            format('REVOKE plio_admin FROM %I', m.member_name)
       FROM members m WHERE m.group_name = 'plio_admin'
     UNION ALL
+    -- From 16 on whoever makes a role has ADMIN OPTION on it.
+    SELECT 'warning', 'administrator_maker', NULL, quote_ident(r.rolname),
+           format('%I has ADMIN OPTION on %I, by which it can make itself an administrator', r.rolname, g.rolname),
+           format('REVOKE ADMIN OPTION FOR %I FROM %I GRANTED BY %I CASCADE', g.rolname, r.rolname, pg_get_userbyid(a.grantor))
+      FROM pg_auth_members a JOIN pg_authid g ON g.oid = a.roleid JOIN pg_authid r ON r.oid = a.member,
+           CAST(to_regrole('plio_admin') AS oid) AS administrators
+     WHERE a.admin_option AND NOT r.rolsuper AND NOT g.rolsuper AND g.oid <> administrators
+       AND pg_has_role(g.oid, administrators, 'MEMBER') AND NOT pg_has_role(r.oid, administrators, 'USAGE')
+    UNION ALL
     SELECT CASE WHEN m.group_name IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
                                       'pg_execute_server_program') THEN 'critical' ELSE 'warning' END,
            'predefined_role', NULL, quote_ident(m.member_name),

@@ -1,4 +1,5 @@
-//! docs/guarantees.md is held to the tests: each closed path has one, and each test that the page names is there.
+//! docs/guarantees.md is held to the tests: each closed path has one, and each test that the page names is there. Each path
+//! says who the attacker is, in the words that the page itself defines.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,6 +27,25 @@ fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
 
 fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
+}
+
+/// The words for attackers that the page defines, in its order.
+fn attackers(page: &str) -> Vec<String> {
+    table(page, "Who attacks").into_iter().filter_map(|row| row.into_iter().next()).collect()
+}
+
+/// What is wrong with the words of a cell: none, one that the page does not define, or one that is there twice.
+fn faults_of_attackers(known: &[String], cell: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let words: Vec<&str> = cell.split(", ").collect();
+    for (place, word) in words.iter().enumerate() {
+        if !known.iter().any(|known| known == word) {
+            faults.push(format!("\"{word}\" is no attacker"));
+        } else if words[..place].contains(word) {
+            faults.push(format!("\"{word}\" is there twice"));
+        }
+    }
+    faults
 }
 
 /// The names of a test: words of an identifier, parted by `::`.
@@ -98,14 +118,16 @@ impl Sources {
 
 #[test]
 fn every_closed_path_has_a_test_that_exists() {
-    let rows = table(&page(), "Closed");
+    let page = page();
+    let (rows, known) = (table(&page, "Closed"), attackers(&page));
     assert!(rows.len() > 50, "only {} rows were read", rows.len());
     let (mut sources, mut faults, mut paths) = (Sources::default(), Vec::new(), Vec::new());
     for row in rows {
-        let [path, layer, tests] = &row[..] else {
-            faults.push(format!("{row:?}: a row has three cells"));
+        let [path, attackers, layer, tests] = &row[..] else {
+            faults.push(format!("{row:?}: a row has four cells"));
             continue;
         };
+        faults.extend(faults_of_attackers(&known, attackers).iter().map(|fault| format!("{path}: {fault}")));
         if layer.is_empty() {
             faults.push(format!("{path}: nothing is said to stop it"));
         }
@@ -128,14 +150,17 @@ fn every_closed_path_has_a_test_that_exists() {
 /// What is open says why, and what to do, and names the test that shows the state, or says why there can be none.
 #[test]
 fn every_open_path_says_why_and_what_to_do() {
-    let rows = table(&page(), "Open");
+    let page = page();
+    let (rows, known) = (table(&page, "Open"), attackers(&page));
     assert!(rows.len() > 10, "only {} rows were read", rows.len());
     let (mut sources, mut faults) = (Sources::default(), Vec::new());
     for row in rows {
         let path = row[0].clone();
-        if row.len() != 3 || row.iter().any(String::is_empty) {
-            faults.push(format!("{path}: a row has three cells"));
+        if row.len() != 4 || row.iter().any(String::is_empty) {
+            faults.push(format!("{path}: a row has four cells"));
+            continue;
         }
+        faults.extend(faults_of_attackers(&known, &row[1]).iter().map(|fault| format!("{path}: {fault}")));
         let has_test = row.iter().any(|cell| in_backticks(cell).any(looks_like_a_test));
         if !has_test && !row.iter().any(|cell| cell.contains("No test:")) {
             faults.push(format!("{path}: it has no test, and does not say why"));
@@ -149,6 +174,33 @@ fn every_open_path_says_why_and_what_to_do() {
         }
     }
     assert!(faults.is_empty(), "docs/guarantees.md, Open:\n{}", faults.join("\n"));
+}
+
+/// Each word for an attacker is explained, and used.
+#[test]
+fn every_attacker_is_explained_and_meets_a_path() {
+    let page = page();
+    let rows: Vec<Vec<String>> =
+        ["Closed", "Open"].iter().flat_map(|heading| table(&page, heading)).collect();
+    let words = table(&page, "Who attacks");
+    assert!((1..=9).contains(&words.len()), "{words:?}");
+    for row in words {
+        let [word, who] = &row[..] else { panic!("{row:?}: a word and who it is") };
+        assert!(!who.is_empty(), "{word}");
+        let is_used =
+            rows.iter().any(|row| row.get(1).is_some_and(|cell| cell.split(", ").any(|used| used == word)));
+        assert!(is_used, "no path names \"{word}\"");
+    }
+}
+
+/// A cell names attackers by the words that are known, each once.
+#[test]
+fn cells_of_attackers_are_read() {
+    let known = ["granted", "no grant"].map(str::to_owned);
+    assert_eq!(faults_of_attackers(&known, "no grant, granted"), Vec::<String>::new());
+    for wrong in ["", "granted,no grant", "somebody", "granted, granted", "granted, "] {
+        assert_eq!(faults_of_attackers(&known, wrong).len(), 1, "{wrong}");
+    }
 }
 
 /// The reading itself: a test is what the test runner would run.

@@ -224,6 +224,19 @@ fn a_share_follows_its_object_and_ends_with_it() {
         &["SELECT * FROM countries"],
         &["SELECT * FROM public.t2", "SELECT * FROM looked.t"],
     );
+    // Nor does the owner of a shared table put another one in its place.
+    let carol = &fixture.carol;
+    admin.batch_execute(&format!("GRANT CREATE ON SCHEMA public TO {carol}")).unwrap();
+    let mut carol = fixture.db.connect(carol);
+    let make = "CREATE TABLE public.mine AS SELECT 1 AS x; GRANT ALL ON public.mine TO PUBLIC";
+    carol.batch_execute(make).unwrap();
+    admin.batch_execute("SELECT plio.share('public.mine', 'write')").unwrap();
+    assert_all(&mut app, &["SELECT * FROM mine"], &[]);
+    for change in ["DROP TABLE public.mine", "ALTER TABLE public.mine RENAME TO former"] {
+        carol.batch_execute(&format!("{change}; {make}")).unwrap();
+        assert_all(&mut app, &[], &["SELECT * FROM public.mine", "INSERT INTO public.mine VALUES (2)"]);
+        admin.batch_execute("SELECT plio.share('public.mine', 'write')").unwrap();
+    }
 }
 
 #[test]
@@ -233,6 +246,9 @@ fn what_cannot_be_shared_is_refused() {
         "CREATE TYPE public.mood AS ENUM ('a'); CREATE TABLE public.t (x int PRIMARY KEY)",
     );
     let mut admin = fixture.db.superuser();
+    let ann = fixture.db.login_role("ann");
+    admin.batch_execute(&format!("GRANT plio_admin TO {ann}")).unwrap();
+    let mut ann = fixture.db.connect(&ann);
     for (call, code) in [
         ("share('tenant_acme', 'read')", "22023"),
         ("share('tenant_acme.users', 'read')", "22023"),
@@ -257,11 +273,13 @@ fn what_cannot_be_shared_is_refused() {
         ("unshare('public.missing')", "42704"),
         ("unshare('tenant_acme.users')", "22023"),
     ] {
-        let result = admin.batch_execute(&format!("SELECT plio.{call}"));
-        let code_found =
-            result.as_ref().err().and_then(|e| e.as_db_error()).map(|db| db.code().code().to_owned());
-        assert_eq!(code_found.as_deref(), Some(code), "{call}: {result:?}");
-        refused(result, code);
+        for client in [&mut admin, &mut ann] {
+            let result = client.batch_execute(&format!("SELECT plio.{call}"));
+            let code_found =
+                result.as_ref().err().and_then(|e| e.as_db_error()).map(|db| db.code().code().to_owned());
+            assert_eq!(code_found.as_deref(), Some(code), "{call}: {result:?}");
+            refused(result, code);
+        }
     }
     // Names are spelled as in SQL: folded, or quoted.
     admin.batch_execute("CREATE TABLE public.\"Odd Name.\" AS SELECT 1 AS x").unwrap();

@@ -130,8 +130,7 @@ pub const CONNECTORS: [&str; 10] = [
 /// The extension whose trigger sends NOTIFY from C, with the keys of changed rows.
 pub const NOTIFIER: &str = "tcn";
 
-/// The extension that a function belongs to, if it is one of [`CONNECTORS`], [`NOTIFIER`], or of those that are denied where a
-/// tenant has no role.
+/// The function's extension, if it is on a deny list: [`CONNECTORS`], [`NOTIFIER`], or what is denied in a tenant without a role.
 pub fn connector_of(function: Oid) -> Option<&'static str> {
     if let Some(known) = store::read(|cache| cache.connectors.get(&function).copied()) {
         return known;

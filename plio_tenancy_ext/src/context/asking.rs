@@ -40,12 +40,12 @@ pub(super) fn ensure_role_stays() -> Result<()> {
 pub(super) struct Change(());
 
 impl Change {
-    /// It begins.
+    /// Begins a change.
     pub(super) fn begin() -> Self {
         Self(())
     }
 
-    /// It succeeded.
+    /// The change succeeded.
     pub(super) fn done(self) {
         std::mem::forget(self);
     }

@@ -1,8 +1,8 @@
 //! Temporary objects of a transaction's tenant: those that the transaction made or touched are gone at its COMMIT.
 //!
-//! PostgreSQL tells whether a transaction looked at a temporary relation, not at which, and nothing of functions, types and
-//! comments: so after any DDL inside, too, all of the session's go. Where the
-//! transaction only goes back to the same tenant of the session, they stay.
+//! PostgreSQL tells whether a transaction used a temporary relation, but not which one, and nothing about functions, types and
+//! comments. So all temporary objects of the session are dropped, also after any DDL inside the tenant. They stay if the session
+//! itself is in the same tenant.
 
 #![forbid(unsafe_code)]
 

@@ -131,8 +131,8 @@ unsafe extern "C-unwind" fn check_search_path(
     }
 }
 
-/// What a path may never name, in a function's SET clause or anywhere, is another tenant's schema. Where else it leads is judged
-/// at access; a schema that is not there is nobody's.
+/// Refuses a path that names another tenant's schema, in a function's SET clause or anywhere. Other schemas are judged when they
+/// are used; a schema that does not exist is ignored.
 #[pg_guard]
 unsafe extern "C-unwind" fn refuse_foreign_path(value: *const c_char, source: pg_sys::GucSource::Type) {
     if !is_foreign_change(source) || !hooks::is_judged() {

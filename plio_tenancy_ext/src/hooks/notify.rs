@@ -1,11 +1,10 @@
 //! LISTEN, NOTIFY and `pg_notify()`: inside a tenant they mean the tenant's own channels (channel.rs).
 //!
-//! Statements are given the channel's name beneath as they run ([`with_own_channel`]). For `pg_notify()` the planner hook puts
-//! `plio._notify()` into its place (replaced.rs), which does the same when it runs. What arrives is looked at on its way to the
-//! client, once the session has listened inside a tenant: only a session that is still in that tenant gets it, under the
-//! plain name.
+//! A statement runs with the channel's internal name ([`with_own_channel`]). The planner hook replaces `pg_notify()` by
+//! `plio._notify()` (replaced.rs), which does the same when it runs. Once a session has listened inside a tenant, each
+//! notification is checked on its way to the client: only a session that is still in that tenant gets it, under the plain name.
 //!
-//! With `plio.enforcement = report` nothing is renamed: the application goes on as before, and is told of in the log.
+//! With `plio.enforcement = report` nothing is renamed: the application goes on as before, and the log says what it did.
 
 use crate::denial::{self, Subject};
 use crate::error::{Error, Result, or_raise};
@@ -46,7 +45,7 @@ pub unsafe fn ensure_allowed(statement: *mut pg_sys::Node) -> Result<()> {
     ensure_channel(&channel, || unsafe { nodes::command_name(statement) }).map(drop)
 }
 
-/// The channel's name beneath; `None` where it is the one that was given.
+/// The channel's internal name; `None` where that is the name that was given.
 fn ensure_channel(channel: &str, tag: impl Fn() -> String) -> Result<Option<String>> {
     let Some(tenant) = context::active_tenant() else {
         return if channel::is_reserved(channel) { Err(Error::ReservedChannel) } else { Ok(None) };

@@ -5,10 +5,10 @@
 //! resolved before, nor anything given by oid: the executor's check and native privileges do. The previous hook
 //! comes first; ours can only refuse more.
 //!
-//! A schema that is merely on the search_path (`ereport_on_violation` false) is not dropped from it: the path is
-//! locked inside a tenant, and outside one a silent drop would make names fall through to `public`. The one exception is an
-//! administrator's role with the name of a tenant's schema, made where the extension did not see it: by "$user" the tenant's code
-//! would run with the administrator's rights.
+//! A schema that is merely on the search_path (`ereport_on_violation` false) is not dropped from it: inside a tenant the path
+//! names no other tenant's schema (guc/locks.rs), and outside one a silent drop would make names fall through to `public`. The one
+//! exception is an administrator's role with the name of a tenant's schema, made where the extension did not see it: by "$user" the
+//! tenant's code would run with the administrator's rights.
 
 mod objects;
 

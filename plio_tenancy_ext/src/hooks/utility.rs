@@ -469,7 +469,7 @@ unsafe fn after_deallocate(name: *const c_char) {
     }
 }
 
-/// Access is kept by role name: a renamed role keeps it.
+/// A role was renamed: the names that the registry keeps follow it.
 #[pg_guard]
 unsafe extern "C-unwind" fn after_role_rename(old: *const c_char, new: *const c_char) {
     if !session::is_in_progress() || cache::location().is_none() {

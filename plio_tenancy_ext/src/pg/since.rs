@@ -1,5 +1,5 @@
-//! What has changed in the catalogs since a snapshot was taken: a query under an old snapshot finds rows of before in a table
-//! of now. In a table that was truncated, or replaced, it finds none.
+//! Whether a relation was changed after a snapshot was taken. A query under an old snapshot reads the table as it is defined now:
+//! after TRUNCATE, or where another table took its name, it finds no rows, or the wrong ones.
 
 use pgrx::{FromDatum, pg_sys};
 use std::cell::Cell;

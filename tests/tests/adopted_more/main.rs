@@ -13,6 +13,8 @@ mod inside;
 mod large_objects;
 #[path = "../paths/lent.rs"]
 mod lent;
+#[path = "../parallel.rs"]
+mod parallel;
 #[path = "../paths/protocol.rs"]
 mod protocol;
 #[path = "../races/main.rs"]

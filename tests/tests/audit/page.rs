@@ -96,6 +96,7 @@ fn every_check_is_documented_and_tried_with_its_severities() {
     let health = [
         "access/ties.rs",
         "loading/broken.rs",
+        "loading/groups.rs",
         "loading/health.rs",
         "loading/walsender.rs",
         "adoption/adopt.rs",

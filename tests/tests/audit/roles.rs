@@ -40,6 +40,9 @@ pub const CASES: &[Case] = &[
     Case::new("tenant_group_member", "warning", None, "app", "GRANT plio_tenant TO \"@app\""),
     Case::new("administrator", "warning", None, "app", "GRANT plio_admin TO \"@app\""),
     Case::new("administrator", "info", None, "dba", "GRANT plio_admin TO dba").before("CREATE ROLE dba LOGIN"),
+    Case::new("administrator_maker", "warning", None, "app", "GRANT dba2 TO \"@app\" WITH ADMIN OPTION")
+        .before("CREATE ROLE dba2 LOGIN; GRANT plio_admin TO dba2; ALTER ROLE \"@app\" NOINHERIT")
+        .after("DROP ROLE dba2; ALTER ROLE \"@app\" INHERIT"),
     Case::new("predefined_role", "critical", None, "app", "GRANT pg_read_all_data TO \"@app\""),
     Case::new("predefined_role", "warning", None, "app", "GRANT pg_monitor TO \"@app\""),
 ];

@@ -1,6 +1,6 @@
 //! The extension's own objects: nobody changes them by hand while enforcement is on; and DROP EXTENSION loses no tenant.
 
-use plio_tests::{Cluster, assert_refusal, expect_sqlstate};
+use plio_tests::{Cluster, assert_refusal, assert_silent_about, expect_sqlstate};
 use postgres::Client;
 
 use super::judge::Judge;
@@ -156,6 +156,19 @@ fn nobody_changes_what_is_the_extensions_own() {
                 .unwrap_or_else(|error| panic!("{mode}: {statement}: {error:?}"));
         }
     }
+    // A member of plio_admin that is no superuser has not even PostgreSQL's leave.
+    let ann = fixture.db.login_role("ann");
+    admin.batch_execute(&format!("GRANT plio_admin TO {ann}")).unwrap();
+    let mut ann = fixture.db.connect(&ann);
+    ann.batch_execute("SELECT * FROM plio.tenants").unwrap();
+    for mistake in
+        MISTAKES.iter().chain(&["ALTER TABLE plio.history DISABLE TRIGGER ALL", "DELETE FROM plio.history"])
+    {
+        let tried = ann.batch_execute(&format!("BEGIN; {}", named(mistake)));
+        assert!(tried.is_err(), "{mistake}");
+        assert_silent_about(&expect_sqlstate(tried, "42501"), &["canary"]);
+        ann.batch_execute("ROLLBACK").unwrap();
+    }
     admin.batch_execute("SET plio.enforcement = off").unwrap();
     for mistake in MISTAKES.iter().filter(|mistake| !mistake.contains("WHERE false")) {
         // PostgreSQL may still have its reasons, we have none.
@@ -255,6 +268,23 @@ fn the_extension_is_not_dropped_while_tenants_exist() {
     }
     admin.batch_execute("SET plio.enforcement = on").unwrap();
     assert_eq!(orgs(&mut admin), ["acme", "bravo"]);
+    // The owner of the database owns neither the extension nor its schema.
+    admin.batch_execute(&format!("ALTER DATABASE {} OWNER TO {}", fixture.db.name(), fixture.app)).unwrap();
+    let mut owner = fixture.db.connect(&fixture.app);
+    for statement in [
+        "DROP EXTENSION plio_tenancy CASCADE",
+        "DROP SCHEMA plio CASCADE",
+        "ALTER EXTENSION plio_tenancy DROP TABLE plio.tenants",
+        "ALTER EXTENSION plio_tenancy UPDATE",
+        "ALTER SCHEMA plio RENAME TO gone",
+        "DROP TABLE plio.tenants CASCADE",
+        "DROP EVENT TRIGGER plio_sql_drop",
+        "DROP OWNED BY postgres CASCADE",
+        "REASSIGN OWNED BY postgres TO CURRENT_USER",
+    ] {
+        expect_sqlstate(owner.batch_execute(statement), "42501");
+    }
+    owner.batch_execute("BEGIN; CREATE SCHEMA made; DROP SCHEMA made; ROLLBACK").unwrap();
     // Without tenants it goes without ado.
     admin
         .batch_execute("SELECT plio.drop_tenant('acme', 'acme'), plio.drop_tenant('bravo', 'bravo')")

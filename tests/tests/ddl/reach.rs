@@ -214,6 +214,44 @@ fn without_event_triggers_it_holds() {
         outside.refused(statement, "42501");
     }
     outside.allowed("CREATE TABLE public.x (a int); ALTER TABLE public.x ADD b int; DROP TABLE public.x");
+    drop(outside);
+    // Turned off for everybody: an ordinary role makes and drops nothing elsewhere, inside and without a tenant.
+    admin
+        .batch_execute(&format!(
+            "ALTER DATABASE {} SET event_triggers = off; GRANT ALL ON SCHEMA public TO PUBLIC",
+            fixture.db.name()
+        ))
+        .unwrap();
+    let mut app = fixture.db.connect(&fixture.app);
+    let mut acme = Judge::inside(&mut app, "acme");
+    acme.gives("SHOW event_triggers", &["off"]);
+    for statement in [
+        "CREATE TABLE public.x (a int)",
+        "CREATE TABLE tenant_bravo.x (a int)",
+        "CREATE VIEW public.x AS SELECT * FROM users",
+        "CREATE TABLE x () INHERITS (tenant_bravo.users)",
+        "CREATE TABLE x (a bigint REFERENCES tenant_bravo.users)",
+        "CREATE VIEW x AS SELECT * FROM tenant_bravo.users",
+        "ALTER TABLE users SET SCHEMA public",
+        "DROP TABLE tenant_bravo.users",
+        "DROP TABLE parent",
+    ] {
+        acme.refused(statement, "42501");
+    }
+    acme.allowed("CREATE TABLE x (a int); ALTER TABLE x ADD b int; DROP TABLE x");
+    drop(acme);
+    let mut outside = Judge::outside(&mut app);
+    for statement in [
+        "CREATE TABLE tenant_bravo.x (a int)",
+        "CREATE TABLE public.x () INHERITS (tenant_bravo.users)",
+        "CREATE TABLE public.x (a bigint REFERENCES tenant_bravo.users)",
+        "CREATE VIEW public.x AS SELECT * FROM tenant_bravo.users",
+        "ALTER TABLE tenant_bravo.users ADD x int",
+        "DROP TABLE tenant_bravo.users",
+    ] {
+        outside.refused(statement, "55000");
+    }
+    outside.allowed("CREATE TABLE public.x (a int); ALTER TABLE public.x ADD b int; DROP TABLE public.x");
 }
 
 /// A foreign key tells nothing of a table that is not shared, and the owner of a shared table or a domain has no tenant's rows
@@ -282,6 +320,9 @@ fn an_owner_gives_nothing_of_a_tenants_away() {
         "ALTER FUNCTION f() STABLE",
         "ALTER FUNCTION f() DEPENDS ON EXTENSION plpgsql",
         "COMMENT ON FUNCTION f() IS 'x'",
+        "COMMENT ON SCHEMA tenant_acme IS 'x'",
+        "CREATE TABLE app.copied (LIKE users)",
+        "CREATE TABLE app.copied (a int, LIKE members INCLUDING ALL)",
         "COMMENT ON COLUMN members.note IS 'x'",
         "DROP FUNCTION f()",
         "CREATE TRIGGER t BEFORE INSERT ON members FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
@@ -302,6 +343,8 @@ fn an_owner_gives_nothing_of_a_tenants_away() {
         "GRANT CREATE ON SCHEMA app TO PUBLIC",
         "GRANT SELECT ON public.people TO PUBLIC",
         "COMMENT ON TABLE public.people IS 'x'",
+        "COMMENT ON SCHEMA app IS 'x'",
+        "CREATE TABLE app.copied (LIKE public.people)",
         "CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; GRANT EXECUTE ON FUNCTION app.f() TO PUBLIC; DROP FUNCTION app.f()",
     ] {
         outside.allowed(statement);

@@ -156,6 +156,26 @@ fn maintenance_is_the_tenants_own() {
         let error = expect_sqlstate(app.batch_execute(statement), "42501");
         assert_refusal(&error, "42501", &["canary", "bravo"]);
     }
+    // Without a tenant: by one who may enter both, and owns both where there is one layer; by one who may enter none.
+    for role in [&fixture.app, &fixture.carol] {
+        let mut client = fixture.db.connect(role);
+        for statement in [
+            "VACUUM tenant_bravo.users",
+            "VACUUM FULL tenant_bravo.users",
+            "VACUUM (ANALYZE) public.countries, tenant_bravo.users",
+            "ANALYZE tenant_bravo.users",
+            "REINDEX SCHEMA tenant_bravo",
+            "REINDEX TABLE tenant_bravo.users",
+            "REINDEX TABLE CONCURRENTLY tenant_bravo.users",
+            "REINDEX INDEX CONCURRENTLY tenant_bravo.users_pkey",
+            "CLUSTER tenant_bravo.users USING users_pkey",
+            "DROP INDEX CONCURRENTLY tenant_bravo.users_pkey",
+            "CREATE INDEX CONCURRENTLY ON tenant_bravo.users (name)",
+        ] {
+            let error = expect_sqlstate(client.batch_execute(statement), "55000");
+            assert_refusal(&error, "55000", &["canary", "bravo"]);
+        }
+    }
 }
 
 /// Nothing is created in, moved to or taken from another schema: another tenant's, `public`, one of the application's.
@@ -236,7 +256,7 @@ fn a_tenants_schema_and_role_are_ours_to_change() {
     let fixture = fixture();
     let mut admin = fixture.db.superuser();
     if Layers::of(module_path!()) == Layers::One {
-        adopted_schemas_are_ours_to_change(&mut admin);
+        adopted_schemas_are_ours_to_change(&fixture);
         return; // There is no role of the tenant's.
     }
     let role: String =
@@ -267,14 +287,26 @@ fn a_tenants_schema_and_role_are_ours_to_change() {
     Judge::inside(&mut admin, "acme").allowed("SELECT * FROM users");
 }
 
-fn adopted_schemas_are_ours_to_change(admin: &mut postgres::Client) {
-    let mut outside = Judge::outside(admin).silent_about(&["canary"]);
-    for statement in [
-        "DROP SCHEMA tenant_acme CASCADE",
-        "ALTER SCHEMA tenant_acme RENAME TO mine",
-        "ALTER SCHEMA tenant_acme OWNER TO postgres",
-    ] {
-        outside.refused(statement, "2BP01");
+/// By an administrator, and by the schemas' owner, though PostgreSQL would let him.
+fn adopted_schemas_are_ours_to_change(fixture: &TwoTenants) {
+    let (db, app) = (&fixture.db, &fixture.app);
+    let mut admin = db.superuser();
+    let heir = db.login_role("heir");
+    admin
+        .batch_execute(&format!(
+            "GRANT CREATE ON DATABASE {} TO {app}, {heir}; GRANT {heir} TO {app}",
+            db.name()
+        ))
+        .unwrap();
+    for (role, dropped) in [(SUPERUSER, "2BP01"), (app, "55000")] {
+        let mut client = db.connect(role);
+        let mut outside = Judge::outside(&mut client).silent_about(&["canary"]);
+        outside.refused("DROP SCHEMA tenant_acme CASCADE", dropped);
+        outside.refused("ALTER SCHEMA tenant_acme RENAME TO mine", "2BP01");
+        outside.refused(&format!("ALTER SCHEMA tenant_acme OWNER TO {heir}"), "2BP01");
+        outside.allowed(&format!(
+            "CREATE SCHEMA made; ALTER SCHEMA made RENAME TO mine; ALTER SCHEMA mine OWNER TO {heir}; DROP SCHEMA mine"
+        ));
     }
 }
 

@@ -121,6 +121,55 @@ fn administrators_cannot_tie_tenants_together() {
             outside.refused(&tie(template, from, "tenant_bravo"), "42501");
         }
     }
+    drop(outside);
+    // One that is no superuser, with every privilege that can be granted; what it lacks, PostgreSQL says.
+    let ann = fixture.db.login_role("ann");
+    for org in ["acme", "bravo"] {
+        admin
+            .batch_execute(&format!(
+                "GRANT plio_admin TO {ann}; GRANT ALL ON SCHEMA tenant_{org}, app TO {ann}; GRANT ALL ON ALL TABLES IN SCHEMA tenant_{org} TO {ann};
+                 GRANT ALL ON ALL SEQUENCES IN SCHEMA tenant_{org} TO {ann}"
+            ))
+            .unwrap();
+    }
+    let mut client = fixture.db.connect(&ann);
+    let mut outside = Judge::outside(&mut client);
+    outside.allowed("SELECT * FROM tenant_bravo.base; CREATE TABLE app.x (a int)");
+    for template in TIES {
+        outside.denied(&tie(template, "app", "tenant_bravo"), "42501");
+    }
+}
+
+/// Without a tenant a role that owns its schema, or none, ties nothing to it, by name or by its path.
+#[test]
+fn without_a_tenant_nothing_is_made_to_lean_on_it() {
+    if Layers::of(module_path!()) == Layers::Two {
+        return; // PostgreSQL finds nothing in the schema for such a role.
+    }
+    let fixture = fixture();
+    let mut admin = fixture.db.superuser();
+    for role in [&fixture.app, &fixture.carol] {
+        admin.batch_execute(&format!("GRANT ALL ON SCHEMA app TO {role}")).unwrap();
+        let mut client = fixture.db.connect(role);
+        let mut outside = Judge::after(&mut client, "SET LOCAL search_path = app, tenant_bravo");
+        outside.allowed("CREATE TABLE x (a int PRIMARY KEY); CREATE VIEW y AS SELECT a FROM x");
+        let mut faults = Vec::new();
+        for template in TIES {
+            let by_name = tie(template, "app", "tenant_bravo");
+            // That one makes what it leans on itself, where it may.
+            let is_own = template.contains(".total");
+            let by_path = (!is_own).then(|| by_name.replace("tenant_bravo.", ""));
+            for statement in by_path.into_iter().chain([by_name]) {
+                for answer in outside.answers(&statement) {
+                    let code = answer.as_ref().err().map(|error| error.code().code().to_owned());
+                    if !code.as_deref().is_some_and(|code| ["42501", "55000"].contains(&code)) {
+                        faults.push(format!("{role}: {statement}: {answer:?}"));
+                    }
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
 }
 
 /// Within a tenant, within what is no tenant's, and from a tenant to that: allowed to an administrator. But a tenant's
@@ -142,6 +191,20 @@ fn other_ties_are_allowed() {
     }
 }
 
+/// What lies in `public` or in acme, and is leant on; where it would go.
+const MOVES: &[&str] = &[
+    "CREATE TABLE public.n (id int); CREATE VIEW public.v AS SELECT * FROM public.n; ALTER TABLE public.n SET SCHEMA tenant_acme",
+    "CREATE TABLE public.n (id int PRIMARY KEY); CREATE TABLE public.x (a int REFERENCES public.n); ALTER TABLE public.n SET SCHEMA tenant_acme",
+    "CREATE TABLE public.n (id int); CREATE VIEW tenant_acme.v AS SELECT * FROM public.n; ALTER TABLE public.n SET SCHEMA tenant_bravo",
+    "CREATE VIEW tenant_acme.v AS SELECT * FROM tenant_acme.base; ALTER VIEW tenant_acme.v SET SCHEMA public",
+    "CREATE FUNCTION public.n() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE public.x (a int DEFAULT public.n()); ALTER FUNCTION public.n() SET SCHEMA tenant_acme",
+    "CREATE TYPE public.n AS ENUM ('a'); CREATE TABLE public.x (a public.n); ALTER TYPE public.n SET SCHEMA tenant_acme",
+    "CREATE DOMAIN tenant_acme.n AS int; CREATE TABLE tenant_acme.x (a tenant_acme.n); ALTER DOMAIN tenant_acme.n SET SCHEMA tenant_bravo",
+    "CREATE SEQUENCE public.n; CREATE TABLE tenant_acme.x (a int DEFAULT nextval('public.n')); ALTER SEQUENCE public.n SET SCHEMA tenant_bravo",
+    "CREATE FUNCTION tenant_acme.n() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT id FROM tenant_acme.base; END; ALTER FUNCTION tenant_acme.n() SET SCHEMA tenant_bravo",
+    "CREATE TABLE public.n (id int); CREATE TABLE public.heir () INHERITS (public.n); ALTER TABLE public.heir SET SCHEMA tenant_acme",
+];
+
 /// Moving an object can make a tie, too: the object's own, or of what depends on it.
 #[test]
 fn moving_an_object_makes_no_tie() {
@@ -152,19 +215,22 @@ fn moving_an_object_makes_no_tie() {
         "CREATE TABLE public.free (id serial PRIMARY KEY); ALTER TABLE public.free SET SCHEMA tenant_acme",
     );
     outside.allowed("ALTER TABLE tenant_acme.base SET SCHEMA app");
-    // (what lies in `public` or in acme, and is leant on; where it would go)
-    for statement in [
-        "CREATE TABLE public.n (id int); CREATE VIEW public.v AS SELECT * FROM public.n; ALTER TABLE public.n SET SCHEMA tenant_acme",
-        "CREATE TABLE public.n (id int PRIMARY KEY); CREATE TABLE public.x (a int REFERENCES public.n); ALTER TABLE public.n SET SCHEMA tenant_acme",
-        "CREATE TABLE public.n (id int); CREATE VIEW tenant_acme.v AS SELECT * FROM public.n; ALTER TABLE public.n SET SCHEMA tenant_bravo",
-        "CREATE VIEW tenant_acme.v AS SELECT * FROM tenant_acme.base; ALTER VIEW tenant_acme.v SET SCHEMA public",
-        "CREATE FUNCTION public.n() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE public.x (a int DEFAULT public.n()); ALTER FUNCTION public.n() SET SCHEMA tenant_acme",
-        "CREATE TYPE public.n AS ENUM ('a'); CREATE TABLE public.x (a public.n); ALTER TYPE public.n SET SCHEMA tenant_acme",
-        "CREATE DOMAIN tenant_acme.n AS int; CREATE TABLE tenant_acme.x (a tenant_acme.n); ALTER DOMAIN tenant_acme.n SET SCHEMA tenant_bravo",
-        "CREATE SEQUENCE public.n; CREATE TABLE tenant_acme.x (a int DEFAULT nextval('public.n')); ALTER SEQUENCE public.n SET SCHEMA tenant_bravo",
-        "CREATE FUNCTION tenant_acme.n() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT id FROM tenant_acme.base; END; ALTER FUNCTION tenant_acme.n() SET SCHEMA tenant_bravo",
-        "CREATE TABLE public.n (id int); CREATE TABLE public.heir () INHERITS (public.n); ALTER TABLE public.heir SET SCHEMA tenant_acme",
-    ] {
+    for statement in MOVES {
+        outside.refused(statement, "42501");
+    }
+    drop(outside);
+    // By a member of plio_admin that is no superuser, who may create in all of these schemas.
+    let ann = fixture.db.login_role("ann");
+    admin
+        .batch_execute(&format!(
+            "GRANT plio_admin TO {ann}; GRANT ALL ON SCHEMA public, tenant_acme, tenant_bravo TO {ann};
+             GRANT ALL ON tenant_acme.base TO {ann}"
+        ))
+        .unwrap();
+    let mut client = fixture.db.connect(&ann);
+    let mut outside = Judge::outside(&mut client).silent_about(&["canary", "bravo"]);
+    outside.allowed("CREATE TABLE public.own (id int); ALTER TABLE public.own SET SCHEMA tenant_acme");
+    for statement in MOVES {
         outside.refused(statement, "42501");
     }
 }

@@ -1,6 +1,6 @@
 //! Code that reaches for another tenant on somebody's behalf: views, rules, triggers, functions, procedures.
 
-use plio_tests::{Layers, TwoTenants};
+use plio_tests::{Layers, TwoTenants, assert_refusal, expect_sqlstate};
 
 use crate::judge::Judge;
 use crate::world::{inside, unguarded, world};
@@ -167,6 +167,71 @@ fn a_materialized_view_is_not_filled_from_another_tenant() {
     let mut acme = Judge::inside(&mut app, "acme");
     acme.allowed("REFRESH MATERIALIZED VIEW summary");
     acme.refused("REFRESH MATERIALIZED VIEW stock", "42501");
+}
+
+/// A login role that owns the schemas of adopted tenants, in a schema of its own: what leans on a tenant there, made with
+/// enforcement off, opens nothing of it without the tenant. What leans on nothing works.
+#[test]
+fn what_an_owner_had_made_over_a_tenant_is_closed_without_it() {
+    if crate::LAYERS == Layers::Two {
+        return; // The login role owns nothing of a tenant's.
+    }
+    let world = world();
+    let app = &world.app;
+    unguarded(
+        &world.db,
+        &format!(
+            "CREATE SCHEMA own AUTHORIZATION {app}; SET ROLE {app}; SET search_path = own;
+             CREATE MATERIALIZED VIEW stock AS SELECT name FROM tenant_bravo.users WITH NO DATA;
+             CREATE VIEW seen AS SELECT name FROM tenant_bravo.users;
+             CREATE TABLE family (id bigint, name text); CREATE TABLE tenant_bravo.heir () INHERITS (family);
+             CREATE TABLE whole (id bigint, name text) PARTITION BY LIST (id);
+             CREATE TABLE tenant_bravo.part PARTITION OF whole DEFAULT;
+             INSERT INTO tenant_bravo.heir VALUES (1, 'canary-bravo'); INSERT INTO tenant_bravo.part VALUES (1, 'canary-bravo');
+             CREATE TABLE alone (id bigint, name text); INSERT INTO alone VALUES (1, 'canary-own');
+             CREATE VIEW of_alone AS SELECT name FROM alone; CREATE MATERIALIZED VIEW stock_of_alone AS SELECT name FROM alone"
+        ),
+    );
+    let mut client = world.db.connect(app);
+    let mut outside = Judge::after(&mut client, "SET LOCAL search_path = own");
+    for statement in [
+        "REFRESH MATERIALIZED VIEW {v}stock",
+        "SELECT * FROM {v}",
+        "LOCK TABLE {v} IN ACCESS SHARE MODE",
+        "CREATE TEMP TABLE copied AS SELECT * FROM {v}",
+        "COPY (SELECT * FROM {v}) TO STDOUT",
+    ] {
+        outside.refused(&statement.replace("{v}stock", "stock").replace("{v}", "seen"), "55000");
+        outside.allowed(&statement.replace("{v}stock", "stock_of_alone").replace("{v}", "of_alone"));
+    }
+    for statement in [
+        "SELECT * FROM {t}",
+        "UPDATE {t} SET name = 'x'",
+        "DELETE FROM {t}",
+        "LOCK TABLE {t}",
+        "TRUNCATE {t}",
+        "ANALYZE {t}",
+        "ALTER TABLE {t} ADD CHECK (name <> 'x')",
+        "ALTER TABLE {t} ADD COLUMN more int",
+        "ALTER TABLE {t} RENAME COLUMN name TO title",
+        "DROP TABLE {t} CASCADE",
+    ] {
+        for table in ["family", "whole"] {
+            outside.refused(&statement.replace("{t}", table), "55000");
+        }
+        outside.allowed(&statement.replace("{t}", "alone"));
+    }
+    for statement in ["INSERT INTO whole VALUES (2, 'x')", "CREATE INDEX ON whole (name)"] {
+        outside.refused(statement, "55000");
+    }
+    drop(outside);
+    client.batch_execute("SET search_path = own").unwrap();
+    for statement in ["VACUUM family", "VACUUM whole", "VACUUM FULL whole", "REINDEX TABLE whole"] {
+        let error = expect_sqlstate(client.batch_execute(statement), "55000");
+        assert_refusal(&error, "55000", &["canary", "bravo"]);
+    }
+    client.batch_execute("VACUUM alone; ").unwrap();
+    client.batch_execute("REINDEX TABLE alone").unwrap();
 }
 
 /// A rule and a trigger on the own table carry nothing over, whoever made them and as whomever they run.

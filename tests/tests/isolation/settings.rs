@@ -4,7 +4,7 @@
 use plio_tests::{Layers, assert_refusal, expect_sqlstate};
 
 use crate::judge::Judge;
-use crate::world::{inside, value, world};
+use crate::world::{administrator, inside, value, world};
 
 /// What sets the path within reach, or puts the tenant's own back.
 const FREE: &[&str] = &[
@@ -120,6 +120,13 @@ fn other_settings_are_free() {
 fn a_superuser_is_locked_too() {
     let world = world();
     let mut admin = world.db.superuser();
+    // A member of plio_admin is, as well.
+    let mut ann = world.db.connect(&administrator(&world));
+    let mut acme = Judge::inside(&mut ann, "acme");
+    for (statement, code) in LOCKED {
+        acme.refused(statement, code);
+    }
+    drop(acme);
     let mut acme = Judge::inside(&mut admin, "acme");
     for (statement, code) in LOCKED {
         acme.refused(statement, code);

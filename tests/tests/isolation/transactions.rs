@@ -31,6 +31,17 @@ fn the_tenant_ends_with_its_transaction() {
     );
 }
 
+const NAMED_IN_FULL: &[&str] = &[
+    "SELECT * FROM {d}.{s}.users",
+    "SELECT {d}.{s}.peek()",
+    "SELECT '{d}.{s}.users'::regclass",
+    "TRUNCATE {d}.{s}.users",
+    "CREATE TABLE {d}.{s}.made (a int)",
+    "CREATE FUNCTION {d}.{s}.made() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE TYPE {d}.{s}.made AS ENUM ('a')",
+    "DROP TABLE {d}.{s}.users CASCADE",
+];
+
 /// A name with the database in front is the same name.
 #[test]
 fn a_name_with_the_database_in_front_is_judged() {
@@ -38,19 +49,19 @@ fn a_name_with_the_database_in_front_is_judged() {
     let mut app = world.db.connect(&world.app);
     let database = world.db.name();
     let mut acme = Judge::inside(&mut app, "acme");
-    for statement in [
-        "SELECT * FROM {d}.{s}.users",
-        "SELECT {d}.{s}.peek()",
-        "SELECT '{d}.{s}.users'::regclass",
-        "TRUNCATE {d}.{s}.users",
-        "CREATE TABLE {d}.{s}.made (a int)",
-        "CREATE FUNCTION {d}.{s}.made() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "CREATE TYPE {d}.{s}.made AS ENUM ('a')",
-        "DROP TABLE {d}.{s}.users CASCADE",
-    ] {
+    for statement in NAMED_IN_FULL {
         let statement = statement.replace("{d}", database);
         acme.allowed(&statement.replace("{s}", "tenant_acme"));
         acme.refused(&statement.replace("{s}", "tenant_bravo"), "42501");
+    }
+    drop(acme);
+    // Nor without a tenant, for one who may enter both, and owns both where there is one layer, and for one who may enter none.
+    for role in [&world.app, &world.carol] {
+        let mut client = world.db.connect(role);
+        let mut outside = Judge::outside(&mut client);
+        for statement in NAMED_IN_FULL {
+            outside.refused(&statement.replace("{d}", database).replace("{s}", "tenant_bravo"), "55000");
+        }
     }
 }
 
@@ -85,14 +96,18 @@ fn no_other_connection_from_inside_a_tenant() {
     );
     let mut app = world.db.connect(&world.app);
     Judge::outside(&mut app).gives("SELECT public.dial()", &["canary-bravo"]);
-    let mut acme = Judge::inside(&mut app, "acme");
-    for statement in [
-        "SELECT public.dial()",
-        "SELECT public.dial_do()",
-        "SELECT * FROM far",
-        "SELECT * FROM public.far",
-        "SELECT count(*) FROM tenant_acme.far",
-    ] {
-        acme.refused(statement, "42501");
+    drop(app);
+    for role in [world.app.as_str(), plio_tests::SUPERUSER] {
+        let mut client = world.db.connect(role);
+        let mut acme = Judge::inside(&mut client, "acme");
+        for statement in [
+            "SELECT public.dial()",
+            "SELECT public.dial_do()",
+            "SELECT * FROM far",
+            "SELECT * FROM public.far",
+            "SELECT count(*) FROM tenant_acme.far",
+        ] {
+            acme.refused(statement, "42501");
+        }
     }
 }

@@ -23,6 +23,13 @@ pub fn world() -> TwoTenants {
     fixture
 }
 
+/// A login role that is a member of plio_admin, and no superuser.
+pub fn administrator(world: &TwoTenants) -> String {
+    let ann = world.db.login_role("ann");
+    world.db.superuser().batch_execute(&format!("GRANT plio_admin TO {ann}")).expect("GRANT");
+    ann
+}
+
 /// The same schemas and rows in a database without the extension; `app` owns them all, as it would in a service that
 /// relies on search_path.
 pub fn plain_twin(app: &str) -> Db {

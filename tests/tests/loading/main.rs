@@ -2,6 +2,7 @@
 
 mod broken;
 mod encoding;
+mod groups;
 mod health;
 mod walsender;
 

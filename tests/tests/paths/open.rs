@@ -96,3 +96,27 @@ fn a_function_in_c_changes_a_setting_for_the_session() {
     inside(&mut app, "bravo", "SET pg_trgm.similarity_threshold = 0.75");
     assert_eq!(value(&mut app, shown), "0.30");
 }
+
+/// Without a tenant a type of a tenant's is found by its bare name on a path that leads there: its labels are catalog text. No
+/// table, function or sequence is read so, and by its full name the type is refused.
+#[test]
+fn a_type_is_found_by_its_bare_name() {
+    let world = world();
+    // So that PostgreSQL finds the schema for the role at all.
+    world.db.superuser().batch_execute("GRANT USAGE ON SCHEMA tenant_bravo TO PUBLIC").unwrap();
+    for role in [&world.app, &world.carol] {
+        let mut client = world.db.connect(role);
+        let mut outside = Judge::after(&mut client, "SET LOCAL search_path = tenant_bravo");
+        outside.gives("SELECT 'calm'::mood", &["calm"]);
+        outside.gives("SELECT pg_typeof(NULL::users)", &["users"]);
+        for statement in [
+            "SELECT 'calm'::tenant_bravo.mood",
+            "SELECT * FROM users",
+            "SELECT peek()",
+            "SELECT nextval('users_id_seq')",
+            "CREATE TEMP TABLE copied (LIKE users)",
+        ] {
+            outside.refused(statement, "55000");
+        }
+    }
+}

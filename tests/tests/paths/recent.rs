@@ -35,6 +35,10 @@ const STATEMENTS: &[(u32, &str)] = &[
         18,
         "SELECT pg_restore_relation_stats('schemaname', 'tenant_bravo', 'relname', 'users', 'reltuples', 1::real)",
     ),
+    (
+        18,
+        "SELECT pg_restore_attribute_stats('schemaname', 'tenant_bravo', 'relname', 'users', 'attname', 'name', 'inherited', false, 'null_frac', 0.5::real)",
+    ),
 ];
 
 fn version() -> u32 {
@@ -49,6 +53,21 @@ fn recent_statements_reach_no_other_tenant() {
         let mut acme = Judge::inside(&mut client, "acme");
         for (_, statement) in STATEMENTS.iter().filter(|(since, _)| *since <= version()) {
             acme.refused(statement, "42501");
+        }
+    }
+    // Without a tenant, whether the role may enter both (and owns both, where there is one layer), or none.
+    for role in [&world.app, &world.carol] {
+        let mut client = world.db.connect(role);
+        let mut outside = Judge::outside(&mut client);
+        // Of these tables there is none outside.
+        let is_whole = |statement: &str| {
+            !["UPDATE users", "INTO users", "TABLE users"].iter().any(|own| statement.contains(own))
+        };
+        for (_, statement) in STATEMENTS.iter().filter(|(since, s)| *since <= version() && is_whole(s)) {
+            let statement = statement
+                .replace("CREATE VIEW w", "CREATE TEMP VIEW w")
+                .replace("CREATE TABLE t", "CREATE TEMP TABLE t");
+            outside.refused(&statement, "55000");
         }
     }
 }

@@ -4,7 +4,7 @@ use plio_tests::{Layers, SUPERUSER, expect_sqlstate};
 use postgres::fallible_iterator::FallibleIterator;
 
 use crate::judge::Judge;
-use crate::world::{inside, unguarded, value, world};
+use crate::world::{administrator, inside, unguarded, value, world};
 use std::time::Duration;
 
 /// The contrib module tcn sends NOTIFY with the keys of changed rows: not inside a tenant, whoever made the trigger.
@@ -109,14 +109,24 @@ fn a_tenants_trigger_does_not_run_without_it() {
          CREATE TRIGGER emptied AFTER TRUNCATE ON orders EXECUTE FUNCTION rise()",
     );
     let mut admin = world.db.superuser();
-    for statement in [
-        "INSERT INTO tenant_acme.orders VALUES (2)",
-        "UPDATE tenant_acme.orders SET id = 3",
-        "DELETE FROM tenant_acme.orders",
-        "TRUNCATE tenant_acme.orders",
-    ] {
-        // The function's own name stands in no error.
-        expect_sqlstate(admin.batch_execute(statement), "55000");
+    let ann = administrator(&world);
+    admin
+        .batch_execute(&format!(
+            "GRANT USAGE ON SCHEMA tenant_acme TO {ann}; GRANT ALL ON tenant_acme.orders TO {ann}"
+        ))
+        .unwrap();
+    let mut ann = world.db.connect(&ann);
+    ann.batch_execute("SELECT * FROM tenant_acme.orders").unwrap();
+    for client in [&mut admin, &mut ann] {
+        for statement in [
+            "INSERT INTO tenant_acme.orders VALUES (2)",
+            "UPDATE tenant_acme.orders SET id = 3",
+            "DELETE FROM tenant_acme.orders",
+            "TRUNCATE tenant_acme.orders",
+        ] {
+            // The function's own name stands in no error.
+            expect_sqlstate(client.batch_execute(statement), "55000");
+        }
     }
     inside(&mut admin, "acme", "DROP TRIGGER rows ON orders; DROP TRIGGER emptied ON orders");
     admin.batch_execute("TRUNCATE tenant_acme.orders").unwrap();

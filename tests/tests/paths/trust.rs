@@ -290,6 +290,25 @@ fn an_extension_is_trusted_only_with_its_owner() {
         refused(maker.batch_execute(&format!("CREATE EXTENSION citext SCHEMA tenant_{org}")), "55000");
         refused(maker.batch_execute(&format!("ALTER EXTENSION hstore SET SCHEMA tenant_{org}")), "55000");
     }
+    // What else the right to create in the database is good for.
+    for (statement, code) in [
+        ("CREATE EXTENSION pgcrypto SCHEMA plio", "42501"),
+        ("CREATE SCHEMA made CREATE VIEW v AS SELECT * FROM tenant_bravo.users", "55000"),
+        ("CREATE SCHEMA made CREATE TABLE t (a bigint REFERENCES tenant_bravo.users)", "55000"),
+        ("CREATE PUBLICATION p FOR TABLE tenant_bravo.users", "55000"),
+    ] {
+        refused(maker.batch_execute(statement), code);
+    }
+    for statement in [
+        "CREATE FOREIGN TABLE dev.far (a int) SERVER plio_tenants",
+        "CREATE PUBLICATION p FOR TABLES IN SCHEMA tenant_bravo",
+        "CREATE PUBLICATION p FOR ALL TABLES",
+        "CREATE SCHEMA made AUTHORIZATION plio_admin",
+        "ALTER SCHEMA tenant_bravo OWNER TO CURRENT_USER",
+    ] {
+        plio_tests::expect_sqlstate(maker.batch_execute(statement), "42501");
+    }
+    maker.batch_execute("BEGIN; CREATE SCHEMA made CREATE VIEW v AS SELECT 1; CREATE PUBLICATION p FOR TABLE dev.sink; ROLLBACK").unwrap();
     let findings =
         "SELECT string_agg(object, ' ') FROM plio.audit() WHERE check_name = 'untrusted_extension'";
     assert_eq!(value(&mut admin, findings), "hstore");

@@ -129,9 +129,22 @@ fn a_table_that_was_changed_meanwhile_is_not_read_as_empty() {
          CREATE TABLE few PARTITION OF users FOR VALUES FROM (0) TO (10);
          CREATE TABLE many PARTITION OF users FOR VALUES FROM (10) TO (20); INSERT INTO users VALUES (1, 'x'), (11, 'x')",
     );
+    let app = &world.tenants.app;
+    for org in ["swapped", "truncated"] {
+        admin.batch_execute(&format!("SELECT plio.grant_access('{app}', '{org}')")).unwrap();
+        let own = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER TABLE users OWNER TO %I; ALTER TABLE spare OWNER TO %I', (SELECT role_name FROM plio.tenants WHERE org = '{org}'), (SELECT role_name FROM plio.tenants WHERE org = '{org}')); END $$; "
+        );
+        admin.batch_execute(&format!("SET search_path = tenant_{org}; {own} RESET search_path")).unwrap();
+    }
     let (mut reporter, found) = meanwhile(&world, REPORT, |admin| {
         for (org, change) in CHANGES {
-            in_tenant(admin, org, change);
+            // By a superuser inside the tenant, or by the application.
+            if ["swapped", "truncated"].contains(&org) {
+                in_tenant(&mut world.app(), org, change);
+            } else {
+                in_tenant(admin, org, change);
+            }
         }
         in_tenant(admin, "detached", "ALTER TABLE users DETACH PARTITION many");
         in_tenant(admin, "written", "INSERT INTO users VALUES (3, 'later'); DELETE FROM users WHERE id = 1");

@@ -112,3 +112,26 @@ fn an_adopted_tenant_is_read_as_its_owner_with_one_layers_rules() {
     assert_eq!(rows(&mut reporter, "SELECT outcome, sqlstate FROM plio.report_coverage()"), ["failed|42501"]);
     assert_outside(&mut reporter, &world.reporter);
 }
+
+/// A stranger's function that stands in the way of one that the report names: it does not run in the reporter's name.
+#[test]
+fn a_strangers_code_is_not_called_by_a_report() {
+    let world = world("stranger");
+    let query = "SELECT org, word FROM plio.report('SELECT lower(name::varchar) FROM users WHERE id = 1') AS (org text, word text)";
+    // With an object of an extension in it, public is on every tenant's path.
+    world
+        .admin()
+        .batch_execute("GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE EXTENSION citext SCHEMA public")
+        .unwrap();
+    let mut reporter = world.reporter();
+    assert_eq!(rows(&mut reporter, query), ["acme|canary-acme", "bravo|canary-bravo"]);
+    let mut carol = world.tenants.db.connect(&world.tenants.carol);
+    carol
+        .batch_execute("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 'carols'; END $$")
+        .unwrap();
+    let mut reporter = world.reporter();
+    refused(reporter.query(query, &[]), "55000");
+    let coverage = "SELECT org, outcome, sqlstate FROM plio.report_coverage() ORDER BY org";
+    assert_eq!(rows(&mut reporter, coverage), ["acme|failed|42501", "bravo|failed|42501"]);
+    assert_outside(&mut reporter, &world.reporter);
+}

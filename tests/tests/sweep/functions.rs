@@ -247,6 +247,21 @@ fn no_function_reaches_another_tenant() {
         assert!(found.leaks.is_empty(), "{role}: {CANARIES:?} in\n{}", found.leaks.join("\n"));
         assert_eq!(state_of_bravo(&mut admin), before, "{role}: bravo has changed");
     }
+    // Without a tenant: one that may enter both, and one that may enter none. The former may end its own sessions, as anybody may.
+    for role in [&world.fixture.app, &world.fixture.carol] {
+        let is_own = role == &world.fixture.app;
+        let ends_sessions =
+            |name: &str| name.ends_with("pg_terminate_backend") || name.ends_with("pg_cancel_backend");
+        let mut chosen = self::functions(&mut admin);
+        chosen.retain(|function| !(is_own && ends_sessions(&function.name)));
+        let mut client = world.fixture.db.connect(role);
+        let found = sweep(&mut client, "SELECT 1", &chosen, &values);
+        println!("{role}: {} calls, {} answered, refused: {:?}", found.calls, found.answered, found.refusals);
+        assert!(found.calls > 5000 && found.answered > 1000, "{} {}", found.calls, found.answered);
+        assert!(found.refusals.get("55000").is_some_and(|count| *count > 50), "{:?}", found.refusals);
+        assert!(found.leaks.is_empty(), "{role}: {CANARIES:?} in\n{}", found.leaks.join("\n"));
+        assert_eq!(state_of_bravo(&mut admin), before, "{role}: bravo has changed");
+    }
     // Nobody has ended or cancelled bravo's session.
     assert_eq!(column(&mut victim, "SELECT word FROM secrets WHERE id = 1"), ["canary-bravo"]);
 }

@@ -724,3 +724,47 @@ fn statements_reach_only_the_active_tenant() {
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
+
+/// The same statements on bravo's without a tenant: nobody but a superuser gets anything, whether the role may enter both, or none,
+/// may create in the database, or manages tenants, which gives it no privilege on what is in them.
+#[test]
+fn without_a_tenant_no_statement_reaches_one() {
+    let world = world();
+    let db = &world.fixture.db;
+    let mut admin = db.superuser();
+    let (creator, ann) = (db.login_role("creator"), db.login_role("ann"));
+    admin
+        .batch_execute(&format!(
+            "GRANT CREATE ON DATABASE {} TO {creator}; GRANT plio_admin TO {ann}",
+            db.name()
+        ))
+        .unwrap();
+    let before = state_of_bravo(&mut admin);
+    let mut faults = Vec::new();
+    let statements = LINES.iter().flat_map(|line| line.2).filter(|text| text.contains("tenant_bravo"));
+    let statements: Vec<&str> = statements
+        .map(|text| if text.as_bytes()[..5].iter().all(u8::is_ascii_digit) { &text[6..] } else { text })
+        .collect();
+    assert!(statements.len() > 80, "{}", statements.len());
+    for role in [&world.fixture.app, &world.fixture.carol, &creator, &ann] {
+        let mut client = db.connect(role);
+        for statement in &statements {
+            client.batch_execute("BEGIN").unwrap();
+            let result = if statement.contains("TO STDOUT") {
+                client.copy_out(*statement).map(drop)
+            } else {
+                client.simple_query(statement).map(drop)
+            };
+            client.batch_execute("ROLLBACK").unwrap();
+            match result {
+                Ok(()) => faults.push(format!("{role}: not refused: {statement}")),
+                Err(error) if has_canary(&format!("{error:?}")) => {
+                    faults.push(format!("{role}: {statement}: {error:?}"));
+                }
+                Err(_) => {}
+            }
+        }
+        assert_eq!(state_of_bravo(&mut admin), before, "{role}: bravo has changed");
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}

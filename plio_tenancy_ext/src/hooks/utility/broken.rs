@@ -4,8 +4,9 @@
 
 use pgrx::pg_sys::NodeTag;
 
-/// Whether a statement may run then. SET and RESET lead to `plio.enforcement = off`; DROP EXTENSION and ALTER EXTENSION are
-/// refused by their own rules, if by any. `is_drop_extension`: it is a DROP of extensions.
+/// Whether a statement may run while the registry cannot be read. SET and RESET may, since a superuser needs them to set
+/// `plio.enforcement` to off. DROP EXTENSION and ALTER EXTENSION have rules of their own. `is_drop_extension`: the statement is
+/// DROP EXTENSION.
 pub fn may_run(tag: NodeTag, is_drop_extension: bool) -> bool {
     match tag {
         NodeTag::T_VariableSetStmt

@@ -111,8 +111,20 @@ pub unsafe fn ensure_create_table(statement: *const pg_sys::CreateStmt) -> Resul
                 nodes::relation_of(*parent).map_or(Ok(()), ensure_altered_with_heirs)?;
             }
         }
+        // Found on the path, the table of LIKE is announced to nobody.
+        for element in nodes::pointers::<pg_sys::Node>((*statement).tableElts) {
+            if nodes::tag(*element) == pg_sys::NodeTag::T_TableLikeClause {
+                let like = (*element.cast::<pg_sys::TableLikeClause>()).relation;
+                nodes::relation_of(like).map_or(Ok(()), ensure_described)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Whose definition may be copied: as with a name that is looked up in its schema.
+fn ensure_described(relation: Oid) -> Result<()> {
+    catalog::relation_schema(relation).map_or(Ok(()), ensure_code)
 }
 
 /// A foreign key tells whether a value is in the table that it points at.

@@ -1,5 +1,5 @@
-//! DROP SCHEMA and ALTER SCHEMA RENAME of a tenant's schema, as a superuser with enforcement off may run them: not half
-//! across a request. The tenant's lock comes before those that the command takes, as in every transaction of the tenant.
+//! DROP SCHEMA and ALTER SCHEMA RENAME of a tenant's schema, which a superuser may run with enforcement off. They wait for the
+//! transactions in the tenant. The tenant's lock is taken before the command's own, as every transaction of the tenant does.
 
 use crate::lifecycle;
 use crate::pg::{borrowed, catalog, nodes};

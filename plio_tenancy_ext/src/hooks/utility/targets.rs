@@ -61,7 +61,7 @@ pub unsafe fn ensure_source(statement: *const pg_sys::AlterObjectSchemaStmt) -> 
 }
 
 /// Judges what COMMENT, SECURITY LABEL, ALTER TYPE .. ADD VALUE or ALTER .. DEPENDS ON EXTENSION names: they touch nothing
-/// that the object access hook is told of. As with the hook, a schema itself and what lies in none is not judged.
+/// that the object access hook is told of. Without a tenant a schema itself is judged, too; what lies in none is not.
 ///
 /// # Errors
 /// 42501, 55000; PostgreSQL's, when there is no such object.
@@ -74,11 +74,11 @@ pub unsafe fn ensure_named(tag: NodeTag, statement: *mut pg_sys::Node) -> Result
         match tag {
             NodeTag::T_CommentStmt => {
                 let comment = statement.cast::<pg_sys::CommentStmt>();
-                schema_of_named((*comment).objtype, (*comment).object)
+                schema_or_its_own((*comment).objtype, (*comment).object)
             }
             NodeTag::T_SecLabelStmt => {
                 let label = statement.cast::<pg_sys::SecLabelStmt>();
-                schema_of_named((*label).objtype, (*label).object)
+                schema_or_its_own((*label).objtype, (*label).object)
             }
             NodeTag::T_AlterEnumStmt => {
                 let names = (*statement.cast::<pg_sys::AlterEnumStmt>()).typeName;
@@ -104,6 +104,24 @@ pub unsafe fn ensure_named(tag: NodeTag, statement: *mut pg_sys::Node) -> Result
             ensure_code(schema)
         }
         None => Ok(()),
+    }
+}
+
+/// The schema that is named, or that of the object that is.
+///
+/// # Safety
+/// As [`schema_of_named`].
+unsafe fn schema_or_its_own(
+    kind: pg_sys::ObjectType::Type,
+    object: *mut pg_sys::Node,
+) -> Option<pg_sys::Oid> {
+    // SAFETY: the caller's promise; a schema is named by a String node (gram.y).
+    unsafe {
+        if kind == pg_sys::ObjectType::OBJECT_SCHEMA {
+            owned((*object.cast::<pg_sys::String>()).sval).and_then(|name| catalog::schema_oid(&name))
+        } else {
+            schema_of_named(kind, object)
+        }
     }
 }
 

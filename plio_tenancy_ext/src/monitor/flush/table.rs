@@ -51,7 +51,7 @@ const ADD: &str = "
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM judged WHERE NOT has_room)";
-/// A login role may have one in so many rows of the table.
+/// A login role's share of the table's rows is one in this many.
 const SHARE: i64 = 4;
 /// Takes out what is too old.
 const PRUNE: &str = "DELETE FROM plio.denials_history WHERE at < now() - make_interval(mins => $1)";
