@@ -37,6 +37,6 @@ pub use cluster::{Cluster, SUPERUSER};
 pub use database::Db;
 pub use fixture::{Layers, TwoTenants};
 pub use neighbours::neighbour;
-pub use plio_shape::processor_time;
+pub use plio_shape::processor_clock;
 pub use pooler::{PgBouncer, Pooler};
 pub use psql::{PsqlOutput, psql};

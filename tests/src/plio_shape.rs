@@ -57,11 +57,14 @@ fn fill(db: &Db, tenants: usize) {
     });
 }
 
-/// What the session's server process has used of the processor (Linux: the first number of schedstat, in nanoseconds).
-pub fn processor_time(client: &mut Client) -> Duration {
+/// A clock that shows what the session's server process has used of the processor.
+pub fn processor_clock(client: &mut Client) -> impl Fn() -> Duration + use<> {
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    // Linux: the first number is nanoseconds.
     let path = format!("/proc/{pid}/schedstat");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let spent = text.split_whitespace().next().and_then(|number| number.parse().ok());
-    Duration::from_nanos(spent.unwrap_or_else(|| panic!("{path}: {text}")))
+    move || {
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let spent = text.split_whitespace().next().and_then(|number| number.parse().ok());
+        Duration::from_nanos(spent.unwrap_or_else(|| panic!("{path}: {text}")))
+    }
 }

@@ -252,18 +252,26 @@ fn both_inside(sides: &Sides) -> Outcome<(Client, Client)> {
 #[derive(Default)]
 struct Meter {
     done: i64,
+    /// By the clock that counts.
     spent: Duration,
+    /// By the clock on the wall.
+    passed: Duration,
 }
 
 impl Meter {
     /// Works for one slice.
-    fn slice(&mut self, work: &mut impl FnMut(i64) -> Outcome<()>) -> Outcome<()> {
-        let began = Instant::now();
+    fn slice(
+        &mut self,
+        clock: &impl Fn() -> Duration,
+        work: &mut impl FnMut(i64) -> Outcome<()>,
+    ) -> Outcome<()> {
+        let (began, before) = (Instant::now(), clock());
         while began.elapsed() < SLICE {
             work(1 + self.done * 7919 % ROWS)?;
             self.done += 1;
         }
-        self.spent += began.elapsed();
+        self.spent += clock() - before;
+        self.passed += began.elapsed();
         Ok(())
     }
 
@@ -276,17 +284,29 @@ impl Meter {
 /// whatever else the machine does hits both alike; each turn begins with the other side.
 fn alternate(
     args: &Args,
+    tenancy: impl FnMut(i64) -> Outcome<()>,
+    plain: impl FnMut(i64) -> Outcome<()>,
+) -> Outcome<Vec<Round>> {
+    let start = Instant::now();
+    let clock = || start.elapsed();
+    alternate_by(args, (clock, clock), tenancy, plain)
+}
+
+/// The same by other clocks, one a side.
+fn alternate_by(
+    args: &Args,
+    clocks: (impl Fn() -> Duration, impl Fn() -> Duration),
     mut tenancy: impl FnMut(i64) -> Outcome<()>,
     mut plain: impl FnMut(i64) -> Outcome<()>,
 ) -> Outcome<Vec<Round>> {
     let mut results = Vec::new();
     for _ in 0..=args.rounds {
         let (mut one, mut other) = (Meter::default(), Meter::default());
-        while one.spent < Duration::from_secs(args.seconds) {
-            one.slice(&mut tenancy)?;
-            other.slice(&mut plain)?;
-            other.slice(&mut plain)?;
-            one.slice(&mut tenancy)?;
+        while one.passed < Duration::from_secs(args.seconds) {
+            one.slice(&clocks.0, &mut tenancy)?;
+            other.slice(&clocks.1, &mut plain)?;
+            other.slice(&clocks.1, &mut plain)?;
+            one.slice(&clocks.0, &mut tenancy)?;
         }
         results.push((one.per_second(), other.per_second()));
     }

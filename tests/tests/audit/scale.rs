@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use plio_tests::{Cluster, processor_time};
+use plio_tests::{Cluster, processor_clock};
 
 const TENANTS: usize = 1000;
 
@@ -31,9 +31,10 @@ fn a_thousand_tenants_are_audited_in_seconds() {
         println!("  {group}: {:?}", began.elapsed());
     }
     // Of the processor's time, whatever else the machine is doing.
-    let before = processor_time(&mut admin);
+    let clock = processor_clock(&mut admin);
+    let before = clock();
     admin.query("SELECT count(*) FROM plio.audit()", &[]).unwrap();
-    let spent = processor_time(&mut admin) - before;
+    let spent = clock() - before;
     println!("  processor time: {spent:?}");
     assert!(spent < Duration::from_secs(5), "audit() took {spent:?}");
 }
