@@ -16,8 +16,9 @@ use crate::{cache, lifecycle};
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
 
-/// Schemas in the path that the group may not use, but a role with access to a tenant may; and whether role $1 may, too.
-/// As plio._path_schemas(), which a database that was not updated yet does not have.
+/// Schemas in the path that the group may not use, but a role with access to a tenant may; and whether role $1 may, too; $2 is this cluster.
+/// As plio._path_schemas() and plio._access_ties(), which a database that was not updated yet does not have; there access is the
+/// name's.
 const UNUSABLE: &str = "
     SELECT n.nspname::text, pg_catalog.has_schema_privilege($1, n.oid, 'USAGE')
       FROM pg_catalog.pg_namespace n
@@ -27,7 +28,10 @@ const UNUSABLE: &str = "
                           OR pg_catalog.pg_has_role(o.oid, pg_catalog.to_regrole('plio_admin')::oid, 'USAGE'))
             OR n.nspname IN (SELECT s.schema_name FROM plio.shares s))
        AND NOT pg_catalog.has_schema_privilege('plio_tenant', n.oid, 'USAGE')
-       AND EXISTS (SELECT 1 FROM plio.access a JOIN pg_catalog.pg_roles r ON r.rolname = a.role_name
+       AND EXISTS (SELECT 1 FROM plio.access a CROSS JOIN LATERAL pg_catalog.to_jsonb(a) tie
+                     JOIN pg_catalog.pg_roles r ON r.oid::text = coalesce(tie ->> 'role_oid', r.oid::text)
+                                               AND (r.rolname = a.role_name
+                                                    OR (tie ->> 'cluster')::bigint = $2)
                     WHERE pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE'))";
 
 /// Grants the group USAGE on such schemas; gives those that the caller could not open.
@@ -55,7 +59,7 @@ pub fn open() -> Result<Vec<String>> {
 
 fn unusable(caller: pg_sys::Oid) -> Result<Vec<(String, bool)>> {
     Spi::connect(|client| {
-        let rows = client.select(UNUSABLE, None, &[caller.into()])?;
+        let rows = client.select(UNUSABLE, None, &[caller.into(), session::cluster().into()])?;
         rows.map(|row| Ok((row.get::<String>(1)?.unwrap_or_default(), row.get::<bool>(2)?.unwrap_or(false))))
             .collect::<SpiResult<_>>()
     })
