@@ -129,6 +129,8 @@ pub fn share(object: &str, mode: &str) -> Result<()> {
 
 /// Whoever may write what an extension trusts (pg_cron's jobs, say, which it runs as any role) is as strong as its owner. So a
 /// plain administrator shares the tables and sequences of a stronger role's extension to read only, unless he may open them himself.
+/// And sharing gives the group USAGE on the schema, which may be all that keeps functions in it from being called: who may not
+/// call them himself does not open them.
 fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     let caller = session::outer_user();
     if catalog::is_superuser(caller) {
@@ -137,8 +139,17 @@ fn ensure_may_open(target: &Target, mode: ShareMode) -> Result<()> {
     let (schema, relation) = match target {
         Target::Schema { name } => (name, None),
         Target::Relation { schema, name, .. } => (schema, Some(name.as_str())),
-        Target::Function { schema, signature } => return ensure_may_lend(schema, signature, caller),
+        Target::Function { schema, .. } => (schema, None),
     };
+    if let Some(owner) = registry::owner_of_functions_closed_to(schema, caller)? {
+        return Err(Error::TakenFromStronger {
+            what: format!("the functions of schema {}", quote_identifier(schema)),
+            owner,
+        });
+    }
+    if let Target::Function { schema, signature } = target {
+        return ensure_may_lend(schema, signature, caller);
+    }
     if mode == ShareMode::Read {
         return Ok(());
     }
@@ -172,7 +183,11 @@ fn ensure_may_lend(schema: &str, signature: &str, caller: Oid) -> Result<()> {
 /// 42704 (nothing of that name is shared), 25001.
 pub fn unshare(object: &str) -> Result<()> {
     begin_management("unshare")?;
-    let was_shared = match resolve(object)? {
+    let target = resolve(object)?;
+    let (Target::Schema { name: schema } | Target::Relation { schema, .. } | Target::Function { schema, .. }) =
+        &target;
+    let schema = schema.clone();
+    let was_shared = match target {
         Target::Function { schema, signature } => {
             settle_function(&schema, &signature, false)?;
             registry::delete_share(&schema, Some(&signature), true)?
@@ -195,7 +210,17 @@ pub fn unshare(object: &str) -> Result<()> {
     if !was_shared {
         return Err(Error::UnknownObject { kind: "share", name: object.to_owned() });
     }
+    close_schema(&schema)?;
     registry::record("unshare", None, json!({ "object": object }))
+}
+
+/// Takes the group's USAGE on a schema back once nothing is shared in it. An extension's schema stays open: it is in tenants' path.
+fn close_schema(name: &str) -> Result<()> {
+    let Some(schema) = catalog::schema_oid(name) else { return Ok(()) };
+    if !shared_in(name).is_empty() || registry::is_extensions_schema(schema)? {
+        return Ok(());
+    }
+    registry::run(&format!("REVOKE USAGE ON SCHEMA {} FROM plio_tenant", quote_identifier(name)))
 }
 
 /// Makes the group's grants on a relation what the registry says: the wider of its own share and its schema's.
@@ -341,7 +366,8 @@ pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
                 registry::rename_share(row, &schema, relation.as_deref())?;
                 let detail = json!({ "schema_name": old.0, "relation_name": old.1, "new_schema_name": schema,
                     "new_relation_name": relation });
-                registry::record("share_follows_object", None, detail)
+                registry::record("share_follows_object", None, detail)?;
+                if schema == row.schema_name { Ok(()) } else { close_schema(&row.schema_name) }
             })?;
         }
     }
@@ -357,6 +383,7 @@ pub fn on_object_dropped(schema: &str, relation: Option<&str>, is_function: bool
         if registry::delete_share(schema, relation, is_function)? {
             let detail = json!({ "schema_name": schema, "relation_name": relation });
             registry::record("share_ends_with_object", None, detail)?;
+            close_schema(schema)?;
         }
         Ok(())
     })

@@ -34,11 +34,11 @@ pub fn note(name: &str) {
     }
     settle();
     let serial = state::current().serial;
+    let name = guc::own_name(name);
     CHANGES.with_borrow_mut(|changes| {
-        let is_known =
-            changes.iter().any(|known| known.serial == serial && known.name.eq_ignore_ascii_case(name));
-        if !is_known {
-            changes.push(Change { serial, name: name.to_owned(), before: guc::before(name) });
+        if !changes.iter().any(|known| known.serial == serial && known.name == name) {
+            let before = guc::before(&name);
+            changes.push(Change { serial, name, before });
         }
     });
 }

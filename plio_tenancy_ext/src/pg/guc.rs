@@ -95,6 +95,16 @@ pub enum Before {
     Set(CString),
 }
 
+/// The one name of a setting that may be spelled in capitals, or by a name of former releases; the same where there is none.
+pub fn own_name(name: &str) -> String {
+    let record = CString::new(name).ok().and_then(|name| Record::find(&name));
+    // SAFETY: a record's name is a C string.
+    record.map_or_else(
+        || name.to_ascii_lowercase(),
+        |record| unsafe { CStr::from_ptr((*record.0).name) }.to_string_lossy().into_owned(),
+    )
+}
+
 /// What the setting of that name would be if everything were committed now.
 pub fn before(name: &str) -> Before {
     let record = CString::new(name).ok().and_then(|name| Record::find(&name));
@@ -160,7 +170,11 @@ pub fn with_limited_waits<R>(longest: &CStr, f: impl FnOnce() -> R) -> R {
 #[cfg(not(feature = "pg15"))]
 const ERROR: i32 = 21;
 
-/// The record of a setting; NULL when there is none.
+/// Names that a setting had once, and is found by still (`map_old_guc_names`, guc.c).
+#[cfg(feature = "pg15")]
+const OLD_NAMES: [(&CStr, &CStr); 2] = [(c"sort_mem", c"work_mem"), (c"vacuum_mem", c"maintenance_work_mem")];
+
+/// The record of a setting, by any of its names, as guc.c compares them; NULL when there is none.
 fn find(name: &CStr) -> *mut pg_sys::config_generic {
     #[cfg(not(feature = "pg15"))]
     // SAFETY: skip_errors is set and no placeholder is made.
@@ -172,10 +186,12 @@ fn find(name: &CStr) -> *mut pg_sys::config_generic {
     unsafe {
         let all = pg_sys::get_guc_variables();
         let count = pg_sys::GetNumConfigOptions() as usize;
+        let is_named = |wanted: &CStr, name: &CStr| wanted.to_bytes().eq_ignore_ascii_case(name.to_bytes());
+        let new_name = OLD_NAMES.iter().find(|(old, _)| is_named(name, old)).map_or(name, |(_, new)| new);
         std::slice::from_raw_parts(all, count)
             .iter()
             .copied()
-            .find(|record| CStr::from_ptr((**record).name) == name)
+            .find(|record| is_named(new_name, CStr::from_ptr((**record).name)))
             .unwrap_or(std::ptr::null_mut())
     }
 }

@@ -173,6 +173,30 @@ pub fn strength_of(role: Oid) -> Result<Option<String>> {
     .map_err(bug)
 }
 
+/// The owner of a function in the schema that the tenants' group could call if it had USAGE on the schema, which it has not, and
+/// the role has not either.
+pub fn owner_of_functions_closed_to(schema: &str, role: Oid) -> Result<Option<String>> {
+    let query = "
+        SELECT pg_catalog.pg_get_userbyid(p.proowner)::text
+          FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid
+         WHERE n.nspname = $1 AND NOT pg_catalog.has_schema_privilege($2, n.oid, 'USAGE')
+           AND NOT pg_catalog.has_schema_privilege('plio_tenant', n.oid, 'USAGE')
+           AND pg_catalog.has_function_privilege('plio_tenant', p.oid, 'EXECUTE')
+         ORDER BY p.oid LIMIT 1";
+    Spi::connect(|client| {
+        let mut rows = client.select(query, None, &[schema.into(), role.into()])?;
+        rows.next().map_or(Ok(None), |row| row.get::<String>(1))
+    })
+    .map_err(bug)
+}
+
+/// Whether an extension's objects lie in the schema.
+pub fn is_extensions_schema(schema: Oid) -> Result<bool> {
+    let query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extnamespace = $1)";
+    let found = Spi::get_one_with_args::<bool>(query, &[schema.into()]);
+    Ok(found.map_err(bug)?.unwrap_or(false))
+}
+
 /// Whether `member` may become that role: SET ROLE, from 16 on by that option of the membership.
 pub fn may_become(member: Oid, role: Oid) -> Result<bool> {
     let query = "SELECT pg_catalog.pg_has_role($1, $2,
