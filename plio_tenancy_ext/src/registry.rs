@@ -12,9 +12,9 @@ mod writes;
 
 pub use self::owners::{
     OwnedBy, default_privileges, everything_in, extension_relations_closed_to, forget_owners,
-    granted_usage_before, is_extensions_schema, may_become, objects_with_other_owners, owned_objects,
-    owner_of_functions_closed_to, owners_before, owners_of, remember_owners, shares_without_grants,
-    strength_of, tables_with_unforced_policies, update_role,
+    granted_usage_before, is_extensions_schema, may_become, may_open_schema, objects_with_other_owners,
+    owned_objects, owner_of_functions_closed_to, owners_before, owners_of, remember_owners,
+    shares_without_grants, strength_of, tables_with_unforced_policies, update_role,
 };
 pub use self::sizes::{locks_in_use, locks_to_drop, objects_in_dropping_order, unlink_large_objects};
 pub use self::writes::{

@@ -225,6 +225,15 @@ fn close_schema(name: &str) -> Result<()> {
 
 /// Makes the group's grants on a relation what the registry says: the wider of its own share and its schema's.
 fn settle_relation(schema: &str, name: &str, is_sequence: bool) -> Result<()> {
+    if settle_privileges(schema, name, is_sequence)? { open_schema(schema) } else { Ok(()) }
+}
+
+fn open_schema(schema: &str) -> Result<()> {
+    registry::run(&format!("GRANT USAGE ON SCHEMA {} TO plio_tenant", quote_identifier(schema)))
+}
+
+/// The same, but for the schema: whether the relation is shared.
+fn settle_privileges(schema: &str, name: &str, is_sequence: bool) -> Result<bool> {
     let (kind, privileges): (_, fn(ShareMode) -> &'static str) =
         if is_sequence { ("SEQUENCE", sequence_privileges) } else { ("TABLE", table_privileges) };
     let relation = qualified(schema, name);
@@ -233,17 +242,16 @@ fn settle_relation(schema: &str, name: &str, is_sequence: bool) -> Result<()> {
     let its_own = |row: &&ShareRow| {
         !row.is_function && row.relation_name.as_deref().is_none_or(|relation| relation == name)
     };
-    let Some(mode) = rows.iter().filter(its_own).map(|row| row.mode).max() else { return Ok(()) };
-    registry::run(&format!("GRANT USAGE ON SCHEMA {} TO plio_tenant", quote_identifier(schema)))?;
-    registry::run(&format!("GRANT {} ON {kind} {relation} TO plio_tenant", privileges(mode)))
+    let Some(mode) = rows.iter().filter(its_own).map(|row| row.mode).max() else { return Ok(false) };
+    registry::run(&format!("GRANT {} ON {kind} {relation} TO plio_tenant", privileges(mode)))?;
+    Ok(true)
 }
 
 /// The group's grants on a function: to call it.
 fn settle_function(schema: &str, signature: &str, is_shared: bool) -> Result<()> {
-    let schema = quote_identifier(schema);
-    let routine = format!("{schema}.{signature}");
+    let routine = format!("{}.{signature}", quote_identifier(schema));
     if is_shared {
-        registry::run(&format!("GRANT USAGE ON SCHEMA {schema} TO plio_tenant"))?;
+        open_schema(schema)?;
         registry::run(&format!("GRANT EXECUTE ON ROUTINE {routine} TO plio_tenant"))
     } else {
         registry::run(&format!("REVOKE EXECUTE ON ROUTINE {routine} FROM plio_tenant"))
@@ -259,7 +267,7 @@ fn settle_schema(name: &str) -> Result<()> {
     let rows = shared_in(name);
     if let Some(whole) = rows.iter().find(|row| row.relation_name.is_none()) {
         let (tables, sequences) = (table_privileges(whole.mode), sequence_privileges(whole.mode));
-        registry::run(&format!("GRANT USAGE ON SCHEMA {schema} TO plio_tenant"))?;
+        open_schema(name)?;
         registry::run(&format!("GRANT {tables} ON ALL TABLES IN SCHEMA {schema} TO plio_tenant"))?;
         registry::run(&format!("GRANT {sequences} ON ALL SEQUENCES IN SCHEMA {schema} TO plio_tenant"))?;
     }
@@ -339,13 +347,19 @@ fn settle(relation: Oid) -> Result<()> {
     if catalog::extension_of(pg_sys::RelationRelationId, relation).is_some() {
         return Ok(());
     }
-    match catalog::relation_names(relation) {
-        Some((schema, name)) => session::as_superuser(|| settle_relation(&schema, &name, kind == 'S')),
-        None => Ok(()),
-    }
+    let Some((schema, name)) = catalog::relation_names(relation) else { return Ok(()) };
+    // Whoever may not open the schema does not open it by moving a shared table there; plio.repair() does, for an administrator.
+    let user = session::current_user();
+    session::as_superuser(|| {
+        if settle_privileges(&schema, &name, kind == 'S')? && registry::may_open_schema(&schema, user)? {
+            open_schema(&schema)?;
+        }
+        Ok(())
+    })
 }
 
-/// Something was renamed or moved: every share follows its object, owned sequences that went along included.
+/// Something was renamed or moved: every share follows its object, owned sequences that went along included. It ends where nothing
+/// may be shared: in a tenant's schema, say.
 ///
 /// # Errors
 /// XX000.
@@ -362,7 +376,20 @@ pub fn on_rename(renaming: &cache::Renaming) -> Result<()> {
             && (schema != row.schema_name || relation != row.relation_name)
         {
             let old = (&row.schema_name, &row.relation_name);
+            let is_over = schema != row.schema_name
+                && row.relation_name.is_some()
+                && catalog::schema_oid(&schema).is_none_or(|schema| !is_shareable(schema));
             session::as_superuser(|| {
+                if is_over {
+                    if let (true, Some(signature)) = (row.is_function, &relation) {
+                        settle_function(&schema, signature, false)?;
+                    }
+                    return on_object_dropped(
+                        &row.schema_name,
+                        row.relation_name.as_deref(),
+                        row.is_function,
+                    );
+                }
                 registry::rename_share(row, &schema, relation.as_deref())?;
                 let detail = json!({ "schema_name": old.0, "relation_name": old.1, "new_schema_name": schema,
                     "new_relation_name": relation });
@@ -394,20 +421,20 @@ pub fn on_object_dropped(schema: &str, relation: Option<&str>, is_function: bool
 /// # Errors
 /// 22023: a tenant's, PostgreSQL's own, or ours.
 fn ensure_shareable(schema: Oid, label: &str) -> Result<()> {
-    match cache::schema_kind(schema) {
-        SchemaKind::Shared(_) | SchemaKind::Other
-            if !catalog::is_own_temporary(schema)
-                && !catalog::is_foreign_temporary(schema)
-                && catalog::schema_name(schema)
-                    .is_some_and(|name| name != "$user" && name != "plio_reports") =>
-        {
-            Ok(())
-        }
-        _ => Err(Error::BadArgument {
-            message: format!("\"{label}\" cannot be shared with tenants"),
-            hint: "Share what lies in a schema of the application: not a tenant's, not PostgreSQL's, not plio's.",
-        }),
+    if is_shareable(schema) {
+        return Ok(());
     }
+    Err(Error::BadArgument {
+        message: format!("\"{label}\" cannot be shared with tenants"),
+        hint: "Share what lies in a schema of the application: not a tenant's, not PostgreSQL's, not plio's.",
+    })
+}
+
+fn is_shareable(schema: Oid) -> bool {
+    matches!(cache::schema_kind(schema), SchemaKind::Shared(_) | SchemaKind::Other)
+        && !catalog::is_own_temporary(schema)
+        && !catalog::is_foreign_temporary(schema)
+        && catalog::schema_name(schema).is_some_and(|name| name != "$user" && name != "plio_reports")
 }
 
 /// The name as it stands in SQL, quoted where needed.

@@ -12,17 +12,17 @@ use crate::guc::locked_setting;
 use crate::pg::guc::{self, Before};
 use crate::pg::session;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 
-/// A setting that was changed, under a state, and what it was.
-#[derive(Clone)]
-struct Change {
+/// The settings that were changed under a state, by name, and what each was. The same tenant entered once more shares them.
+struct Changes {
     serial: u64,
-    name: String,
-    before: Before,
+    settings: Rc<HashMap<String, Before>>,
 }
 
 thread_local! {
-    static CHANGES: RefCell<Vec<Change>> = const { RefCell::new(Vec::new()) };
+    static CHANGES: RefCell<Vec<Changes>> = const { RefCell::new(Vec::new()) };
     /// A transaction has ended since the list was looked through.
     static IS_OVERDUE: Cell<bool> = const { Cell::new(false) };
 }
@@ -36,23 +36,30 @@ pub fn note(name: &str) {
     let serial = state::current().serial;
     let name = guc::own_name(name);
     CHANGES.with_borrow_mut(|changes| {
-        if !changes.iter().any(|known| known.serial == serial && known.name == name) {
+        if changes.last().is_none_or(|last| last.serial != serial) {
+            let settings = of(changes, serial).unwrap_or_default();
+            changes.push(Changes { serial, settings });
+        }
+        if let Some(last) = changes.last_mut()
+            && !last.settings.contains_key(&name)
+        {
             let before = guc::before(&name);
-            changes.push(Change { serial, name, before });
+            Rc::make_mut(&mut last.settings).insert(name, before);
         }
     });
+}
+
+/// What was changed under a state; the newest entry has the whole of it.
+fn of(changes: &[Changes], serial: u64) -> Option<Rc<HashMap<String, Before>>> {
+    changes.iter().rev().find(|known| known.serial == serial).map(|known| Rc::clone(&known.settings))
 }
 
 /// The session's tenant is about to be left. Not as the tenant's role, which may be refused a value of before (`temp_tablespaces`).
 pub(super) fn put_back() {
     settle();
     let serial = state::current().serial;
-    let changes: Vec<_> = CHANGES
-        .with_borrow(|changes| changes.iter().filter(|change| change.serial == serial).cloned().collect());
-    if !changes.is_empty() {
-        session::as_superuser(|| {
-            changes.iter().for_each(|change| guc::put_back(&change.name, &change.before));
-        });
+    if let Some(settings) = CHANGES.with_borrow(|changes| of(changes, serial)) {
+        session::as_superuser(|| settings.iter().for_each(|(name, before)| guc::put_back(name, before)));
     }
 }
 
@@ -60,8 +67,9 @@ pub(super) fn put_back() {
 pub(super) fn go_on(before: u64) {
     let serial = state::current().serial;
     CHANGES.with_borrow_mut(|changes| {
-        let again: Vec<_> = changes.iter().filter(|change| change.serial == before).cloned().collect();
-        changes.extend(again.into_iter().map(|change| Change { serial, ..change }));
+        if let Some(settings) = of(changes, before) {
+            changes.push(Changes { serial, settings });
+        }
     });
 }
 
@@ -69,7 +77,7 @@ pub(super) fn go_on(before: u64) {
 pub(super) fn settle() {
     if IS_OVERDUE.replace(false) {
         let serial = state::current().serial;
-        CHANGES.with_borrow_mut(|changes| changes.retain(|change| change.serial == serial));
+        CHANGES.with_borrow_mut(|changes| changes.retain(|known| known.serial == serial));
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! Functions in C are left out: a superuser vouches for them. The hooks that ask this module come first in their chain.
 
-use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
+use crate::pg::{FIRST_NORMAL_OID, catalog, portal, raw, session};
 use crate::{cache, one_layer};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -50,7 +50,8 @@ pub unsafe fn note_function(function: Oid) {
     }
 }
 
-/// A plan on tables has been started.
+/// A plan on tables has been started, or a statement that is no query (SHOW, EXECUTE, FETCH, CALL).
+#[inline]
 pub fn note_read() {
     if FOLDING.load(Relaxed) > 0 {
         HAS_READ.store(true, Relaxed);
@@ -92,7 +93,8 @@ unsafe fn begin() {
         raw::MemoryContextRegisterResetCallback(context, callback);
     }
     FOLDING.store(FOLDING.load(Relaxed) + 1, Relaxed);
-    if HAS_SOURCE.load(Relaxed) {
+    // An open cursor can be fetched from without a plan being started.
+    if HAS_SOURCE.load(Relaxed) || portal::has_ready() {
         note_read();
     }
 }
@@ -104,23 +106,28 @@ unsafe extern "C-unwind" fn note_source(function: Oid) {
     }
 }
 
-/// Whether a function of PostgreSQL's gives a tenant's values without reading a table: `lastval()`, `lo_get()`, `loread()`. Other
-/// functions on sequences are exchanged (replaced.rs), or announce themselves.
+/// Whether a function of PostgreSQL's gives a tenant's values without reading a table: `lastval()`, `lo_get()`, `loread()`, settings.
+/// Other functions on sequences are exchanged (replaced.rs), or announce themselves.
 fn gives_rows(function: u32) -> bool {
-    matches!(function, pg_sys::F_LASTVAL | pg_sys::F_LOREAD | 3458 | pg_sys::F_LO_GET_OID_INT8_INT4)
-        || one_layer::SEQUENCE_FUNCTIONS.contains(&function)
+    matches!(
+        function,
+        pg_sys::F_LASTVAL
+            | pg_sys::F_LOREAD
+            | 3458
+            | pg_sys::F_LO_GET_OID_INT8_INT4
+            | pg_sys::F_CURRENT_SETTING_TEXT
+            | pg_sys::F_CURRENT_SETTING_TEXT_BOOL
+            | pg_sys::F_PG_SHOW_ALL_SETTINGS
+    ) || one_layer::SEQUENCE_FUNCTIONS.contains(&function)
 }
 
-/// Whether a function tells the tenant in another way: settings, other sessions, and our own functions.
+/// Whether a function tells the tenant in another way: other sessions, and our own functions.
 fn is_source(function: Oid) -> bool {
     if function.to_u32() >= FIRST_NORMAL_OID {
         let schema = catalog::function_schema(function);
         return schema.is_some() && schema == cache::location().map(|registry| registry.schema);
     }
-    match function.to_u32() {
-        pg_sys::F_CURRENT_SETTING_TEXT | pg_sys::F_CURRENT_SETTING_TEXT_BOOL => true,
-        _ => catalog::function_name(function).is_some_and(|name| one_layer::is_function_denied(&name)),
-    }
+    catalog::function_name(function).is_some_and(|name| one_layer::is_function_denied(&name))
 }
 
 /// A transaction has ended.

@@ -57,6 +57,7 @@ unsafe extern "C-unwind" fn on_utility(
     // looked at after it has run: a procedure that ends its transaction takes the statement along.
     unsafe {
         folded::forget_relations();
+        folded::note_read();
         let statement = (*planned).utilityStmt;
         if context == pg_sys::ProcessUtilityContext::PROCESS_UTILITY_TOPLEVEL {
             calls::on_top_level();

@@ -190,6 +190,16 @@ pub fn owner_of_functions_closed_to(schema: &str, role: Oid) -> Result<Option<St
     .map_err(bug)
 }
 
+/// Whether the tenants' group has USAGE on the schema already, or the role may grant it.
+pub fn may_open_schema(schema: &str, role: Oid) -> Result<bool> {
+    let query = "
+        SELECT pg_catalog.has_schema_privilege('plio_tenant', n.oid, 'USAGE')
+            OR pg_catalog.has_schema_privilege($2, n.oid, 'USAGE WITH GRANT OPTION')
+          FROM pg_catalog.pg_namespace n WHERE n.nspname = $1";
+    let found = Spi::get_one_with_args::<bool>(query, &[schema.into(), role.into()]);
+    Ok(found.map_err(bug)?.unwrap_or(false))
+}
+
 /// Whether an extension's objects lie in the schema.
 pub fn is_extensions_schema(schema: Oid) -> Result<bool> {
     let query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extnamespace = $1)";
