@@ -10,10 +10,10 @@ mod asking;
 pub mod calls;
 pub mod changed;
 pub mod deferred;
-pub mod lent;
 pub mod listening;
 pub mod prepared;
 pub mod random;
+pub mod ready;
 pub mod residue;
 mod rights;
 mod state;
@@ -54,7 +54,6 @@ pub fn on_commit() {
 /// A transaction has ended: a session's tenant must be confirmed again, and what was made stays or does not.
 pub fn on_transaction_end(is_commit: bool) {
     upkeep::leave();
-    lent::on_transaction_end();
     calls::on_transaction_end();
     temporary::on_transaction_end(is_commit);
     cache::forget_renaming();
@@ -69,6 +68,7 @@ pub fn on_transaction_end(is_commit: bool) {
     folded::on_transaction_end();
     collected::forget_all();
     random::on_transaction_end();
+    ready::on_transaction_end();
     changed::on_transaction_end();
     residue::on_transaction_end(is_commit);
     listening::on_transaction_end(is_commit);
@@ -153,6 +153,9 @@ fn enter_admitted(tenant: &Tenant, schema: Oid) -> Result<()> {
     session::close_large_objects();
     temporary::note_beneath(tenant.id);
     calls::note_entered();
+    if state::current().tenant != tenant.id {
+        changed::put_back(Lifetime::Transaction);
+    }
     apply(tenant, schema, Scope::Transaction);
     Ok(())
 }
@@ -188,7 +191,7 @@ pub fn enter_session(org: &str, is_nested: bool) -> Result<()> {
         ensure_not_executing(tenant.id)?;
         if is_active() {
             residue::leave();
-            changed::put_back();
+            changed::put_back(Lifetime::Session);
         }
         residue::clear(tenant.id)?;
         session::close_large_objects();
@@ -221,7 +224,7 @@ pub fn leave_session(is_nested: bool) -> Result<()> {
         residue::leave();
         session::close_large_objects();
         listening::leave();
-        changed::put_back();
+        changed::put_back(Lifetime::Session);
         settings::leave_session(holds_role());
     }
     change.done();

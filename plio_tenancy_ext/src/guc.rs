@@ -259,6 +259,7 @@ unsafe extern "C-unwind" fn assign_enforcement(value: i32, _extra: *mut c_void) 
 pub fn on_tenant_change() {
     folded::forget();
     context::random::on_tenant_change();
+    context::ready::on_tenant_change();
     put_in_force(ENFORCEMENT.get());
 }
 

@@ -425,3 +425,54 @@ fn a_table_with_the_name_of_a_function_is_another_share() {
         0
     );
 }
+
+/// USAGE on the schema is all that keeps some functions from being called: who may not call them does not open them, by sharing or by
+/// moving a shared table there. It is taken back with the last share, and no share lies in a tenant's schema.
+#[test]
+fn sharing_opens_a_schema_for_who_may_and_unsharing_closes_it() {
+    let fixture = two_tenants(
+        "vault",
+        "CREATE SCHEMA vault; CREATE TABLE vault.t (x int); CREATE SCHEMA plain; CREATE TABLE plain.t (x int);
+         CREATE FUNCTION vault.root() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT current_user::text'",
+    );
+    let mut admin = fixture.db.superuser();
+    let role = fixture.db.login_role("dba");
+    let carol = &fixture.carol;
+    admin
+        .batch_execute(&format!(
+            "GRANT plio_admin TO {role}; CREATE SCHEMA lib; GRANT USAGE, CREATE ON SCHEMA vault TO {carol};
+             CREATE TABLE lib.own (id serial); GRANT USAGE, CREATE ON SCHEMA lib TO {carol}; ALTER TABLE lib.own OWNER TO {carol};
+             SELECT plio.share('lib.own', 'read')"
+        ))
+        .unwrap();
+    let mut dba = fixture.db.connect(&role);
+    let mut app = fixture.db.connect(&fixture.app);
+    let (call, read) = ("SELECT vault.root()", "SELECT * FROM vault.t");
+    for share in ["vault.root()", "vault.t", "vault"] {
+        let error =
+            expect_sqlstate(dba.batch_execute(&format!("SELECT plio.share('{share}', 'read')")), "42501");
+        assert!(error.message().contains("vault"), "{error:?}");
+    }
+    fixture.db.connect(carol).batch_execute("ALTER TABLE lib.own SET SCHEMA vault").unwrap();
+    assert_all(&mut app, &[], &[call, read, "SELECT * FROM vault.own"]);
+    // Where there is no function, or he may use the schema himself, he shares.
+    dba.batch_execute("SELECT plio.share('plain.t', 'read')").unwrap();
+    admin.batch_execute(&format!("GRANT USAGE ON SCHEMA vault TO {role}")).unwrap();
+    dba.batch_execute("SELECT plio.share('vault.t', 'read')").unwrap();
+    assert_all(&mut app, &[call, read, "SELECT * FROM plain.t", "SELECT * FROM vault.own"], &[]);
+    dba.batch_execute("SELECT plio.unshare('vault.t')").unwrap();
+    assert_all(&mut app, &[call], &[read]);
+    admin.batch_execute("DROP TABLE vault.own").unwrap();
+    assert_all(&mut app, &[], &[call, read]);
+    // Into a tenant's schema no share goes along.
+    admin
+        .batch_execute(
+            "CREATE TABLE public.goes (id serial); SELECT plio.share('public.goes', 'write');
+             ALTER TABLE public.goes SET SCHEMA tenant_bravo",
+        )
+        .unwrap();
+    assert_eq!(granted(&mut admin, "tenant_bravo.goes"), "-");
+    let left = "SELECT count(*)::text FROM plio.shares WHERE schema_name = 'tenant_bravo' OR relation_name LIKE 'goes%'";
+    assert_eq!(first(&mut admin, left), "0");
+    assert_all(&mut app, &[], &["SELECT * FROM tenant_bravo.goes"]);
+}

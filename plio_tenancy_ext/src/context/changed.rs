@@ -9,7 +9,7 @@
 
 use super::state;
 use crate::guc::locked_setting;
-use crate::pg::guc::{self, Before};
+use crate::pg::guc::{self, Before, Lifetime};
 use crate::pg::session;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -54,12 +54,12 @@ fn of(changes: &[Changes], serial: u64) -> Option<Rc<HashMap<String, Before>>> {
     changes.iter().rev().find(|known| known.serial == serial).map(|known| Rc::clone(&known.settings))
 }
 
-/// The session's tenant is about to be left. Not as the tenant's role, which may be refused a value of before (`temp_tablespaces`).
-pub(super) fn put_back() {
+/// The session's tenant is about to be left, or another to be entered for the transaction. Not as the tenant's role, which may be refused a value of before (`temp_tablespaces`).
+pub(super) fn put_back(lifetime: Lifetime) {
     settle();
     let serial = state::current().serial;
     if let Some(settings) = CHANGES.with_borrow(|changes| of(changes, serial)) {
-        session::as_superuser(|| settings.iter().for_each(|(name, before)| guc::put_back(name, before)));
+        session::as_superuser(|| settings.iter().for_each(|(name, before)| guc::put_back(name, before, lifetime)));
     }
 }
 

@@ -248,7 +248,8 @@ const SETTINGS_COLUMN: i32 = 6;
 
 /// Without a tenant, statistics hold the values of every table that the role may read: also of tenants'.
 fn ensure_no_tenants_statistics() -> Result<()> {
-    if context::lent::actor() == Actor::Administrator || !cache::reaches_tenants(context::upkeep::actor()) {
+    let actor = context::upkeep::actor();
+    if cache::actor(actor) == Actor::Administrator || !cache::reaches_tenants(actor) {
         return Ok(());
     }
     Err(Error::Denied { why: Why::NoTenantSet, relation: None, active: None })
@@ -278,16 +279,16 @@ pub fn judge(relation: Oid, access: Access) -> Result<()> {
     // A relation dropped since it was planned is PostgreSQL's to report.
     let Some(schema) = catalog::relation_schema(relation) else { return Ok(()) };
     let active = context::active_schema();
-    let place = cache::place_of_relation(relation, schema, active.or_else(context::lent::schema));
+    let place = cache::place_of_relation(relation, schema, active);
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
-    match policy::decide_relation(context::lent::actor(), context, place, access) {
+    let actor = cache::actor(context::upkeep::actor());
+    match policy::decide_relation(actor, context, place, access) {
         Verdict::Allow => {
             if active.is_some() {
                 ensure_local(relation)?;
             }
             match place {
                 Place::ForeignTenant => context::residue::note_free_access(),
-                Place::OwnTenant if active.is_none() => context::residue::note_free_access(),
                 _ if active.is_none() => cache::remember_neutral(schema),
                 _ => {}
             }

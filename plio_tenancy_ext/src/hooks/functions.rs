@@ -5,13 +5,12 @@
 //! once in each statement that fires it. Functions with a SET clause or their owner's rights are not asked about then:
 //! `fmgr_hook` is told of each of their calls. Inside a tenant a function is refused if it (a) is refused when a query calls it
 //! (object_access.rs: another tenant's, one that leads out of the database, a stranger's), or (b) is a trigger function of
-//! [`cache::NOTIFIER`], which sends what no statement sent. Without a tenant what such a function reads is judged as ever; a
-//! tenant's own function that an administrator runs there runs with its owner's rights (context/lent.rs).
+//! [`cache::NOTIFIER`], which sends what no statement sent. Without a tenant nothing is looked at: what such a function reads is
+//! judged as ever.
 //!
 //! The answer to PostgreSQL is the previous hook's, but for these, of which it is told yes:
 //! - To the planner, bodies of SQL functions that must not be inlined: those that replaced.rs exchanges something in, those of a
 //!   tenant that is not active, and inside a tenant those of strangers. They would run without being announced.
-//! - A tenant's function that an administrator runs without it: each of its calls is seen.
 //! - What PostgreSQL keeps made ready for as long as the session lives (a range type's own functions): so each call is seen.
 
 use crate::cache::code::{self, Trust};
@@ -47,7 +46,6 @@ unsafe extern "C-unwind" fn on_look_up(function: Oid) -> bool {
         planner::note_look_up(function);
         (planner::is_running() && is_kept_whole(function))
             || is_kept_ready(function)
-            || runs_as_owner(function)
             || PREVIOUS_NEEDS.is_some_and(|previous| previous(function))
     }
 }
@@ -59,49 +57,12 @@ unsafe extern "C-unwind" fn on_call(
 ) {
     // SAFETY: plain data only in this frame; the arguments are PostgreSQL's and handed on as they came.
     unsafe {
-        let function = (*info).fn_oid;
-        let is_start = event == pg_sys::FmgrHookEventType::FHET_START;
-        if is_start && is_interesting(function) {
-            check(function);
-        }
-        if !is_start && context::lent::schema().is_some() {
-            context::lent::end(info.addr(), event == pg_sys::FmgrHookEventType::FHET_ABORT);
+        if event == pg_sys::FmgrHookEventType::FHET_START && is_interesting((*info).fn_oid) {
+            check((*info).fn_oid);
         }
         if let Some(previous) = PREVIOUS {
             previous(event, info, argument);
         }
-        if is_start && may_be_lent(function) {
-            begin_lent(function, info.addr());
-        }
-    }
-}
-
-/// Whether a function runs with its owner's rights if it is called now.
-///
-/// # Safety
-/// In a transaction, or where none is needed to look at `function`.
-pub unsafe fn runs_as_owner(function: Oid) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { may_be_lent(function) && is_lent(function) }
-}
-
-/// Fast exit: inside a tenant, and for functions in schemas that are no tenant's.
-unsafe fn may_be_lent(function: Oid) -> bool {
-    // SAFETY: any function's oid may be looked up.
-    function.to_u32() >= FIRST_NORMAL_OID
-        && !context::is_active()
-        && !cache::is_known_neutral(unsafe { raw::get_func_namespace(function) })
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn is_lent(function: Oid) -> bool {
-    session::is_in_progress() && context::lent::owner_of(function).is_some()
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn begin_lent(function: Oid, id: usize) {
-    if session::is_in_progress() {
-        or_raise(denial::decide(context::lent::begin(function, id), Subject::Function(function)));
     }
 }
 
@@ -111,7 +72,20 @@ unsafe extern "C-unwind" fn is_kept_whole(function: Oid) -> bool {
     if !session::is_in_progress() || cache::location().is_none() {
         return false;
     }
-    replaced::holds_replaced(function) || is_strangers(function) || is_other_tenants(function)
+    replaced::holds_replaced(function)
+        || is_strangers(function)
+        || is_other_tenants(function)
+        || is_own_on_a_functions_path(function)
+}
+
+/// Whether a function is the active tenant's own, in a plan that a function with a search_path of its own keeps: without the tenant
+/// its path is the same, and the plan as good.
+fn is_own_on_a_functions_path(function: Oid) -> bool {
+    let active = context::active_schema();
+    active.is_some()
+        && function.to_u32() >= FIRST_NORMAL_OID
+        && guc::reverting_at_function_exit().is_some()
+        && catalog::function_schema(function) == active
 }
 
 /// Whether a function lies in the schema of a tenant that is not active: found on the path, inlined it would not be announced.

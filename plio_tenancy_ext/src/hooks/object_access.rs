@@ -51,6 +51,11 @@ unsafe extern "C-unwind" fn on_object_access(
             planner::note_function(object);
             folded::note_function(object);
             context::random::note_function(object);
+            if object.to_u32() >= FIRST_NORMAL_OID {
+                context::ready::note_by_language();
+            } else if !context::is_active() && !is_known_open(object) {
+                note_ready(object);
+            }
         }
         if access == pg_sys::ObjectAccessType::OAT_NAMESPACE_SEARCH && is_on_path(argument) {
             if is_to_be_hidden(object) {
@@ -162,19 +167,33 @@ fn ensure_open(function: Oid) -> Result<()> {
     if !context::is_active() {
         return Ok(());
     }
+    denied_name(function).map_or(Ok(()), |name| ensure_own_rights(&name))
+}
+
+/// The name of a function that is on a list of one_layer.rs.
+fn denied_name(function: Oid) -> Option<String> {
     let name = catalog::function_name(function).unwrap_or_default();
     if one_layer::is_function_denied(&name) {
-        return ensure_own_rights(&name);
+        return Some(name);
     }
     if let Some((word, bit)) = known_open(function) {
         word.fetch_or(bit, Relaxed);
     }
-    Ok(())
+    None
+}
+
+/// A function of PostgreSQL's own is made ready without a tenant.
+#[pg_guard]
+unsafe extern "C-unwind" fn note_ready(function: Oid) {
+    if session::is_in_progress() && cache::location().is_some() && denied_name(function).is_some() {
+        context::ready::note();
+    }
 }
 
 /// Judges a function that is denied where the rights in force are not the tenant's role's.
 fn ensure_own_rights(name: &str) -> Result<()> {
     context::ensure_own_rights(name)?;
+    context::ready::note();
     if context::holds_role() && !session::is_outside_spi() && !check_perms::is_starting() {
         // plpgsql keeps an expression ready until the transaction ends. Called once more from a definer function it would not be
         // announced: made anew, it is.
@@ -322,9 +341,9 @@ fn ensure_still_open() -> Result<()> {
 pub fn ensure_code(schema: Oid) -> Result<()> {
     ensure_still_open()?;
     let active = context::active_schema();
-    let place = cache::place_of_schema(schema, active.or_else(context::lent::schema));
+    let place = cache::place_of_schema(schema, active);
     let context = if active.is_some() { Context::Tenant } else { Context::NoTenant };
-    match policy::decide_code(context::lent::actor(), context, place) {
+    match policy::decide_code(cache::actor(context::upkeep::actor()), context, place) {
         Verdict::Allow => {
             cache::remember_neutral(schema);
             Ok(())

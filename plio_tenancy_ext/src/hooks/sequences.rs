@@ -70,7 +70,7 @@ pub fn leave_utility(outer: Outer) {
 /// # Errors
 /// 42501, 55000.
 pub fn on_raw_call(function: Oid) -> Result<()> {
-    if !context::is_active() && context::lent::actor() == Actor::Administrator {
+    if !context::is_active() && cache::actor(session::outer_user()) == Actor::Administrator {
         return Ok(());
     }
     if !cache::has_tenants() {

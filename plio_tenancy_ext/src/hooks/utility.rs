@@ -22,7 +22,7 @@ use crate::context::calls;
 use crate::ddl::collected::{self, Kind};
 use crate::denial::{self, Subject};
 use crate::error::{Result, or_raise};
-use crate::hooks::{folded, functions, notify, replaced, running, sequences, settings};
+use crate::hooks::{folded, notify, replaced, running, sequences, settings};
 use crate::pg::{borrowed, catalog, deferred, nodes, owned, raw, session};
 use crate::registry::{self, Installed};
 use crate::{access, cache, context, guc, hooks, lifecycle};
@@ -84,12 +84,6 @@ unsafe extern "C-unwind" fn on_utility(
         let place = collected::enter(kind_of(statement));
         let calls = calls::enter(is_call_of_tenants(statement));
         let limited = if is_own_update(statement) { begin_update() } else { 0 };
-        // As in a function: a procedure that runs as its owner ends no transaction.
-        let context = if is_call_as_owner(statement) {
-            pg_sys::ProcessUtilityContext::PROCESS_UTILITY_QUERY
-        } else {
-            context
-        };
         run(planned, query, read_only_tree, context, params, environment, destination, completion);
         if limited > 0 {
             raw::AtEOXact_GUC(true, limited);
@@ -117,18 +111,6 @@ unsafe fn is_call_of_tenants(statement: *const pg_sys::Node) -> bool {
         }
         let call = (*statement.cast::<pg_sys::CallStmt>()).funcexpr;
         !call.is_null() && context::active_schema() == Some(raw::get_func_namespace((*call).funcid))
-    }
-}
-
-/// Whether the statement calls a procedure that will run with its owner's rights.
-unsafe fn is_call_as_owner(statement: *const pg_sys::Node) -> bool {
-    // SAFETY: as above.
-    unsafe {
-        if nodes::tag(statement) != NodeTag::T_CallStmt {
-            return false;
-        }
-        let call = (*statement.cast::<pg_sys::CallStmt>()).funcexpr;
-        !call.is_null() && functions::runs_as_owner((*call).funcid)
     }
 }
 

@@ -111,11 +111,16 @@ pub fn before(name: &str) -> Before {
     record.map_or(Before::Default, Record::in_session)
 }
 
-/// Sets it for the session to what it was; where that cannot be any more, to its default. Undone by a rollback.
-pub fn put_back(name: &str, before: &Before) {
+/// Sets it to what it was; where that cannot be any more, to its default. Undone by a rollback.
+pub fn put_back(name: &str, before: &Before, lifetime: Lifetime) {
     let Ok(name) = CString::new(name) else { return };
     let set = |value: *const std::ffi::c_char| {
-        use pg_sys::{GucAction::GUC_ACTION_SET, GucContext::PGC_SUSET, GucSource::PGC_S_SESSION};
+        use pg_sys::GucAction::{GUC_ACTION_LOCAL, GUC_ACTION_SET};
+        use pg_sys::{GucContext::PGC_SUSET, GucSource::PGC_S_SESSION};
+        let action = match lifetime {
+            Lifetime::Transaction => GUC_ACTION_LOCAL,
+            Lifetime::Session => GUC_ACTION_SET,
+        };
         // SAFETY: NUL-terminated strings that PostgreSQL copies. With this level it only says what is wrong with a value.
         unsafe {
             pg_sys::set_config_option(
@@ -123,7 +128,7 @@ pub fn put_back(name: &str, before: &Before) {
                 value,
                 PGC_SUSET,
                 PGC_S_SESSION,
-                GUC_ACTION_SET,
+                action,
                 true,
                 pg_sys::DEBUG1 as i32,
                 false,

@@ -323,40 +323,6 @@ fn as_user<R>(as_whom: pg_sys::Oid, flags: u32, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// The user and the level of settings that were in force before [`become_restricted`].
-pub struct Before {
-    user: pg_sys::Oid,
-    security: i32,
-    level: i32,
-}
-
-/// Becomes another user as core does for others' code in maintenance, with a level of settings of its own, until
-/// [`become_again`].
-pub fn become_restricted(user: pg_sys::Oid) -> Before {
-    let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-    let mut before = Before { user: pg_sys::InvalidOid, security: 0, level: 0 };
-    // SAFETY: reads, then sets, the current user; an abort undoes both.
-    unsafe {
-        pg_sys::GetUserIdAndSecContext(&mut before.user, &mut before.security);
-        before.level = pg_sys::NewGUCNestLevel();
-        pg_sys::SetUserIdAndSecContext(user, before.security | restricted as i32);
-    }
-    before
-}
-
-/// Puts back what was in force before. After an error the settings are the (sub)transaction's to undo.
-pub fn become_again(before: Before, is_error: bool) {
-    // SAFETY: a level that is new says whether the one that was opened then is still there: a function's own SET clause closes
-    // it as well (fmgr.c). Undoing settings calls their assign hooks, which do not fail.
-    unsafe {
-        if !is_error {
-            let level = pg_sys::NewGUCNestLevel();
-            pg_sys::AtEOXact_GUC(false, level.min(before.level));
-        }
-        pg_sys::SetUserIdAndSecContext(before.user, before.security);
-    }
-}
-
 /// What to call when transactions of this process begin and end. Only the first may raise.
 pub struct Callbacks {
     /// A transaction is about to be committed; whatever was deferred has been done.

@@ -11,8 +11,6 @@ mod elsewhere;
 mod inside;
 #[path = "../paths/large_objects.rs"]
 mod large_objects;
-#[path = "../paths/lent.rs"]
-mod lent;
 #[path = "../parallel.rs"]
 mod parallel;
 #[path = "../paths/protocol.rs"]

@@ -37,6 +37,8 @@ pub const CASES: &[Case] = &[
     Case::new("group_role_attributes", "critical", None, "plio_tenant", "ALTER ROLE plio_tenant LOGIN CREATEDB"),
     Case::new("superuser_member", "critical", None, "app", "GRANT chief TO \"@app\"").before("CREATE ROLE chief SUPERUSER"),
     Case::new("superuser_member", "critical", None, "plio_admin", "GRANT chief TO plio_admin"),
+    Case::new("superuser_member", "critical", None, "app", "GRANT plio_dba TO \"@app\"").before("CREATE ROLE plio_dba SUPERUSER"),
+    Case::new("tenant_role_in_group", "critical", None, "plio_tenant", "GRANT other TO plio_tenant").before("CREATE ROLE other"),
     Case::new("tenant_group_member", "warning", None, "app", "GRANT plio_tenant TO \"@app\""),
     Case::new("administrator", "warning", None, "app", "GRANT plio_admin TO \"@app\""),
     Case::new("administrator", "info", None, "dba", "GRANT plio_admin TO dba").before("CREATE ROLE dba LOGIN"),

@@ -329,7 +329,7 @@ const BEFORE: &str = "SET work_mem = '5MB'; SET app.before = 'own'; SET geqo_see
 
 /// Each way to change a setting for the session, with settings of each type: those that change how the next statements are
 /// read or judged first.
-const SETS: [&str; 18] = [
+const SETS: [&str; 19] = [
     "SET standard_conforming_strings = off",
     "SET NAMES 'LATIN1'",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE",
@@ -337,6 +337,8 @@ const SETS: [&str; 18] = [
     "SET DateStyle = 'SQL, DMY'; SET TIME ZONE 'Asia/Tokyo'",
     "SET row_security = off; SET check_function_bodies = off",
     "SET statement_timeout = '7min'",
+    // Settings that have two names.
+    "SET vacuum_mem = '11MB'; SET maintenance_work_mem = '12MB'; SET sort_mem = '13MB'",
     "SET seq_page_cost = 1.23456789012345",
     "SET app.who = 'canary-acme'; SET app.before = 'canary-acme'",
     "SELECT set_config('bytea_output', 'hex', false), set_config('app.who', 'canary-acme', NULL)",
@@ -485,7 +487,9 @@ fn the_state_of_random_ends_with_the_tenant() {
         .db
         .superuser()
         .batch_execute(
-            "CREATE FUNCTION public.plain_seed() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM setseed(0.5); END'",
+            "CREATE FUNCTION public.plain_seed() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM setseed(0.5); END';
+             CREATE FUNCTION public.ready_seed() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog
+                AS 'DECLARE is_set boolean; BEGIN is_set := setseed(0.5) IS NULL; END'",
         )
         .unwrap();
     let mut app = fixture.db.connect(&fixture.app);
@@ -497,12 +501,15 @@ fn the_state_of_random_ends_with_the_tenant() {
         ("SET plio.tenant = 'acme'", "RESET plio.tenant"),
         ("SET plio.tenant = 'acme'; BEGIN", "ROLLBACK; SET plio.tenant = 'bravo'"),
         ("BEGIN; SELECT public.plain_seed(); SET plio.tenant = 'acme'", "RESET plio.tenant; COMMIT"),
+        // What is made ready before the tenant is not announced again inside.
+        ("BEGIN; SELECT public.ready_seed(); SELECT plio.set_tenant('acme')", "COMMIT"),
     ] {
         for seed in [
             SEED,
             "SET seed = 0.5",
             "SELECT set_config('seed', '0.5', true)",
             "SELECT public.plain_seed()",
+            "SELECT public.ready_seed()",
             "DO 'BEGIN PERFORM setseed(0.5); END'",
         ] {
             app.batch_execute(begin).unwrap();

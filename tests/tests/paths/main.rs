@@ -5,7 +5,6 @@ mod definer;
 mod elsewhere;
 mod large_objects;
 mod leftovers;
-mod lent;
 mod maintenance;
 mod open;
 mod prepared;

@@ -66,11 +66,11 @@ fn ensure_mode(relation: Oid, has_children: bool, mode: i32) -> Result<()> {
     }
 }
 
-/// Refuses PREPARE TRANSACTION where the transaction was in a tenant and holds its lock: nobody could change the tenant until
-/// somebody finishes what was prepared.
+/// Refuses PREPARE TRANSACTION where the transaction was in a tenant, or changed one, and holds its lock: nobody could enter or
+/// change the tenant until somebody finishes what was prepared.
 ///
-/// So it does where an ordinary role's transaction holds a lock on a tenant's relation: `pg_get_viewdef(oid)` and its like take
-/// one without a tenant, and no timeout would end it.
+/// So it does where an ordinary role's transaction holds a lock on a tenant's relation, which `pg_get_viewdef(oid)` and its like take
+/// without a tenant, or on a tenant's role, which GRANT takes: no timeout would end it.
 ///
 /// # Errors
 /// 42501.
@@ -80,7 +80,7 @@ fn ensure_mode(relation: Oid, has_children: bool, mode: i32) -> Result<()> {
 pub unsafe fn ensure_may_prepare(statement: *const pg_sys::TransactionStmt) -> Result<()> {
     const HELD: &str = "
         SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks
-                        WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'object' AND mode = 'AccessShareLock'
+                        WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'object'
                           AND classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND objsubid = $1)";
     // SAFETY: the caller's promise.
     if unsafe { (*statement).kind } != pg_sys::TransactionStmtKind::TRANS_STMT_PREPARE {
@@ -89,23 +89,31 @@ pub unsafe fn ensure_may_prepare(statement: *const pg_sys::TransactionStmt) -> R
     let number = i32::from(lock::OURS);
     let held = session::as_superuser(|| Spi::get_one_with_args::<bool>(HELD, &[number.into()]));
     let is_ordinary = cache::actor(context::upkeep::actor()) == Actor::Ordinary;
-    if held.map_err(registry::bug)?.unwrap_or(false) || is_ordinary && locks_tenants_relation()? {
+    if held.map_err(registry::bug)?.unwrap_or(false) || is_ordinary && locks_tenants_object()? {
         return Err(Error::PrepareRefused);
     }
     Ok(())
 }
 
-/// Whether this transaction holds a lock on a relation of a tenant's. The registry is asked by the cache: a lock on its tables would
-/// be prepared, too.
-fn locks_tenants_relation() -> Result<bool> {
-    const LOCKED: &str = "
+/// Whether this transaction holds a lock on a tenant's relation or role. The registry is asked by the cache: a lock on its tables
+/// would be prepared, too.
+fn locks_tenants_object() -> Result<bool> {
+    const RELATIONS: &str = "
         SELECT pg_catalog.array_agg(l.relation) FROM pg_catalog.pg_locks l
           JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = pg_catalog.current_database()
          WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'";
-    let locked = session::as_superuser(|| Spi::get_one::<Vec<Oid>>(LOCKED)).map_err(registry::bug)?;
+    const ROLES: &str = "
+        SELECT pg_catalog.array_agg(l.objid) FROM pg_catalog.pg_locks l
+         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'object'
+           AND l.classid = 'pg_catalog.pg_authid'::pg_catalog.regclass";
+    let locked = |query: &str| {
+        let oids = session::as_superuser(|| Spi::get_one::<Vec<Oid>>(query)).map_err(registry::bug)?;
+        Ok::<_, Error>(oids.unwrap_or_default())
+    };
     let is_tenants = |relation: Oid| {
         catalog::relation_schema(relation)
             .is_some_and(|schema| cache::place_of_relation(relation, schema, None) == Place::ForeignTenant)
     };
-    Ok(locked.unwrap_or_default().into_iter().any(is_tenants))
+    Ok(locked(RELATIONS)?.into_iter().any(is_tenants)
+        || locked(ROLES)?.into_iter().any(catalog::is_tenant_role))
 }

@@ -32,33 +32,6 @@ pub fn is_trigger(function: Oid) -> bool {
     unsafe { pg_sys::get_func_rettype(function) == pg_sys::TRIGGEROID }
 }
 
-/// Whether a function has a SET clause for the search_path.
-pub fn has_own_path(function: Oid) -> bool {
-    with_row(function, |tuple| {
-        let (mut is_null, mut count) = (true, 0);
-        let (mut texts, mut nulls) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: a row of the cache; proconfig is an array of texts, none of them null, or null.
-        unsafe {
-            let settings = pg_sys::SysCacheGetAttr(
-                pg_sys::SysCacheIdentifier::PROCOID as i32,
-                tuple,
-                pg_sys::Anum_pg_proc_proconfig as i16,
-                &mut is_null,
-            );
-            if is_null {
-                return false;
-            }
-            let (array, text, align) = (settings.cast_mut_ptr(), pg_sys::TEXTOID, b'i' as c_char);
-            pg_sys::deconstruct_array(array, text, -1, false, align, &mut texts, &mut nulls, &mut count);
-            std::slice::from_raw_parts(texts, count as usize).iter().any(|text| {
-                let setting = pg_sys::text_to_cstring(text.cast_mut_ptr());
-                CStr::from_ptr(setting).to_bytes().starts_with(b"search_path=")
-            })
-        }
-    })
-    .unwrap_or(false)
-}
-
 /// How many arguments a function takes, those with a default included. Unguarded: a syscache look-up.
 pub fn argument_count(function: Oid) -> i32 {
     // SAFETY: any oid may be asked for; a row of the cache begins with the fixed columns, and is released.
