@@ -26,8 +26,6 @@ pub struct Stint {
     pub granted: [bool; 3],
     /// Whether it also speaks while no tenant is set.
     pub speaks_outside: bool,
-    /// Whether the adopted tenants belong to the role.
-    pub owns: bool,
     /// Whether the role may read every tenant's rows anyhow: an administrator, a reporter.
     pub reads_all: bool,
 }

@@ -27,7 +27,7 @@ fn run(client: &mut Client, sql: &str) {
 /// What a session finds in a scene of its own.
 fn play(world: &World, steps: Vec<Request>) -> Summary {
     let mut session = Session::new(&world.attacker);
-    let stint = Stint { granted: [true, true, false], speaks_outside: true, owns: true, reads_all: false };
+    let stint = Stint { granted: [true, true, false], speaks_outside: true, reads_all: false };
     let steps: Vec<_> = steps.into_iter().map(|request| (request, 1)).collect();
     let mut summary = Summary::default();
     session.play(world, stint, &steps, &mut summary);

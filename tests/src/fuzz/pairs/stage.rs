@@ -21,7 +21,7 @@ use crate::{Cluster, Db, SUPERUSER};
 const MOMENT: Duration = Duration::from_millis(15);
 /// When everybody waits, somebody's limit or the look for deadlocks ends it long before.
 const LIMIT: Duration = Duration::from_secs(20);
-const REMEMBERED: usize = 60;
+const REMEMBERED: usize = 300;
 /// Catalogs that look-ups of ours read: locked up for a while.
 const CATALOGS: [&str; 7] = [
     "pg_authid",
