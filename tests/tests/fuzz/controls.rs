@@ -128,8 +128,14 @@ fn code_and_messages_of_others_are_found() {
 #[test]
 fn what_a_session_keeps_is_found() {
     let (world, _admin) = world();
-    let kept =
-        play(&world, vec![simple("SET plio.tenant = 'bravo'"), simple("SELECT 'kept:' || 'channel x'")]);
+    let kept = play(
+        &world,
+        vec![
+            simple("SET plio.tenant = 'acme'"),
+            simple("SET plio.tenant = 'bravo'"),
+            simple("SELECT 'kept:' || 'channel x'"),
+        ],
+    );
     assert_eq!(kept.count_of(Kind::Carry), 1, "{kept}");
     // Another role than before, and nobody said SET ROLE in this scene.
     let who = "SELECT 'who:' || current_user";
