@@ -286,6 +286,9 @@ fn look_up_reach(role: Oid) -> bool {
 }
 
 /// Whether a role may enter the tenant: an administrator, or a role (or member of one) that was granted access.
+///
+/// Access is found by the org, and kept by the tenant's id. Since the caller learned of the tenant, its org may have become
+/// another's: then the answer is about that one, and is not kept.
 pub fn may_enter(role: Oid, tenant: &Tenant) -> bool {
     if actor(role) == Actor::Administrator {
         return true;
@@ -296,7 +299,11 @@ pub fn may_enter(role: Oid, tenant: &Tenant) -> bool {
     }
     store::fill(
         || location().is_some_and(|location| has_access(role, &location, Some(&tenant.org))),
-        |cache, allowed| insert_bounded(&mut cache.entries, key, *allowed),
+        |cache, allowed| {
+            if cache.tenants.get(&tenant.org).is_some_and(|known| known.id == tenant.id) {
+                insert_bounded(&mut cache.entries, key, *allowed);
+            }
+        },
     )
 }
 

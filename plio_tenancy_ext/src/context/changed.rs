@@ -59,7 +59,9 @@ pub(super) fn put_back(lifetime: Lifetime) {
     settle();
     let serial = state::current().serial;
     if let Some(settings) = CHANGES.with_borrow(|changes| of(changes, serial)) {
-        session::as_superuser(|| settings.iter().for_each(|(name, before)| guc::put_back(name, before, lifetime)));
+        session::as_superuser(|| {
+            settings.iter().for_each(|(name, before)| guc::put_back(name, before, lifetime))
+        });
     }
 }
 

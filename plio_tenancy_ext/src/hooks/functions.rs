@@ -19,7 +19,7 @@ use crate::error::{Error, Result, or_raise};
 use crate::hooks::{self, object_access, planner, replaced};
 use crate::pg::{FIRST_NORMAL_OID, catalog, raw, session};
 use crate::policy::Why;
-use crate::{cache, context, lifecycle};
+use crate::{cache, context, guc, lifecycle};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 

@@ -7,8 +7,8 @@ mod stored;
 
 pub use self::code::{
     Code, SEQUENCE_DATA, argument_count, argument_defaults, extension_of, extension_owner, extensions,
-    function, function_by_signature, function_identity, function_signature, is_trigger,
-    operator, operator_identity, with_defaults,
+    function, function_by_signature, function_identity, function_signature, is_trigger, operator,
+    operator_identity, with_defaults,
 };
 pub use self::lists::{split_identifiers, split_libraries, split_qualified};
 pub use self::roles::{

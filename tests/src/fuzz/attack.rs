@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         let is_narrow = summary.stints % 2 == 1;
         let granted = [true, !is_narrow, false];
         let speaks_outside = self.world.tenants == Tenants::OwnRole || summary.stints % 4 >= 2;
-        let stint = Stint { granted, speaks_outside, owns: true, reads_all: false };
+        let stint = Stint { granted, speaks_outside, reads_all: false };
         if self.is_used {
             self.world.rebuild(&mut self.admin);
         }
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
             };
         }
         let granted = [part == Part::Replicator, false, false];
-        let guest = Stint { granted, speaks_outside: true, owns: false, reads_all: false };
+        let guest = Stint { granted, speaks_outside: true, reads_all: false };
         (part != Part::Mallory).then_some(guest)
     }
 
@@ -270,7 +270,7 @@ impl<'a> Run<'a> {
         }
         let name =
             &world.cast.iter().find(|(part, _)| *part == Part::Administrator).expect("the cast is whole").1;
-        let stint = Stint { granted: [true, true, false], speaks_outside: true, owns: true, reads_all: true };
+        let stint = Stint { granted: [true, true, false], speaks_outside: true, reads_all: true };
         let sessions = vec![
             (Session::new(name), Corpus::default(), Random::new(self.random.bits())),
             (Session::new(&world.attacker), Corpus::default(), Random::new(self.random.bits())),

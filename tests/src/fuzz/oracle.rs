@@ -148,7 +148,8 @@ pub fn leaks(world: &World, stint: Stint, before: &str, text: &str, answer: &Ans
     let is_fetched = kept.iter().any(|name| text.contains(name));
     let is_kept = stint.speaks_outside && (is_fetched || world.tenants == Tenants::Adopted);
     let is_open = || {
-        let is_owners = stint.speaks_outside && stint.owns && world.tenants == Tenants::Adopted;
+        // What the owner grants to PUBLIC without a tenant, others read there, too.
+        let is_owners = stint.speaks_outside && world.tenants == Tenants::Adopted;
         is_owners && in_force("") && is_open_outside(text)
     };
     let is_allowed = |owner: &Owner| match owner {

@@ -26,8 +26,6 @@ pub struct Stint {
     pub granted: [bool; 3],
     /// Whether it also speaks while no tenant is set.
     pub speaks_outside: bool,
-    /// Whether the adopted tenants belong to the role.
-    pub owns: bool,
     /// Whether the role may read every tenant's rows anyhow: an administrator, a reporter.
     pub reads_all: bool,
 }
@@ -44,7 +42,7 @@ pub struct Session {
     replicates: bool,
     /// The last entry was refused: no tenant may be in force until the next.
     is_out: bool,
-    /// A tenant was in force in this scene.
+    /// The first tenant was in force in this scene.
     was_in: bool,
     /// The driver's statement was prepared in this scene.
     has_prepared: bool,
@@ -189,9 +187,9 @@ impl Session {
         // Of what the first tenant left, the second says; of settings, who is outside. A refused switch is no switch.
         let asks_outside = text.contains("kept:setting") || text.contains("kept:left");
         let asked_in = if asks_outside { "" } else { ORGS[1] };
-        // What was set where the tenant had not been entered at all is the session's own.
-        let is_own = text.contains("kept:left") && !self.was_in;
-        self.was_in |= !answer.tenant.is_empty();
+        // What was done where the first tenant had not been entered at all is the session's own.
+        let is_own = !text.contains("kept:setting") && !self.was_in;
+        self.was_in |= answer.tenant == ORGS[0];
         if let Some(what) = oracle::kept(text, answer).filter(|_| before == asked_in && !is_own) {
             strange.push((Kind::Carry, format!("kept: {what}")));
         }

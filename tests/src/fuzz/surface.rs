@@ -95,12 +95,8 @@ fn stint(world: &World, random: &mut Random, until: usize, summary: &mut Summary
         let caller = random.below(callers.len());
         let caller = &mut callers[caller];
         let scene = Author { functions: &functions, pools: &pools, random }.scene(caller.is_privileged);
-        let stint = Stint {
-            granted: [true, true, false],
-            speaks_outside: true,
-            owns: true,
-            reads_all: caller.is_privileged,
-        };
+        let stint =
+            Stint { granted: [true, true, false], speaks_outside: true, reads_all: caller.is_privileged };
         caller.session.play(world, stint, &scene, summary);
     }
     drop(callers);

@@ -27,7 +27,7 @@ fn run(client: &mut Client, sql: &str) {
 /// What a session finds in a scene of its own.
 fn play(world: &World, steps: Vec<Request>) -> Summary {
     let mut session = Session::new(&world.attacker);
-    let stint = Stint { granted: [true, true, false], speaks_outside: true, owns: true, reads_all: false };
+    let stint = Stint { granted: [true, true, false], speaks_outside: true, reads_all: false };
     let steps: Vec<_> = steps.into_iter().map(|request| (request, 1)).collect();
     let mut summary = Summary::default();
     session.play(world, stint, &steps, &mut summary);
@@ -128,8 +128,14 @@ fn code_and_messages_of_others_are_found() {
 #[test]
 fn what_a_session_keeps_is_found() {
     let (world, _admin) = world();
-    let kept =
-        play(&world, vec![simple("SET plio.tenant = 'bravo'"), simple("SELECT 'kept:' || 'channel x'")]);
+    let kept = play(
+        &world,
+        vec![
+            simple("SET plio.tenant = 'acme'"),
+            simple("SET plio.tenant = 'bravo'"),
+            simple("SELECT 'kept:' || 'channel x'"),
+        ],
+    );
     assert_eq!(kept.count_of(Kind::Carry), 1, "{kept}");
     // Another role than before, and nobody said SET ROLE in this scene.
     let who = "SELECT 'who:' || current_user";

@@ -87,6 +87,37 @@ fn a_change_that_overtakes_a_look_up_counts() {
     assert!(met >= 10, "only {met} look-ups were held up");
 }
 
+// Two tenants swap their names while app's first look-up of one of the names waits: access that was found by a name is not kept for
+// the tenant that had the name before.
+#[test]
+fn access_found_by_a_name_is_not_kept_for_who_had_it() {
+    let fixture = two_tenants("swapped");
+    let mut admin = fixture.db.superuser();
+    admin.batch_execute(&format!("SELECT plio.revoke_access('{}', 'bravo')", fixture.app)).unwrap();
+    let swap = "SELECT plio.rename_tenant('acme', 'between'); SELECT plio.rename_tenant('bravo', 'acme'); SELECT plio.rename_tenant('between', 'bravo')";
+    let mut met = 0;
+    // Which name leads to the tenant that app may enter; it changes with each swap.
+    let (mut mine, mut other) = ("acme", "bravo");
+    for table in WAITS {
+        for asks_mine in [true, false] {
+            let (mut swapping, app) = (fixture.db.superuser(), fixture.db.connect(&fixture.app));
+            swapping.batch_execute(&format!("BEGIN; {swap}")).unwrap();
+            let asked = if asks_mine { mine } else { other };
+            let ask = format!("BEGIN; SELECT plio.set_tenant('{asked}')");
+            let Some((mut app, _)) = overtake(&fixture, table, swapping, app, &ask) else { continue };
+            met += 1;
+            (mine, other) = (other, mine);
+            app.batch_execute("ROLLBACK").unwrap();
+            let what = format!("{table}, {asked}, now {mine}");
+            assert!(enter(&mut app, other).is_err(), "{what}");
+            app.batch_execute("ROLLBACK").unwrap();
+            enter(&mut app, mine).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            assert_eq!(first(&mut app, "SELECT name FROM users WHERE id = 1"), "canary-acme", "{what}");
+        }
+    }
+    assert!(met >= 6, "only {met} look-ups were held up");
+}
+
 // The same for what a relation is: unshared while app's first look at the shared table waits for another catalog.
 #[test]
 fn a_share_that_ends_during_a_look_up_is_none() {

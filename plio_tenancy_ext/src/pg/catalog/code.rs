@@ -4,7 +4,7 @@ use super::{split_qualified, valid};
 use crate::pg::scan::{self, Key};
 use crate::pg::{owned, quote_identifier, raw};
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::CString;
 
 /// Who owns a function or an operator, and the schema that it lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

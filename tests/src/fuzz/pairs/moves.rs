@@ -36,7 +36,7 @@ impl Move {
     /// but what controls the transaction and its settings.
     pub fn is_judged(&self) -> bool {
         let controls =
-            ["BEGIN", "SAVEPOINT", "ROLLBACK", "COMMIT", "SET ", "RESET", "DISCARD", "PREPARE TRANSACTION"];
+            ["BEGIN", "SAVEPOINT", "ROLLBACK", "COMMIT", "RESET", "DISCARD", "PREPARE TRANSACTION"];
         !matches!(self, Self::Enter(..) | Self::Held)
             && !controls.iter().any(|word| self.sql().starts_with(word))
     }
