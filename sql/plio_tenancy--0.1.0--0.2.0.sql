@@ -1258,6 +1258,11 @@ AS $roles$
            format('REVOKE %I FROM %I', m.group_name, t.rolname)
       FROM members m JOIN tenants t ON t.oid = m.member WHERE m.group_name <> 'plio_tenant'
     UNION ALL
+    SELECT 'critical', 'tenant_role_in_group', NULL, 'plio_tenant',
+           format('plio_tenant, the group of all tenants'' roles, is a member of %I: each has its rights inside its tenant', m.group_name),
+           format('REVOKE %I FROM plio_tenant', m.group_name)
+      FROM members m WHERE m.member_name = 'plio_tenant'
+    UNION ALL
     -- Whoever is a member can SET ROLE to it.
     SELECT 'critical', 'group_role_attributes', NULL, quote_ident(r.rolname),
            format('%I has %s: it is a group, and its members are to be no more than it says', r.rolname, concat_ws(', ',
@@ -1272,7 +1277,8 @@ AS $roles$
     SELECT 'critical', 'superuser_member', NULL, quote_ident(m.member_name),
            format('%I is a member of %I, a superuser: SET ROLE makes it one', m.member_name, m.group_name),
            format('REVOKE %I FROM %I', m.group_name, m.member_name)
-      FROM members m WHERE m.is_group_superuser AND NOT m.rolsuper AND m.group_name NOT LIKE 'plio\_%'
+      FROM members m WHERE m.is_group_superuser AND NOT m.rolsuper
+       AND m.group_name NOT IN ('plio_admin', 'plio_auditor', 'plio_reporter', 'plio_tenant')
     UNION ALL
     SELECT 'warning', 'tenant_group_member', NULL, quote_ident(m.member_name),
            format('%I may log in and is a member of plio_tenant: it has without a tenant what is shared with tenants', m.member_name),
