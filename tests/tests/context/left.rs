@@ -560,3 +560,56 @@ fn a_temporary_sequence_of_before_tells_the_next_tenant_nothing() {
         }
     }
 }
+
+/// plpgsql keeps an expression ready until the transaction ends. What it calls is asked about again in the next tenant, and without one.
+#[test]
+fn what_was_made_ready_in_a_tenant_is_judged_after_it() {
+    let fixture = two_tenants("ready");
+    let mut admin = fixture.db.superuser();
+    admin
+        .batch_execute(
+            "BEGIN; SELECT plio.set_tenant('acme');
+             CREATE FUNCTION who() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN current_user; END';
+             CREATE FUNCTION body() RETURNS text LANGUAGE sql AS 'SELECT current_user::text'; COMMIT;
+             CREATE FUNCTION public.ask_who() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog
+                AS 'DECLARE x text; BEGIN x := tenant_acme.who(); RETURN x; END';
+             CREATE FUNCTION public.ask_body() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog
+                AS 'DECLARE x text; BEGIN SELECT tenant_acme.body() INTO x; RETURN x; END'",
+        )
+        .unwrap();
+    for ask in ["SELECT public.ask_who()", "SELECT public.ask_body()"] {
+        for (enter, leave, sqlstate) in [
+            ("BEGIN; SET plio.tenant = 'acme'", "RESET plio.tenant", "55000"),
+            ("BEGIN; SET plio.tenant = 'acme'", "SET plio.tenant = 'bravo'", "42501"),
+            ("BEGIN; SAVEPOINT s; SELECT plio.set_tenant('acme')", "ROLLBACK TO s", "55000"),
+            ("BEGIN; SELECT plio.set_tenant('acme')", "COMMIT; BEGIN", "55000"),
+        ] {
+            let mut app = fixture.db.connect(&fixture.app);
+            app.batch_execute(enter).unwrap();
+            assert_ne!(text(&mut app, ask).as_deref(), Some(fixture.app.as_str()), "{ask}: {enter}");
+            app.batch_execute(leave).unwrap();
+            expect_sqlstate(app.batch_execute(ask), sqlstate);
+            app.batch_execute("ROLLBACK").unwrap();
+        }
+    }
+}
+
+/// In another tenant's transaction the settings are those that the session had before its own tenant changed them.
+#[test]
+fn settings_of_a_sessions_tenant_are_not_another_ones() {
+    let fixture = two_tenants("between");
+    let mut app = fixture.db.connect(&fixture.app);
+    app.batch_execute(
+        "SET work_mem = '7MB'; SET plio.tenant = 'acme'; SET work_mem = '9MB'; SET my.secret = 'canary'; SET standard_conforming_strings = off",
+    )
+    .unwrap();
+    let shown = "SELECT concat_ws(' ', current_setting('work_mem'), nullif(current_setting('my.secret'), ''), current_setting('standard_conforming_strings'))";
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('bravo')").unwrap();
+    assert_eq!(text(&mut app, shown).as_deref(), Some("7MB on"));
+    app.batch_execute("COMMIT").unwrap();
+    assert_eq!(text(&mut app, shown).as_deref(), Some("9MB canary off"));
+    app.batch_execute("BEGIN; SELECT plio.set_tenant('acme')").unwrap();
+    assert_eq!(text(&mut app, shown).as_deref(), Some("9MB canary off"));
+    app.batch_execute("COMMIT; RESET plio.tenant").unwrap();
+    assert_eq!(text(&mut app, shown).as_deref(), Some("7MB on"));
+}
