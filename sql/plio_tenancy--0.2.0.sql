@@ -2152,6 +2152,8 @@ AS $outside$
       FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND NOT l.lanpltrusted
       JOIN plio._places() t ON t.schema_oid = p.pronamespace
      WHERE (t.org IS NOT NULL OR coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(p.proacl) a), true))
+       -- An aggregate has no code of its own; its functions are asked about by themselves.
+       AND p.prokind <> 'a'
        -- Neither an extension's, nor what PostgreSQL makes with a range type.
        AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
     UNION ALL
