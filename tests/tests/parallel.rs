@@ -4,6 +4,7 @@ use plio_tests::{Cluster, Layers, TwoTenants, assert_refusal, expect_sqlstate};
 use postgres::{Client, SimpleQueryMessage};
 
 #[path = "common/judge.rs"]
+#[allow(clippy::duplicate_mod, reason = "adopted_more takes this file in as a module")]
 mod judge;
 
 /// Tables worth a parallel plan in both tenants, and functions that may run in a worker.

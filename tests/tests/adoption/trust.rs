@@ -229,6 +229,10 @@ fn a_plain_administrator_opens_no_stronger_roles_extension_to_be_written() {
              CREATE SEQUENCE jobs.number; ALTER EXTENSION hstore ADD SEQUENCE jobs.number; CREATE SEQUENCE jobs.free",
         )
         .unwrap();
+    // Without USAGE on the schema he does not open its functions either.
+    let read = "SELECT plio.share('jobs.job', 'read')";
+    refused(&mut dba, read, "42501", &["jobs", "postgres"]);
+    admin.batch_execute(&format!("GRANT USAGE ON SCHEMA jobs TO {role}")).unwrap();
     for object in ["jobs.job", "jobs"] {
         refused(
             &mut dba,
