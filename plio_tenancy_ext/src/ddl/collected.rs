@@ -143,9 +143,8 @@ fn with_current(f: impl FnOnce(&mut Done)) {
 
 /// What the running statement created and altered, each object once; `None` when it began before the hooks were there.
 ///
-/// A table to which it only added columns of PostgreSQL's own types is none: nothing depends on anything that was not there
-/// before, and whether the table may change was judged as the columns were announced. Their defaults, keys and checks are
-/// objects of their own.
+/// Tables to which the statement only added columns of PostgreSQL's own types are left out. Such a column depends on nothing new, and
+/// whether the table may change was judged as the columns were announced. Their defaults, keys and checks are objects of their own.
 pub fn take_objects() -> Option<Vec<Touched>> {
     let (mut objects, columns, mut defaulted) = FRAMES.with_borrow_mut(|frames| {
         let Done { objects, columns, defaulted, .. } = &mut frames.last_mut()?.done;

@@ -86,7 +86,7 @@ pub fn relation_kind(oid: pg_sys::Oid) -> Option<char> {
     (kind != 0).then_some(char::from(kind as u8))
 }
 
-/// Whether a column of a table leans on nothing but PostgreSQL's own types and collations; false where that cannot be told.
+/// Whether the type and the collation of a table's column are PostgreSQL's own. False where that cannot be told.
 /// The table is locked.
 pub fn is_plain_column(table: pg_sys::Oid, column: i16) -> bool {
     let is_own = |oid: pg_sys::Oid| oid.to_u32() < FIRST_NORMAL_OID;

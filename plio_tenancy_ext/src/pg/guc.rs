@@ -95,7 +95,8 @@ pub enum Before {
     Set(CString),
 }
 
-/// The one name of a setting that may be spelled in capitals, or by a name of former releases; the same where there is none.
+/// The name under which PostgreSQL keeps a setting. `name` may be in capitals, or the setting's name in an older release; where there
+/// is no such setting, it is given back in small letters.
 pub fn own_name(name: &str) -> String {
     let record = CString::new(name).ok().and_then(|name| Record::find(&name));
     // SAFETY: a record's name is a C string.
@@ -179,7 +180,7 @@ const ERROR: i32 = 21;
 #[cfg(feature = "pg15")]
 const OLD_NAMES: [(&CStr, &CStr); 2] = [(c"sort_mem", c"work_mem"), (c"vacuum_mem", c"maintenance_work_mem")];
 
-/// The record of a setting, by any of its names, as guc.c compares them; NULL when there is none.
+/// The record of a setting. Capitals and names of older releases are understood, as in guc.c. NULL when there is no such setting.
 fn find(name: &CStr) -> *mut pg_sys::config_generic {
     #[cfg(not(feature = "pg15"))]
     // SAFETY: skip_errors is set and no placeholder is made.
@@ -333,7 +334,7 @@ impl Record {
         }
     }
 
-    /// Puts an assign hook of ours in front of a number's own, and gives the old one back.
+    /// Sets the assign hook of a floating-point setting, and returns the old one.
     ///
     /// # Safety
     /// The setting is a floating-point number; the hook calls the old one.

@@ -156,7 +156,7 @@ fn without_a_tenant_nothing_is_made_to_lean_on_it() {
         let mut faults = Vec::new();
         for template in TIES {
             let by_name = tie(template, "app", "tenant_bravo");
-            // That one makes what it leans on itself, where it may.
+            // This template creates the object that it then depends on, where the role may.
             let is_own = template.contains(".total");
             let by_path = (!is_own).then(|| by_name.replace("tenant_bravo.", ""));
             for statement in by_path.into_iter().chain([by_name]) {
